@@ -1,0 +1,1 @@
+//! The Lovage broker on SQLite.

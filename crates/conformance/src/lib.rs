@@ -1,0 +1,1 @@
+//! The one suite that every Lovage broker and store must pass.

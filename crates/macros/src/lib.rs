@@ -1,0 +1,1 @@
+//! The #[task] attribute and the Signature derive of Lovage.

@@ -1,0 +1,1 @@
+//! One set-up of Redis connections for Lovage: URL, credentials, reconnects, scripts.

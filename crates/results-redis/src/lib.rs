@@ -1,0 +1,1 @@
+//! Short-lived Lovage results on Redis.

@@ -1,0 +1,1 @@
+//! Lovage results in SQLite, to be kept, filtered and joined.

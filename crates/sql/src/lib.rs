@@ -1,0 +1,1 @@
+//! One handle to the SQL databases of Lovage: connection set-up and migrations.

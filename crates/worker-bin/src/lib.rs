@@ -1,0 +1,1 @@
+//! The lovage command: App, and the stock binary.

@@ -1,0 +1,2 @@
+//! The stock `lovage` binary.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Orchestration of the tests, services and benchmarks of Lovage.
+fn main() {}
