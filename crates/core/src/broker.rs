@@ -1,0 +1,561 @@
+//! What a queue promises: the traits that every broker implements, with their contract in prose.
+//!
+//! Each numbered promise is proved by cases of the same number in `lovage-conformance`:
+//!
+//! 1. **At least once.** After `publish` answers [`Published::Accepted`] a message is delivered until it is settled,
+//!    across a crash of any process of ours.
+//! 2. **A lease belongs to a reservation**, not to a message: one `reserve` call on one queue, proved by its random
+//!    [`Token`]. Until it ends nobody else gets those messages. A settlement under another token changes nothing and
+//!    answers [`Settled::LeaseLost`], which is an answer and not an error.
+//! 3. **A delayed message is not reserved**: it stays in the store until due and is never delivered early.
+//! 4. **Two counters.** `delivery` grows at each hand-out; `attempt` counts failed outcomes. `GiveBack` costs no attempt.
+//! 5. **A lease is renewed** by [`Leases::extend`], on a connection of its own.
+//! 6. **The broker never ends a message by itself**: it delivers it with a [`Verdict`]; the worker records, then settles.
+//! 7. **Order** within a queue and priority is the order of becoming ready (published, due, retried: tail; given back,
+//!    reclaimed: head); higher priority first.
+//! 8. **Publishing a live id** (ready, delayed, leased, dead) or a held unique key answers [`Published::Duplicate`].
+//! 9. **Every live message can be found and cancelled** by id; without the queue's name every queue is asked.
+//! 10. **Purge, pause and depth touch one queue only.** Hints are hints: a lost one delays, it loses nothing.
+//! 11. **Poison guard.** A message whose lease ended without an outcome is a *suspect*. A reservation hands out at most
+//!     one, first, and only when it asks for suspects. After [`limits::POISON_LOSSES`](crate::limits::POISON_LOSSES)
+//!     lost leases it comes with [`Verdict::Poisoned`].
+//! 12. **After an absence** (no `maintain` on the queue for half a lease) nothing is reclaimed until one full lease later,
+//!     so that live workers renew first.
+//! 13. **A fence** refuses a slot that is not newer than the newest of its name, atomically with the publish.
+//! 14. **`watch` registers a waiter atomically with settlement**: [`Watch::Waiting`], or [`Watch::Gone`].
+//!
+//! **Time has one authority, the server.** `now: None` means its own clock; tests pass an instant and travel in time.
+//!
+//! **A handle is a participant.** One `Arc<dyn Broker>` stands for one process: it has one channel for hints and serves
+//! at most one worker, and any number of publishers and waiters.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    BackendError, BoxFuture, Message, Priority, QueueName, TaskId, Timestamp, Token, WorkerCommand, WorkerId,
+    WorkerInfo,
+};
+
+/// The data path of a queue. Every operation takes a batch, because round trips are what a queue's speed is made of.
+#[async_trait]
+pub trait Broker: Inspect + Control {
+    /// Takes messages, in one round trip per queue; the answers are in the order of the batch. Messages of one queue
+    /// are taken together or not at all when an error is answered.
+    async fn publish(
+        &self,
+        batch: &[Message],
+        now: Option<Timestamp>,
+    ) -> Result<Vec<Published>, BackendError>;
+
+    /// Hands out ready messages of one queue under one lease. When it finds nothing the handle is registered as idle:
+    /// it gets a [`Hint::Work`] when something becomes ready. A paused queue hands out nothing.
+    async fn reserve(&self, request: Reserve<'_>, now: Option<Timestamp>) -> Result<Reserved, BackendError>;
+
+    /// Ends messages of one reservation; the answers are in the order of the batch. A reservation whose last message
+    /// is settled ends.
+    async fn settle(
+        &self,
+        queue: &QueueName,
+        token: Token,
+        batch: &[Settlement],
+        now: Option<Timestamp>,
+    ) -> Result<Vec<Settled>, BackendError>;
+
+    /// Reclaims ended leases and makes due messages ready, at most `limit` of each. `lease` is what workers of this
+    /// queue ask for (for promise 12). Workers call it with each heartbeat and when a check is due.
+    async fn maintain(
+        &self,
+        queue: &QueueName,
+        limit: usize,
+        lease: Duration,
+        now: Option<Timestamp>,
+    ) -> Result<Maintained, BackendError>;
+
+    /// The next hint for this handle. Dropping the future loses nothing: a hint is kept until somebody takes it.
+    async fn hint(&self) -> Hint;
+
+    /// Registers a waiter for the end of a message, atomically with settlement.
+    async fn watch(&self, queue: &QueueName, id: TaskId) -> Result<Watch, BackendError>;
+
+    /// Registers the worker of this handle for `ttl`, and takes what it was told.
+    async fn heartbeat(
+        &self,
+        info: &WorkerInfo,
+        ttl: Duration,
+        now: Option<Timestamp>,
+    ) -> Result<Heartbeat, BackendError>;
+
+    /// Removes a worker from the registry.
+    async fn sign_off(&self, worker: WorkerId) -> Result<(), BackendError>;
+
+    /// A second connection that only renews leases, made on the runtime that calls this. A worker calls it from a
+    /// thread of its own, so that a task that blocks every thread of the main runtime loses no lease.
+    async fn open_leases(&self) -> Result<Box<dyn Leases>, BackendError>;
+}
+
+/// Renews leases.
+#[async_trait]
+pub trait Leases: Send + Sync + fmt::Debug {
+    /// Moves the end of these reservations to `lease` from now. Answers which of them had ended, and which of their
+    /// messages were cancelled.
+    async fn extend(
+        &self,
+        queue: &QueueName,
+        tokens: &[Token],
+        lease: Duration,
+        now: Option<Timestamp>,
+    ) -> Result<Extended, BackendError>;
+}
+
+/// Looking at queues. Nothing here changes anything, and nothing depends on a worker answering.
+#[async_trait]
+pub trait Inspect: Send + Sync + fmt::Debug {
+    /// Every queue that was ever published to or reserved from, by name.
+    async fn queues(&self) -> Result<Vec<QueueName>, BackendError>;
+
+    /// A live message (dead letters included). Without a queue every queue is asked in one round trip.
+    async fn find(
+        &self,
+        id: TaskId,
+        queue: Option<&QueueName>,
+    ) -> Result<Option<StoredMessage>, BackendError>;
+
+    /// Messages of one place of one queue. Ready ones in the order of reservation, delayed ones by due time, leased
+    /// ones in no order, dead ones the newest first.
+    async fn peek(
+        &self,
+        queue: &QueueName,
+        place: Place,
+        page: Page,
+    ) -> Result<Paged<StoredMessage>, BackendError>;
+
+    /// How much is where in a queue.
+    async fn depth(&self, queue: &QueueName, now: Option<Timestamp>) -> Result<Depth, BackendError>;
+
+    /// The workers whose registration has not ended, by name.
+    async fn workers(&self, now: Option<Timestamp>) -> Result<Vec<WorkerInfo>, BackendError>;
+}
+
+/// Changing what is in queues, and telling workers.
+#[async_trait]
+pub trait Control: Send + Sync + fmt::Debug {
+    /// Marks a message as revoked. A delayed one becomes ready at once; whoever gets it next gets [`Verdict::Revoked`];
+    /// a worker that runs it gets [`Hint::Revoked`] and the id from [`Leases::extend`]. Dead letters are not touched.
+    async fn cancel(
+        &self,
+        id: TaskId,
+        queue: Option<&QueueName>,
+        now: Option<Timestamp>,
+    ) -> Result<Cancelled, BackendError>;
+
+    /// Makes a delayed message ready now. Answers whether there was one.
+    async fn promote(
+        &self,
+        id: TaskId,
+        queue: Option<&QueueName>,
+        now: Option<Timestamp>,
+    ) -> Result<bool, BackendError>;
+
+    /// Removes up to `limit` messages (at most 1,000 a step) from one place of one queue and answers how many; leased
+    /// ones cannot be removed ([`Unsupported`](crate::BackendErrorKind::Unsupported)). Callers loop and show progress.
+    async fn purge(&self, queue: &QueueName, place: Place, limit: usize) -> Result<usize, BackendError>;
+
+    /// Stops handing out messages of a queue; publishing goes on.
+    async fn pause(&self, queue: &QueueName) -> Result<(), BackendError>;
+
+    /// Hands out messages again, and hints idle workers.
+    async fn resume(&self, queue: &QueueName) -> Result<(), BackendError>;
+
+    /// Makes dead letters ready again as run n+1, with fresh attempts. Answers how many of the ids were dead.
+    async fn requeue_dead(
+        &self,
+        queue: &QueueName,
+        ids: &[TaskId],
+        now: Option<Timestamp>,
+    ) -> Result<usize, BackendError>;
+
+    /// Removes dead letters. Answers how many of the ids were dead.
+    async fn delete_dead(&self, queue: &QueueName, ids: &[TaskId]) -> Result<usize, BackendError>;
+
+    /// Leaves a command for a worker, which takes it with its next heartbeat and is hinted to take it at once.
+    /// Answers whether the worker is registered.
+    async fn tell(
+        &self,
+        worker: WorkerId,
+        command: &WorkerCommand,
+        now: Option<Timestamp>,
+    ) -> Result<bool, BackendError>;
+}
+
+/// What became of one message of a publish.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Published {
+    /// It is stored.
+    Accepted,
+    /// Its id is live, or its unique key is held.
+    Duplicate {
+        /// The live message.
+        holder: TaskId,
+    },
+    /// Its fence has seen this slot or a newer one.
+    Stale {
+        /// The newest slot.
+        newest: Timestamp,
+    },
+    /// The queue has reached its configured length.
+    Full {
+        /// That length.
+        limit: u64,
+    },
+}
+
+/// One reservation.
+#[derive(Clone, Copy, Debug)]
+pub struct Reserve<'a> {
+    /// From which queue.
+    pub queue: &'a QueueName,
+    /// At most this many, 1 to [`limits::RESERVE_BATCH`](crate::limits::RESERVE_BATCH).
+    pub max: usize,
+    /// Made for this call.
+    pub token: Token,
+    /// How long the lease lasts unless renewed.
+    pub lease: Duration,
+    /// Whether a suspect may be among them: false while this worker holds one.
+    pub suspects: bool,
+}
+
+/// What a reservation found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reserved {
+    /// The broker's clock, by which verdicts were found.
+    pub now: Timestamp,
+    /// The messages, in order; they share the reservation's token.
+    pub deliveries: Vec<Delivery>,
+    /// When nothing was found: this handle should call `maintain` and look again after this time at the latest, because
+    /// something becomes due or a lease ends then. `None`: the heartbeat is early enough.
+    pub next_check: Option<Duration>,
+}
+
+/// A message handed out.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Delivery {
+    /// The task's id.
+    pub id: TaskId,
+    /// 0 to 9.
+    pub priority: Priority,
+    /// The envelope's bytes as published.
+    pub body: Vec<u8>,
+    /// 1, and one more for each requeue after its end.
+    pub run: u32,
+    /// 1 for the first hand-out.
+    pub delivery: u32,
+    /// Failed outcomes in this run so far.
+    pub attempt: u32,
+    /// Leases lost in a row: above 0 it is a suspect.
+    pub losses: u32,
+    /// When a worker first gave it back as undeliverable.
+    pub refused_since: Option<Timestamp>,
+    /// When it was published, by the broker's clock.
+    pub published_at: Timestamp,
+    /// What to do with it.
+    pub verdict: Verdict,
+}
+
+/// What a worker has to do with a delivery.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Run it.
+    Run,
+    /// It was cancelled: record that, then settle.
+    Revoked,
+    /// It expired before it was started: record that, then settle.
+    Expired,
+    /// It lost too many leases: record a failure, then settle it as a dead letter.
+    Poisoned,
+}
+
+/// The end of one message of a reservation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Settlement {
+    /// Which message.
+    pub id: TaskId,
+    /// How it ends.
+    pub how: Settle,
+}
+
+/// How a delivery ends.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Settle {
+    /// Done: the message is gone.
+    Ack,
+    /// Failed: one attempt more, ready again after a delay, at the tail.
+    Retry {
+        /// The delay, counted by the server.
+        after: Duration,
+        /// What went wrong.
+        note: Note,
+    },
+    /// Not run: no attempt spent, ready again after a delay; at the head when there is none.
+    GiveBack {
+        /// The delay, counted by the server.
+        after: Duration,
+        /// This worker cannot run it (sets [`Delivery::refused_since`] once).
+        refused: bool,
+    },
+    /// Kept aside with a reason.
+    DeadLetter {
+        /// Why.
+        reason: DeadReason,
+        /// What went wrong.
+        note: Note,
+    },
+}
+
+/// A short note of a failed attempt; the newest [`limits::NOTES`](crate::limits::NOTES) are kept with a message.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Note {
+    /// When, by the worker's clock.
+    pub at: Timestamp,
+    /// The worker's name.
+    pub worker: String,
+    /// The error, at most [`limits::NOTE_BYTES`](crate::limits::NOTE_BYTES) bytes.
+    pub error: String,
+}
+
+impl Note {
+    /// A note, its error cut to the limit.
+    pub fn new(at: Timestamp, worker: impl Into<String>, error: impl Into<String>) -> Self {
+        let mut error = error.into();
+        error.truncate(error.floor_char_boundary(crate::limits::NOTE_BYTES));
+        Self { at, worker: worker.into(), error }
+    }
+}
+
+/// Why a message is a dead letter.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeadReason {
+    /// Its last retry failed.
+    Exhausted,
+    /// It failed in a way that is not retried.
+    Permanent,
+    /// It lost too many leases.
+    Poisoned,
+    /// No worker could run it for an hour.
+    Undeliverable,
+    /// Nobody can read it.
+    Unreadable,
+}
+
+impl DeadReason {
+    /// The word that is stored and shown.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Exhausted => "exhausted",
+            Self::Permanent => "permanent",
+            Self::Poisoned => "poisoned",
+            Self::Undeliverable => "undeliverable",
+            Self::Unreadable => "unreadable",
+        }
+    }
+
+    /// The reason for a word of [`as_str`](Self::as_str).
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Exhausted, Self::Permanent, Self::Poisoned, Self::Undeliverable, Self::Unreadable]
+            .into_iter()
+            .find(|reason| reason.as_str() == word)
+    }
+}
+
+/// What became of one settlement.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Settled {
+    /// It took effect.
+    Applied,
+    /// The lease had ended: nothing was changed, somebody else has the message or had it.
+    LeaseLost,
+}
+
+/// What [`Leases::extend`] found.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Extended {
+    /// Reservations that had ended: their runs must stop. A reservation that was settled completely counts as ended.
+    pub lost: Vec<Token>,
+    /// Messages of these reservations that were cancelled.
+    pub revoked: Vec<TaskId>,
+}
+
+/// What [`Broker::maintain`] did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Maintained {
+    /// Messages whose lease had ended and which are ready again.
+    pub reclaimed: usize,
+    /// Delayed messages that became ready.
+    pub promoted: usize,
+}
+
+/// Something that a handle should look at.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Hint {
+    /// There may be work in this queue.
+    Work(QueueName),
+    /// A message that this handle's worker holds was cancelled.
+    Revoked(TaskId),
+    /// The worker was told something: a heartbeat takes it.
+    Command,
+    /// The connection was lost and is back, or nothing is known: look at everything.
+    Everything,
+}
+
+/// What `watch` found.
+pub enum Watch {
+    /// The message is live; the waiter ends when it is settled for good (acknowledged or dead), or when nothing more
+    /// will be told (then ask again). It tells of one message.
+    Waiting(Waiter),
+    /// The message is not live: read the result store.
+    Gone,
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Waiting(_) => "Waiting",
+            Self::Gone => "Gone",
+        })
+    }
+}
+
+/// Ends when a watched message has ended; dropping it unregisters.
+pub type Waiter = BoxFuture<'static, ()>;
+
+/// What a heartbeat answers.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Heartbeat {
+    /// Live workers, this one included: heartbeats get rarer when there are many.
+    pub live_workers: usize,
+    /// What this worker was told since its last heartbeat, oldest first.
+    pub commands: Vec<WorkerCommand>,
+}
+
+/// Where a live message is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// Waiting for a worker.
+    Ready,
+    /// Waiting for its time.
+    Delayed,
+    /// In the hands of a worker.
+    Leased,
+    /// A dead letter.
+    Dead,
+}
+
+impl Place {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Ready, Self::Delayed, Self::Leased, Self::Dead];
+
+    /// The word that is stored and shown.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Delayed => "delayed",
+            Self::Leased => "leased",
+            Self::Dead => "dead",
+        }
+    }
+}
+
+/// A live message as it is found in a broker.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredMessage {
+    /// The task's id.
+    pub id: TaskId,
+    /// The queue.
+    pub queue: QueueName,
+    /// 0 to 9.
+    pub priority: Priority,
+    /// Where it is.
+    pub place: Place,
+    /// The envelope's bytes as published.
+    pub body: Vec<u8>,
+    /// See [`Delivery::run`].
+    pub run: u32,
+    /// Hand-outs so far.
+    pub delivery: u32,
+    /// Failed outcomes in this run so far.
+    pub attempt: u32,
+    /// Leases lost in a row.
+    pub losses: u32,
+    /// When it was published.
+    pub published_at: Timestamp,
+    /// Delayed: when it becomes ready. Leased: when the lease ends. Dead: since when.
+    pub at: Option<Timestamp>,
+    /// Whether it was cancelled.
+    pub revoked: bool,
+    /// Dead: why.
+    pub reason: Option<DeadReason>,
+    /// The newest notes of failed attempts, oldest first.
+    pub notes: Vec<Note>,
+}
+
+/// Which part of a list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Page {
+    /// Where the last page ended: [`Paged::next`]. `None` is the beginning.
+    pub after: Option<String>,
+    /// At most this many, 1 to 1,000.
+    pub limit: usize,
+}
+
+impl Page {
+    /// The first page.
+    #[must_use]
+    pub const fn first(limit: usize) -> Self {
+        Self { after: None, limit }
+    }
+}
+
+/// A part of a list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Paged<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Where the next page begins; `None` at the end. Opaque.
+    pub next: Option<String>,
+}
+
+/// How much is where in a queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Depth {
+    /// Waiting for a worker.
+    pub ready: u64,
+    /// Waiting for their time.
+    pub delayed: u64,
+    /// In the hands of workers.
+    pub leased: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// Whether the queue is paused.
+    pub paused: bool,
+    /// When the message at the head of the queue was published.
+    pub oldest_ready: Option<Timestamp>,
+}
+
+/// What `cancel` found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cancelled {
+    /// It was waiting and will not run.
+    Waiting,
+    /// A worker has it and is being told.
+    Leased,
+    /// There is no such live message.
+    NotFound,
+}

@@ -1,0 +1,61 @@
+//! Rendering arguments for people: the one place that hides what must not be seen.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::Payload;
+
+/// What stands in the place of a hidden value.
+const HIDDEN: &str = "[redacted]";
+
+/// An argument that must not be shown, marked in the message itself.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RedactedArg {
+    /// Its position in a positional call.
+    pub index: u8,
+    /// Its name in a call by name.
+    pub name: String,
+}
+
+/// The arguments as JSON for logs, rows and pages, with the marked ones replaced. What cannot be rendered is hidden.
+#[must_use]
+pub fn render_arguments(payload: &Payload, redacted: &[RedactedArg]) -> String {
+    match payload {
+        Payload::Postcard { bytes, .. } => format!("\"[postcard, {} bytes]\"", bytes.len()),
+        Payload::Json(text) if redacted.is_empty() => text.clone(),
+        Payload::Json(text) => match serde_json::from_str(text) {
+            Ok(Value::Array(mut list)) => {
+                for arg in redacted {
+                    if let Some(value) = list.get_mut(usize::from(arg.index)) {
+                        *value = HIDDEN.into();
+                    }
+                }
+                Value::Array(list).to_string()
+            }
+            Ok(Value::Object(mut map)) => {
+                for arg in redacted {
+                    if let Some(value) = map.get_mut(&arg.name) {
+                        *value = HIDDEN.into();
+                    }
+                }
+                Value::Object(map).to_string()
+            }
+            _ => format!("\"{HIDDEN}\""),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hides_in_both_forms_and_when_in_doubt() {
+        let card = [RedactedArg { index: 1, name: "card".into() }];
+        let show = |text: &str| render_arguments(&Payload::Json(text.into()), &card);
+        assert_eq!(show(r#"[1,"4111"]"#), r#"[1,"[redacted]"]"#);
+        assert_eq!(show(r#"{"card":"4111","id":1}"#), r#"{"card":"[redacted]","id":1}"#);
+        assert_eq!(show("4111"), "\"[redacted]\"");
+        assert_eq!(show("[1"), "\"[redacted]\"");
+    }
+}
