@@ -1,0 +1,109 @@
+//! Errors of the database, in the words of the caller's question: again, give up, repair?
+
+use lovage_core::{BackendError, BackendErrorKind};
+
+/// Turns an error of the driver into Lovage's, for an operation named by `context` ("publish to queue mail").
+///
+/// `Unavailable` may be tried again; `Refused` needs room or other data; `Config` needs an operator;
+/// `Corrupt` is stored data (or a schema) that this program cannot read.
+pub fn sql_error(context: &str, err: sqlx::Error) -> BackendError {
+    let (kind, advice) = classify(&err);
+    let message = match advice {
+        "" => format!("{context}: {err}"),
+        advice => format!("{context}: {err}; {advice}"),
+    };
+    BackendError::new(kind, message).with_source(err)
+}
+
+fn classify(err: &sqlx::Error) -> (BackendErrorKind, &'static str) {
+    use BackendErrorKind::{Config, Corrupt, Refused, Unavailable};
+    // The driver's enum is non-exhaustive: what it adds later is a broken connection until known better.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "sqlx::Error is non-exhaustive")]
+    match err {
+        sqlx::Error::Database(err) => {
+            let code = err.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or(SQLITE_ERROR);
+            classify_sqlite(code, err.message())
+        }
+        sqlx::Error::PoolTimedOut => {
+            (Unavailable, "all connections were busy: look for a transaction that stays open for long")
+        }
+        sqlx::Error::PoolClosed => (Unavailable, "the database handle was closed: the process is stopping"),
+        sqlx::Error::Configuration(_) | sqlx::Error::ConfigFile(_) | sqlx::Error::Tls(_) => (Config, ""),
+        sqlx::Error::InvalidArgument(_) | sqlx::Error::Encode(_) => (Refused, ""),
+        sqlx::Error::RowNotFound
+        | sqlx::Error::TypeNotFound { .. }
+        | sqlx::Error::ColumnIndexOutOfBounds { .. }
+        | sqlx::Error::ColumnNotFound(_)
+        | sqlx::Error::ColumnDecode { .. }
+        | sqlx::Error::Decode(_) => (Corrupt, "stored data is not what this version of Lovage writes"),
+        _ => (Unavailable, ""),
+    }
+}
+
+const SQLITE_ERROR: i32 = 1;
+
+/// Result codes: <https://www.sqlite.org/rescode.html>. The low byte of an extended code is the primary one.
+fn classify_sqlite(code: i32, message: &str) -> (BackendErrorKind, &'static str) {
+    use BackendErrorKind::{Config, Corrupt, Refused, Unavailable};
+    const MIGRATE: &str = "the tables are missing or old: run `lovage migrate`";
+    match code & 0xff {
+        SQLITE_ERROR if message.starts_with("no such table") || message.contains("no such column") => {
+            (Config, MIGRATE)
+        }
+        SQLITE_ERROR if message.contains("has no column named") => (Config, MIGRATE),
+        3 | 23 => (Config, "give this user access to the database file and its directory"),
+        5 | 6 => (Unavailable, "another process held the database for longer than 10 s: try again"),
+        7 | 9 | 15 => (Unavailable, ""),
+        8 => (Config, "make the database file and its directory writable for this user"),
+        10 => (Unavailable, "the disk reported an error: look at the system's log"),
+        11 | 26 => (Corrupt, "the file is damaged or no SQLite database: restore it, or name another file"),
+        13 => (Refused, "the disk or quota is full: free some space"),
+        14 => (
+            Unavailable,
+            "look at the permissions of the directory and at the limit of open files (ulimit -n)",
+        ),
+        18 => (Refused, "the value is larger than SQLite takes (1 GB)"),
+        19 | 20 => (Refused, ""),
+        _ => (Refused, ""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn primary_and_extended_codes_have_the_same_kind() {
+        use BackendErrorKind::{Config, Corrupt, Refused, Unavailable};
+        for (code, kind) in [
+            (5, Unavailable),
+            (261, Unavailable), // SQLITE_BUSY_RECOVERY
+            (517, Unavailable), // SQLITE_BUSY_SNAPSHOT
+            (262, Unavailable), // SQLITE_LOCKED_SHAREDCACHE
+            (778, Unavailable), // SQLITE_IOERR_WRITE
+            (8, Config),
+            (1032, Config), // SQLITE_READONLY_DBMOVED
+            (11, Corrupt),
+            (26, Corrupt),
+            (13, Refused),
+            (2067, Refused), // SQLITE_CONSTRAINT_UNIQUE
+        ] {
+            assert_eq!(classify_sqlite(code, "").0, kind, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_missing_table_says_migrate() {
+        let (kind, advice) = classify_sqlite(1, "no such table: task");
+        assert_eq!(kind, BackendErrorKind::Config);
+        assert!(advice.contains("lovage migrate"), "{advice}");
+    }
+
+    #[test]
+    fn the_message_has_context_and_cause_and_keeps_the_source() {
+        let error = sql_error("publish", sqlx::Error::PoolTimedOut);
+        assert_eq!(error.kind(), BackendErrorKind::Unavailable);
+        assert!(error.to_string().contains("publish: "), "{error}");
+        assert!(std::error::Error::source(&error).is_some());
+    }
+}

@@ -1,0 +1,163 @@
+//! Database URLs: what is accepted, and what to write instead of what is not.
+
+use std::path::PathBuf;
+
+use lovage_core::{BackendError, BackendErrorKind};
+
+const FORMS: &str = "sqlite://lovage.db (relative) or sqlite:///var/lib/lovage.db (absolute)";
+
+/// Where a SQLite database is, and how it is to be opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SqliteUrl {
+    pub(crate) path: PathBuf,
+    pub(crate) durability: Durability,
+}
+
+/// What survives a power loss; a crash of the process alone loses nothing either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// Every commit.
+    Full,
+    /// All but the last commits; the file stays consistent.
+    Normal,
+}
+
+impl SqliteUrl {
+    /// Reads `sqlite://PATH[?durability=full|normal]`. `PATH` may be percent-encoded.
+    pub(crate) fn parse(url: &str) -> Result<Self, BackendError> {
+        let Some((scheme, rest)) = url.split_once("://") else {
+            return Err(config(format!("a database URL without a scheme: expected {FORMS}")));
+        };
+        check_scheme(scheme)?;
+        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        Ok(Self { path: parse_path(path)?, durability: parse_durability(query)? })
+    }
+}
+
+/// Other schemes may carry a password, so the message names the scheme and never the rest.
+fn check_scheme(scheme: &str) -> Result<(), BackendError> {
+    match scheme {
+        "sqlite" => Ok(()),
+        "postgres" | "postgresql" => Err(BackendError::new(
+            BackendErrorKind::Unsupported,
+            format!("{scheme}:// is not in this release: expected {FORMS}"),
+        )),
+        _ => Err(config(format!("{scheme}:// is not a SQL database that Lovage knows: expected {FORMS}"))),
+    }
+}
+
+fn parse_path(raw: &str) -> Result<PathBuf, BackendError> {
+    if matches!(raw, ":memory:" | "/:memory:") {
+        return Err(config(
+            "sqlite::memory: cannot be used: every connection would see an empty database of its own; \
+             name a file (sqlite:///tmp/lovage.db), or use the broker memory://",
+        ));
+    }
+    let path = percent_decode(raw)?;
+    if path.is_empty() || path.ends_with('/') {
+        return Err(config(format!("the database URL names no file: expected {FORMS}")));
+    }
+    if path.contains('\0') {
+        return Err(config("the database URL has a NUL character (%00) in its path: remove it"));
+    }
+    Ok(PathBuf::from(path))
+}
+
+fn parse_durability(query: &str) -> Result<Durability, BackendError> {
+    let mut durability = Durability::Normal;
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        durability = match (key, value) {
+            ("durability", "full") => Durability::Full,
+            ("durability", "normal") => Durability::Normal,
+            ("durability", other) => {
+                return Err(config(format!("durability={other}: expected durability=full or =normal")));
+            }
+            (other, _) => {
+                return Err(config(format!(
+                    "unknown setting {other:?} in the database URL: the only one is durability=full|normal"
+                )));
+            }
+        };
+    }
+    Ok(durability)
+}
+
+fn percent_decode(raw: &str) -> Result<String, BackendError> {
+    let bad = || config("the path of the database URL has a bad percent-encoding: write a literal % as %25");
+    let mut bytes = Vec::with_capacity(raw.len());
+    let mut rest = raw.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let (high, low) = (rest.next().and_then(hex_digit), rest.next().and_then(hex_digit));
+            let (Some(high), Some(low)) = (high, low) else { return Err(bad()) };
+            bytes.push(high * 16 + low);
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).map_err(|_| bad())
+}
+
+fn hex_digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    }
+}
+
+fn config(message: impl Into<String>) -> BackendError {
+    BackendError::new(BackendErrorKind::Config, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(url: &str) -> BackendError {
+        SqliteUrl::parse(url).unwrap_err()
+    }
+
+    #[test]
+    fn a_relative_and_an_absolute_path_are_read() {
+        assert_eq!(SqliteUrl::parse("sqlite://lovage.db").unwrap().path, PathBuf::from("lovage.db"));
+        assert_eq!(SqliteUrl::parse("sqlite:///a/b%20c.db").unwrap().path, PathBuf::from("/a/b c.db"));
+    }
+
+    #[test]
+    fn durability_is_normal_unless_asked_for() {
+        let durability = |url| SqliteUrl::parse(url).unwrap().durability;
+        assert_eq!(durability("sqlite://a.db"), Durability::Normal);
+        assert_eq!(durability("sqlite://a.db?durability=normal"), Durability::Normal);
+        assert_eq!(durability("sqlite://a.db?durability=full"), Durability::Full);
+    }
+
+    #[test]
+    fn what_is_refused_says_what_to_write() {
+        for (url, says) in [
+            ("lovage.db", "sqlite://lovage.db"),
+            ("sqlite::memory:", "sqlite://lovage.db"),
+            ("sqlite://:memory:", "name a file"),
+            ("sqlite://", "names no file"),
+            ("sqlite:///tmp/", "names no file"),
+            ("sqlite://a%zz.db", "%25"),
+            ("sqlite://a%2", "%25"),
+            ("sqlite://a.db?mode=ro", "durability=full|normal"),
+            ("sqlite://a.db?durability=off", "=normal"),
+            ("mysql://a", "sqlite://lovage.db"),
+        ] {
+            let error = refused(url);
+            assert!(error.to_string().contains(says), "{url}: {error}");
+            assert_eq!(error.kind(), BackendErrorKind::Config, "{url}");
+        }
+    }
+
+    #[test]
+    fn postgresql_is_unsupported_and_its_password_is_not_repeated() {
+        let error = refused("postgres://joe:hunter2@db/lovage");
+        assert_eq!(error.kind(), BackendErrorKind::Unsupported);
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+}
