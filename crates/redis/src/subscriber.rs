@@ -1,0 +1,162 @@
+//! The one connection of a process that listens, and what it hears.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fred::clients::SubscriberClient;
+use fred::interfaces::{ClientLike, EventInterface, PubsubInterface};
+use fred::types::config::Server;
+use fred::types::{Builder, Message};
+use lovage_core::BackendError;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, watch};
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
+
+use crate::connect::Connection;
+use crate::error::redis_error;
+
+/// How often the subscriptions are said again: it finds out that a silent connection is dead, and mends what
+/// a failed resubscription left.
+const REFRESH: Duration = Duration::from_secs(15);
+
+/// A subscribed connection, which reconnects and subscribes again by itself. Cheap to clone.
+#[derive(Clone)]
+pub struct Subscriber {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    client: SubscriberClient,
+    gaps: watch::Receiver<u64>,
+    _connection: Connection,
+    keeper: JoinHandle<()>,
+}
+
+/// What a subscriber hears.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SubscriberEvent {
+    /// A message on a channel that was subscribed to.
+    Message {
+        /// The channel.
+        channel: String,
+        /// What was published, byte for byte.
+        payload: Vec<u8>,
+    },
+    /// Messages may have been lost: the connection was away and is back, with everything subscribed again, or
+    /// the reader was too slow. Look at the state itself now.
+    Gap,
+}
+
+/// The events from the moment it was made. Several readers each get all of them.
+#[derive(Debug)]
+pub struct SubscriberEvents {
+    messages: broadcast::Receiver<Message>,
+    gaps: watch::Receiver<u64>,
+}
+
+impl Subscriber {
+    pub(crate) async fn open(builder: &Builder, server: &str) -> Result<Self, BackendError> {
+        let context = format!("connect to {server} to subscribe");
+        let client = builder.build_subscriber_client().map_err(|err| redis_error(&context, err))?;
+        let connection = Connection::open(&client).await.map_err(|err| redis_error(&context, err))?;
+        let (gap, gaps) = watch::channel(0);
+        let keeper = tokio::spawn(keep_subscribed(client.clone(), client.reconnect_rx(), gap));
+        Ok(Self { inner: Arc::new(Inner { client, gaps, _connection: connection, keeper }) })
+    }
+
+    /// Starts to hear `channel`; when this returns, nothing published from now on is missed.
+    ///
+    /// # Errors
+    /// Those of a command; the channel is not kept then.
+    pub async fn subscribe(&self, channel: &str) -> Result<(), BackendError> {
+        let done = self.inner.client.subscribe(channel).await;
+        done.map_err(|err| redis_error(&format!("subscribe to {channel}"), err))
+    }
+
+    /// Ends what `subscribe` started.
+    ///
+    /// # Errors
+    /// Those of a command.
+    pub async fn unsubscribe(&self, channel: &str) -> Result<(), BackendError> {
+        let done = self.inner.client.unsubscribe(channel).await;
+        done.map_err(|err| redis_error(&format!("unsubscribe from {channel}"), err))
+    }
+
+    /// A reader of everything heard from now on. Make it before subscribing.
+    pub fn events(&self) -> SubscriberEvents {
+        let mut gaps = self.inner.gaps.clone();
+        gaps.mark_unchanged();
+        SubscriberEvents { messages: self.inner.client.message_rx(), gaps }
+    }
+
+    pub(crate) async fn close(&self) {
+        self.inner.keeper.abort();
+        drop(self.inner.client.quit().await);
+    }
+}
+
+impl fmt::Debug for Subscriber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscriber").field("channels", &self.inner.client.tracked_channels()).finish()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}
+
+impl SubscriberEvents {
+    /// Waits for the next event; `None` once the subscriber is closed. Safe to cancel.
+    pub async fn next(&mut self) -> Option<SubscriberEvent> {
+        tokio::select! {
+            biased;
+            changed = self.gaps.changed() => changed.ok().map(|()| SubscriberEvent::Gap),
+            message = self.messages.recv() => match message {
+                Ok(message) => Some(SubscriberEvent::from(message)),
+                Err(RecvError::Lagged(_)) => Some(SubscriberEvent::Gap),
+                Err(RecvError::Closed) => None,
+            },
+        }
+    }
+}
+
+impl From<Message> for SubscriberEvent {
+    fn from(message: Message) -> Self {
+        let payload = message.value.as_bytes().map(<[u8]>::to_vec).unwrap_or_default();
+        Self::Message { channel: message.channel.to_string(), payload }
+    }
+}
+
+/// Subscribes again after each reconnect and tells of the gap once that is done: told earlier, a reader would
+/// look before it can hear.
+async fn keep_subscribed(
+    client: SubscriberClient,
+    mut reconnects: broadcast::Receiver<Server>,
+    gap: watch::Sender<u64>,
+) {
+    let mut refresh = tokio::time::interval(REFRESH);
+    refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    refresh.reset();
+    let mut owes_gap = false;
+    loop {
+        tokio::select! {
+            reconnected = reconnects.recv() => match reconnected {
+                Ok(_) | Err(RecvError::Lagged(_)) => owes_gap = true,
+                Err(RecvError::Closed) => return,
+            },
+            _ = refresh.tick() => {}
+        }
+        match client.resubscribe_all().await {
+            Ok(()) if owes_gap => {
+                owes_gap = false;
+                gap.send_modify(|gaps| *gaps += 1);
+            }
+            Ok(()) => {}
+            Err(err) => tracing::warn!(%err, "cannot subscribe again yet"),
+        }
+    }
+}
