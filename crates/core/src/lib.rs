@@ -77,7 +77,4 @@ pub mod limits {
 
 /// What the macros expand to; not for people.
 #[doc(hidden)]
-pub mod __private {
-    pub use inventory;
-    pub use serde_json;
-}
+pub mod __private;

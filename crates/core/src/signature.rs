@@ -8,6 +8,12 @@ use std::time::Duration;
 /// postcard does not describe what it carries: decoded into another type it can yield wrong values without an error.
 /// So a message names the fingerprint of the types that it was encoded from, and another one is never decoded.
 /// Derive it with `#[derive(lovage::Signature)]`; the derive refuses serde attributes that postcard cannot carry.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot travel in postcard: it has no `Signature`",
+    label = "needs `#[derive(lovage::Signature)]`",
+    note = "postcard does not describe what it carries, so every argument type of a `codec = \"postcard\"` task derives `Signature`",
+    note = "without `codec = \"postcard\"` the arguments travel as JSON and need only serde"
+)]
 pub trait Signature {
     /// A hash of the structure: names and types of fields, names and order of variants.
     const FINGERPRINT: u64;
