@@ -83,7 +83,7 @@ not a mount
             ("/home/joe/local/data", "tmpfs"),
             ("/homestead", "overlay"),
             ("/mnt/the share/x", "cifs"),
-            ("/work/x", "ext4"),
+            ("/srv/x", "ext4"),
             ("/mnt/remote", "fuse.sshfs"),
         ] {
             assert_eq!(file_system_type(MOUNTS, Path::new(path)), Some(kind), "{path}");

@@ -1,0 +1,87 @@
+//! `cargo xtask test`: everything that CI checks, in the order of what fails fastest.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use crate::services::Services;
+use crate::{Fallible, say, tidy, user_project};
+
+/// Runs the steps and stops at the first that fails.
+pub(crate) fn run(root: &Path, quick: bool) -> Fallible<()> {
+    step("format", || cargo(root, &["fmt", "--all", "--check"], &[]))?;
+    step("tidy", || tidy::run(root))?;
+    let services = Services::start(root)?;
+    let redis = [("LOVAGE_TEST_REDIS_URL", services.redis_url())];
+    step("clippy", || {
+        cargo(
+            root,
+            &["clippy", "--workspace", "--all-targets", "--all-features", "--locked", "--", "-D", "warnings"],
+            &[],
+        )
+    })?;
+    step("feature walls", || feature_walls(root))?;
+    step("tests", || {
+        let nextest = Command::new(env!("CARGO"))
+            .args(["nextest", "--version"])
+            .output()
+            .is_ok_and(|out| out.status.success());
+        if nextest {
+            return cargo(root, &["nextest", "run", "--workspace", "--all-features", "--locked"], &redis);
+        }
+        say("cargo-nextest is not installed (`cargo install cargo-nextest`): running `cargo test`");
+        cargo(
+            root,
+            &["test", "--workspace", "--all-features", "--lib", "--bins", "--tests", "--locked"],
+            &redis,
+        )
+    })?;
+    if !quick {
+        step("examples in the docs", || {
+            cargo(root, &["test", "--doc", "--workspace", "--all-features", "--locked"], &redis)
+        })?;
+        step("docs", || {
+            let strict = [("RUSTDOCFLAGS", "-D warnings")];
+            cargo(root, &["doc", "--workspace", "--no-deps", "--all-features", "--locked"], &strict)
+        })?;
+        step("the README's project", || user_project::check(root, services.redis_url()))?;
+    }
+    say("\neverything passed");
+    Ok(())
+}
+
+/// With only one backend's feature, a web server does not compile the other's driver.
+fn feature_walls(root: &Path) -> Fallible<()> {
+    for (feature, unwanted) in [("redis", "sqlx"), ("sqlite", "fred")] {
+        let features = ["-p", "lovage-client", "--no-default-features", "--features", feature];
+        let tree = Command::new(env!("CARGO"))
+            .args(["tree", "--edges", "normal", "--prefix", "none"])
+            .args(features)
+            .current_dir(root)
+            .output()?;
+        let tree = String::from_utf8(tree.stdout)?;
+        if !tree.starts_with("lovage-client") {
+            return Err("`cargo tree -p lovage-client` shows no tree".into());
+        }
+        if tree.lines().any(|line| line.split(' ').next() == Some(unwanted)) {
+            return Err(format!("lovage-client with only `{feature}` depends on {unwanted}").into());
+        }
+        cargo(root, &[&["check", "--locked"][..], &features].concat(), &[])?;
+    }
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "tells the person at the terminal where the time goes")]
+fn step(name: &str, run: impl FnOnce() -> Fallible<()>) -> Fallible<()> {
+    say(&format!("\n=== {name}"));
+    let start = Instant::now();
+    run().map_err(|error| format!("{name}: {error}"))?;
+    say(&format!("=== {name}: {:.1} s", start.elapsed().as_secs_f64()));
+    Ok(())
+}
+
+fn cargo(root: &Path, args: &[&str], env: &[(&str, &str)]) -> Fallible<()> {
+    let status =
+        Command::new(env!("CARGO")).args(args).envs(env.iter().copied()).current_dir(root).status()?;
+    if status.success() { Ok(()) } else { Err(format!("`cargo {}` failed", args.join(" ")).into()) }
+}
