@@ -1,0 +1,674 @@
+//! One queue: a state machine without locks, I/O or a clock.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use lovage_core::{
+    BackendError, Cancelled, DeadReason, Delivery, Depth, Envelope, Extended, Hint, Maintained, Message,
+    Note, Page, Paged, Place, Published, QueueName, Reserve, Reserved, Settle, Settled, Settlement,
+    StoredMessage, TaskId, Timestamp, Token, Verdict, limits,
+};
+use tokio::sync::oneshot;
+
+use crate::page::{bad_page, paged, read_key, write_key};
+
+/// Which participant.
+pub(crate) type HandleId = u64;
+
+/// Suspects (0) before the others (1), then the highest priority, then the order of becoming ready. What goes to the
+/// head gets a number below all others.
+type ReadyKey = (u8, Reverse<u8>, i64);
+
+/// By instant, then in the order of arrival.
+type TimeKey = (Timestamp, i64);
+
+#[derive(Debug)]
+pub(crate) struct Queue {
+    name: QueueName,
+    messages: BTreeMap<TaskId, Stored>,
+    ready: BTreeMap<ReadyKey, TaskId>,
+    delayed: BTreeMap<TimeKey, TaskId>,
+    dead: BTreeMap<TimeKey, TaskId>,
+    reservations: BTreeMap<Token, Reservation>,
+    lease_ends: BTreeMap<TimeKey, Token>,
+    unique: BTreeMap<String, Claim>,
+    fences: BTreeMap<String, Timestamp>,
+    waiters: BTreeMap<TaskId, BTreeMap<u64, oneshot::Sender<()>>>,
+    paused: bool,
+    idle: VecDeque<HandleId>,
+    timer: Option<Timer>,
+    news: News,
+    maintained_at: Option<Timestamp>,
+    no_reclaim_before: Option<Timestamp>,
+    sequence: i64,
+    /// Hints for handles, taken by the caller after each operation.
+    pub(crate) outbox: Vec<(HandleId, Hint)>,
+}
+
+#[derive(Debug)]
+struct Stored {
+    message: Message,
+    published_at: Timestamp,
+    run: u32,
+    delivery: u32,
+    attempt: u32,
+    losses: u32,
+    refused_since: Option<Timestamp>,
+    revoked: bool,
+    notes: Vec<Note>,
+    spot: Spot,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Spot {
+    Ready(ReadyKey),
+    Delayed(TimeKey),
+    Leased(Token),
+    Dead(TimeKey, DeadReason),
+}
+
+#[derive(Debug)]
+struct Reservation {
+    holder: HandleId,
+    ends: TimeKey,
+    /// In the order in which they were handed out.
+    ids: Vec<TaskId>,
+}
+
+#[derive(Debug)]
+struct Claim {
+    holder: TaskId,
+    until: Option<Timestamp>,
+}
+
+/// The one idle handle that was told to look again at an instant.
+#[derive(Debug)]
+struct Timer {
+    handle: HandleId,
+    at: Timestamp,
+}
+
+/// What an operation did that idle handles may want to know.
+#[derive(Debug, Default)]
+struct News {
+    ready: bool,
+    due: Option<Timestamp>,
+}
+
+impl Queue {
+    pub(crate) fn new(name: QueueName) -> Self {
+        Self {
+            name,
+            messages: BTreeMap::new(),
+            ready: BTreeMap::new(),
+            delayed: BTreeMap::new(),
+            dead: BTreeMap::new(),
+            reservations: BTreeMap::new(),
+            lease_ends: BTreeMap::new(),
+            unique: BTreeMap::new(),
+            fences: BTreeMap::new(),
+            waiters: BTreeMap::new(),
+            paused: false,
+            idle: VecDeque::new(),
+            timer: None,
+            news: News::default(),
+            maintained_at: None,
+            no_reclaim_before: None,
+            sequence: 0,
+            outbox: Vec::new(),
+        }
+    }
+
+    /// Takes one message of a batch; the caller calls [`nudge`](Self::nudge) after the last.
+    pub(crate) fn publish(&mut self, message: &Message, now: Timestamp) -> Published {
+        if let Some(refused) = self.refusal(message, now) {
+            return refused;
+        }
+        let id = message.id;
+        if let Some(unique) = &message.unique {
+            let until = unique.ttl.map(|ttl| now.plus(ttl));
+            self.unique.insert(unique.key.clone(), Claim { holder: id, until });
+        }
+        if let Some(fence) = &message.fence {
+            self.fences.insert(fence.name.clone(), fence.slot);
+        }
+        let stored = Stored {
+            message: message.clone(),
+            published_at: now,
+            run: 1,
+            delivery: 0,
+            attempt: 0,
+            losses: 0,
+            refused_since: None,
+            revoked: false,
+            notes: Vec::new(),
+            // Replaced at once by `delay` or `push_tail`.
+            spot: Spot::Delayed((now, 0)),
+        };
+        self.messages.insert(id, stored);
+        match message.delay.due_at(now) {
+            Some(due) => self.delay(id, due),
+            None => self.push_tail(id),
+        }
+        Published::Accepted
+    }
+
+    pub(crate) fn reserve(&mut self, handle: HandleId, request: &Reserve<'_>, now: Timestamp) -> Reserved {
+        self.idle.retain(|idle| *idle != handle);
+        self.promote_due(limits::RESERVE_BATCH, now);
+        let ids = if self.paused { Vec::new() } else { self.take_ready(request) };
+        if ids.is_empty() {
+            // What became due may be a suspect that this one did not ask for.
+            self.nudge(None);
+            self.idle.push_back(handle);
+            return Reserved { now, deliveries: Vec::new(), next_check: self.next_check(handle, now) };
+        }
+        let deliveries = ids.iter().filter_map(|id| self.hand_out(*id, request.token, now)).collect();
+        let ends = (now.plus(request.lease), self.next_sequence());
+        self.lease_ends.insert(ends, request.token);
+        let reservation = Reservation { holder: handle, ends, ids };
+        self.reservations.insert(request.token, reservation);
+        // A chain: each handle that found work wakes one more while something is left.
+        self.news = News { ready: true, due: None };
+        self.nudge(None);
+        Reserved { now, deliveries, next_check: None }
+    }
+
+    pub(crate) fn settle(&mut self, token: Token, batch: &[Settlement], now: Timestamp) -> Vec<Settled> {
+        let mut given_back = Vec::new();
+        let answers = batch
+            .iter()
+            .map(|settlement| {
+                if !self.end_lease_of(settlement.id, token) {
+                    return Settled::LeaseLost;
+                }
+                self.apply(settlement, &mut given_back, now);
+                Settled::Applied
+            })
+            .collect();
+        self.push_head(&given_back);
+        self.nudge(None);
+        answers
+    }
+
+    pub(crate) fn extend(&mut self, tokens: &[Token], lease: Duration, now: Timestamp) -> Extended {
+        let mut extended = Extended::default();
+        for token in tokens {
+            let ends = (now.plus(lease), self.next_sequence());
+            let Some(reservation) = self.reservations.get_mut(token) else {
+                extended.lost.push(*token);
+                continue;
+            };
+            self.lease_ends.remove(&reservation.ends);
+            reservation.ends = ends;
+            self.lease_ends.insert(ends, *token);
+            let revoked = |id: &&TaskId| self.messages.get(id).is_some_and(|stored| stored.revoked);
+            extended.revoked.extend(reservation.ids.iter().filter(revoked));
+        }
+        extended
+    }
+
+    pub(crate) fn maintain(
+        &mut self,
+        handle: HandleId,
+        limit: usize,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Maintained {
+        let absent = self.maintained_at.is_none_or(|last| now.since(last) > lease / 2);
+        self.maintained_at = Some(now);
+        let full_lease = now.plus(lease);
+        if absent {
+            self.no_reclaim_before = Some(full_lease);
+        }
+        // A clock that was set back must not stretch the guard.
+        self.no_reclaim_before = self.no_reclaim_before.map(|at| at.min(full_lease)).filter(|at| *at > now);
+        let reclaimed = if self.no_reclaim_before.is_some() { 0 } else { self.reclaim(limit, now) };
+        let promoted = self.promote_due(limit, now);
+        if self.timer.as_ref().is_some_and(|timer| timer.at <= now) {
+            self.timer = None;
+            self.news.due = self.next_event();
+        }
+        // The caller looks next anyway: if it is idle, its hint costs nobody's sleep.
+        self.nudge(Some(handle));
+        Maintained { reclaimed, promoted }
+    }
+
+    /// Registers a waiter; `None` when the message has ended.
+    pub(crate) fn watch(&mut self, id: TaskId, waiter: u64) -> Option<oneshot::Receiver<()>> {
+        match self.messages.get(&id)?.spot {
+            Spot::Dead(..) => None,
+            Spot::Ready(_) | Spot::Delayed(_) | Spot::Leased(_) => {
+                let (sender, receiver) = oneshot::channel();
+                self.waiters.entry(id).or_default().insert(waiter, sender);
+                Some(receiver)
+            }
+        }
+    }
+
+    pub(crate) fn unwatch(&mut self, id: TaskId, waiter: u64) {
+        if let Some(waiters) = self.waiters.get_mut(&id) {
+            waiters.remove(&waiter);
+            if waiters.is_empty() {
+                self.waiters.remove(&id);
+            }
+        }
+    }
+
+    pub(crate) fn cancel(&mut self, id: TaskId) -> Cancelled {
+        let Some(stored) = self.messages.get_mut(&id) else { return Cancelled::NotFound };
+        match stored.spot {
+            Spot::Dead(..) => Cancelled::NotFound,
+            Spot::Ready(_) => {
+                stored.revoked = true;
+                Cancelled::Waiting
+            }
+            Spot::Delayed(key) => {
+                stored.revoked = true;
+                self.delayed.remove(&key);
+                self.push_tail(id);
+                self.nudge(None);
+                Cancelled::Waiting
+            }
+            Spot::Leased(token) => {
+                stored.revoked = true;
+                if let Some(reservation) = self.reservations.get(&token) {
+                    self.outbox.push((reservation.holder, Hint::Revoked(id)));
+                }
+                Cancelled::Leased
+            }
+        }
+    }
+
+    pub(crate) fn promote(&mut self, id: TaskId) -> bool {
+        let Some(Spot::Delayed(key)) = self.messages.get(&id).map(|stored| stored.spot) else { return false };
+        self.delayed.remove(&key);
+        self.push_tail(id);
+        self.nudge(None);
+        true
+    }
+
+    /// Removes from a place that is not [`Place::Leased`].
+    pub(crate) fn purge(&mut self, place: Place, limit: usize) -> usize {
+        let limit = limit.min(1_000);
+        let ids: Vec<TaskId> = match place {
+            Place::Ready => self.ready.values().take(limit).copied().collect(),
+            Place::Delayed => self.delayed.values().take(limit).copied().collect(),
+            Place::Dead => self.dead.values().take(limit).copied().collect(),
+            Place::Leased => Vec::new(),
+        };
+        ids.iter().for_each(|id| self.remove(*id));
+        ids.len()
+    }
+
+    pub(crate) fn set_paused(&mut self, paused: bool) {
+        self.paused = paused;
+        self.news = News { ready: true, due: self.next_event() };
+        self.nudge(None);
+    }
+
+    pub(crate) fn requeue_dead(&mut self, ids: &[TaskId]) -> usize {
+        let mut count = 0;
+        for id in ids {
+            let Some(stored) = self.messages.get_mut(id) else { continue };
+            let Spot::Dead(key, _) = stored.spot else { continue };
+            stored.run += 1;
+            stored.attempt = 0;
+            stored.losses = 0;
+            stored.refused_since = None;
+            stored.revoked = false;
+            self.dead.remove(&key);
+            self.push_tail(*id);
+            count += 1;
+        }
+        self.nudge(None);
+        count
+    }
+
+    pub(crate) fn delete_dead(&mut self, ids: &[TaskId]) -> usize {
+        let is_dead =
+            |id: &&TaskId| self.messages.get(id).is_some_and(|stored| matches!(stored.spot, Spot::Dead(..)));
+        let dead: BTreeSet<TaskId> = ids.iter().filter(is_dead).copied().collect();
+        dead.iter().for_each(|id| self.remove(*id));
+        dead.len()
+    }
+
+    pub(crate) fn find(&self, id: TaskId) -> Option<StoredMessage> {
+        let stored = self.messages.get(&id)?;
+        let (place, at, reason) = match stored.spot {
+            Spot::Ready(_) => (Place::Ready, None, None),
+            Spot::Delayed((due, _)) => (Place::Delayed, Some(due), None),
+            Spot::Leased(token) => {
+                let ends = self.reservations.get(&token).map(|reservation| reservation.ends.0);
+                (Place::Leased, ends, None)
+            }
+            Spot::Dead((since, _), reason) => (Place::Dead, Some(since), Some(reason)),
+        };
+        Some(StoredMessage {
+            id,
+            queue: self.name.clone(),
+            priority: stored.message.priority,
+            place,
+            body: stored.message.body.clone(),
+            run: stored.run,
+            delivery: stored.delivery,
+            attempt: stored.attempt,
+            losses: stored.losses,
+            published_at: stored.published_at,
+            at,
+            revoked: stored.revoked,
+            reason,
+            notes: stored.notes.clone(),
+        })
+    }
+
+    pub(crate) fn peek(&self, place: Place, page: &Page) -> Result<Paged<StoredMessage>, BackendError> {
+        let find = |(key, id): (String, TaskId)| self.find(id).map(|found| (key, found));
+        let by_time = |key: &TimeKey| write_key(&[key.0.as_micros(), key.1]);
+        match place {
+            Place::Ready => {
+                let after = read_key::<3>(page)?;
+                let key = |key: &ReadyKey| [i64::from(key.0), -i64::from(key.1.0), key.2];
+                let items = self.ready.iter().filter(|(k, _)| after.is_none_or(|after| key(k) > after));
+                Ok(paged(items.map(|(k, id)| (write_key(&key(k)), *id)).filter_map(find), page.limit))
+            }
+            Place::Delayed => {
+                let after = read_key::<2>(page)?.map(|[micros, n]| (Timestamp::from_micros(micros), n));
+                let items = self.delayed.iter().filter(|(k, _)| after.is_none_or(|after| **k > after));
+                Ok(paged(items.map(|(k, id)| (by_time(k), *id)).filter_map(find), page.limit))
+            }
+            Place::Dead => {
+                let after = read_key::<2>(page)?.map(|[micros, n]| (Timestamp::from_micros(micros), n));
+                let items = self.dead.iter().rev().filter(|(k, _)| after.is_none_or(|after| **k < after));
+                Ok(paged(items.map(|(k, id)| (by_time(k), *id)).filter_map(find), page.limit))
+            }
+            Place::Leased => {
+                let after: Option<TaskId> = match &page.after {
+                    None => None,
+                    Some(text) => Some(text.parse().map_err(|_| bad_page(text))?),
+                };
+                let leased = self.messages.iter().filter(|(_, s)| matches!(s.spot, Spot::Leased(_)));
+                let items = leased.filter(|(id, _)| after.is_none_or(|after| **id > after));
+                Ok(paged(items.map(|(id, _)| (id.to_string(), *id)).filter_map(find), page.limit))
+            }
+        }
+    }
+
+    pub(crate) fn depth(&self) -> Depth {
+        let count = |len: usize| u64::try_from(len).unwrap_or(u64::MAX);
+        let leased = self.messages.len() - self.ready.len() - self.delayed.len() - self.dead.len();
+        let head = self.ready.values().next().and_then(|id| self.messages.get(id));
+        Depth {
+            ready: count(self.ready.len()),
+            delayed: count(self.delayed.len()),
+            leased: count(leased),
+            dead: count(self.dead.len()),
+            paused: self.paused,
+            oldest_ready: head.map(|stored| stored.published_at),
+        }
+    }
+
+    /// Forgets a handle: what it was going to do for this queue falls to another idle one. `hinted` says that it had
+    /// not yet taken a hint of work.
+    pub(crate) fn forget_handle(&mut self, handle: HandleId, hinted: bool) {
+        self.idle.retain(|idle| *idle != handle);
+        if self.timer.as_ref().is_some_and(|timer| timer.handle == handle) {
+            self.timer = None;
+            self.news.due = self.next_event();
+        }
+        self.news.ready |= hinted;
+        self.nudge(None);
+    }
+
+    /// Wakes one idle handle if there is news for it, `prefer` when that one is idle.
+    pub(crate) fn nudge(&mut self, prefer: Option<HandleId>) {
+        let news = std::mem::take(&mut self.news);
+        let work = news.ready && !self.ready.is_empty();
+        let earlier = |due: Timestamp| self.timer.as_ref().is_none_or(|timer| due < timer.at);
+        if self.paused || !(work || news.due.is_some_and(earlier)) {
+            return;
+        }
+        let preferred = prefer.and_then(|handle| self.idle.iter().position(|idle| *idle == handle));
+        if let Some(handle) = self.idle.remove(preferred.unwrap_or(0)) {
+            self.outbox.push((handle, Hint::Work(self.name.clone())));
+        }
+    }
+
+    fn refusal(&self, message: &Message, now: Timestamp) -> Option<Published> {
+        if self.messages.contains_key(&message.id) {
+            return Some(Published::Duplicate { holder: message.id });
+        }
+        if let Some(claim) = message.unique.as_ref().and_then(|unique| self.unique.get(&unique.key))
+            && claim.until.is_none_or(|until| until > now)
+        {
+            return Some(Published::Duplicate { holder: claim.holder });
+        }
+        let fence = message.fence.as_ref()?;
+        let newest = *self.fences.get(&fence.name)?;
+        (fence.slot <= newest).then_some(Published::Stale { newest })
+    }
+
+    /// Takes ids out of the ready list: a suspect first, when one is asked for, then the others in order.
+    fn take_ready(&mut self, request: &Reserve<'_>) -> Vec<TaskId> {
+        let max = request.max.min(limits::RESERVE_BATCH);
+        let others = (1, Reverse(u8::MAX), i64::MIN);
+        let suspect = self.ready.range(..others).next().filter(|_| request.suspects);
+        let keys: Vec<ReadyKey> =
+            suspect.into_iter().chain(self.ready.range(others..)).take(max).map(|(key, _)| *key).collect();
+        keys.iter().filter_map(|key| self.ready.remove(key)).collect()
+    }
+
+    fn hand_out(&mut self, id: TaskId, token: Token, now: Timestamp) -> Option<Delivery> {
+        let stored = self.messages.get_mut(&id)?;
+        stored.spot = Spot::Leased(token);
+        stored.delivery += 1;
+        let expires = Envelope::expires_at(&stored.message.body, stored.published_at);
+        let verdict = if stored.revoked {
+            Verdict::Revoked
+        } else if expires.is_some_and(|at| at <= now) {
+            Verdict::Expired
+        } else if stored.losses >= limits::POISON_LOSSES {
+            Verdict::Poisoned
+        } else {
+            Verdict::Run
+        };
+        Some(Delivery {
+            id,
+            priority: stored.message.priority,
+            body: stored.message.body.clone(),
+            run: stored.run,
+            delivery: stored.delivery,
+            attempt: stored.attempt,
+            losses: stored.losses,
+            refused_since: stored.refused_since,
+            published_at: stored.published_at,
+            verdict,
+        })
+    }
+
+    /// Takes a message out of its reservation, if it is in this one.
+    fn end_lease_of(&mut self, id: TaskId, token: Token) -> bool {
+        let Some(reservation) = self.reservations.get_mut(&token) else { return false };
+        let Some(index) = reservation.ids.iter().position(|held| *held == id) else { return false };
+        reservation.ids.remove(index);
+        if reservation.ids.is_empty() {
+            self.lease_ends.remove(&reservation.ends);
+            self.reservations.remove(&token);
+        }
+        true
+    }
+
+    fn apply(&mut self, settlement: &Settlement, given_back: &mut Vec<TaskId>, now: Timestamp) {
+        let id = settlement.id;
+        let Some(stored) = self.messages.get_mut(&id) else { return };
+        match &settlement.how {
+            Settle::Ack => self.remove(id),
+            Settle::Retry { after, note } => {
+                stored.attempt += 1;
+                stored.losses = 0;
+                stored.add_note(note);
+                // Whoever is to learn of the cancellation should not have to wait for it.
+                if after.is_zero() || stored.revoked {
+                    self.push_tail(id);
+                } else {
+                    self.delay(id, now.plus(*after));
+                }
+            }
+            Settle::GiveBack { after, refused } => {
+                if *refused {
+                    stored.refused_since.get_or_insert(now);
+                }
+                if after.is_zero() || stored.revoked {
+                    given_back.push(id);
+                } else {
+                    self.delay(id, now.plus(*after));
+                }
+            }
+            Settle::DeadLetter { reason, note } => {
+                stored.add_note(note);
+                self.bury(id, *reason, now);
+            }
+        }
+    }
+
+    fn bury(&mut self, id: TaskId, reason: DeadReason, now: Timestamp) {
+        self.end(id);
+        let key = (now, self.next_sequence());
+        self.dead.insert(key, id);
+        if let Some(stored) = self.messages.get_mut(&id) {
+            stored.spot = Spot::Dead(key, reason);
+        }
+        while self.dead.len() > limits::DEAD_LETTERS {
+            if let Some((_, oldest)) = self.dead.pop_first() {
+                self.messages.remove(&oldest);
+            }
+        }
+    }
+
+    /// Returns messages whose lease has ended, the reservation that ended first at the head of the suspects.
+    fn reclaim(&mut self, limit: usize, now: Timestamp) -> usize {
+        let mut reclaimed = Vec::new();
+        while reclaimed.len() < limit {
+            let Some((&ends, &token)) = self.lease_ends.first_key_value() else { break };
+            if ends.0 > now {
+                break;
+            }
+            let Some(reservation) = self.reservations.get(&token) else { break };
+            for id in reservation.ids.clone().into_iter().take(limit - reclaimed.len()) {
+                self.end_lease_of(id, token);
+                if let Some(stored) = self.messages.get_mut(&id) {
+                    stored.losses += 1;
+                }
+                reclaimed.push(id);
+            }
+        }
+        self.push_head(&reclaimed);
+        reclaimed.len()
+    }
+
+    fn promote_due(&mut self, limit: usize, now: Timestamp) -> usize {
+        let mut promoted = 0;
+        while promoted < limit {
+            let Some(entry) = self.delayed.first_entry() else { break };
+            if entry.key().0 > now {
+                break;
+            }
+            let id = entry.remove();
+            self.push_tail(id);
+            promoted += 1;
+        }
+        promoted
+    }
+
+    fn push_tail(&mut self, id: TaskId) {
+        let sequence = self.next_sequence();
+        self.make_ready(id, sequence);
+    }
+
+    /// Puts messages before all others of their priority; they keep their order among themselves.
+    fn push_head(&mut self, ids: &[TaskId]) {
+        for id in ids.iter().rev() {
+            let sequence = -self.next_sequence();
+            self.make_ready(*id, sequence);
+        }
+    }
+
+    fn make_ready(&mut self, id: TaskId, sequence: i64) {
+        let Some(stored) = self.messages.get_mut(&id) else { return };
+        let key = (u8::from(stored.losses == 0), Reverse(stored.message.priority.get()), sequence);
+        stored.spot = Spot::Ready(key);
+        self.ready.insert(key, id);
+        self.news.ready = true;
+    }
+
+    fn delay(&mut self, id: TaskId, due: Timestamp) {
+        let key = (due, self.next_sequence());
+        let Some(stored) = self.messages.get_mut(&id) else { return };
+        stored.spot = Spot::Delayed(key);
+        self.delayed.insert(key, id);
+        self.news.due = Some(self.news.due.map_or(due, |earlier| earlier.min(due)));
+    }
+
+    /// Removes a message from wherever it is.
+    fn remove(&mut self, id: TaskId) {
+        self.end(id);
+        match self.messages.remove(&id).map(|stored| stored.spot) {
+            Some(Spot::Ready(key)) => drop(self.ready.remove(&key)),
+            Some(Spot::Delayed(key)) => drop(self.delayed.remove(&key)),
+            Some(Spot::Dead(key, _)) => drop(self.dead.remove(&key)),
+            // The caller has ended its lease.
+            Some(Spot::Leased(_)) | None => {}
+        }
+    }
+
+    /// Tells waiters and releases the unique key.
+    fn end(&mut self, id: TaskId) {
+        for (_, waiter) in self.waiters.remove(&id).into_iter().flatten() {
+            // A waiter that is gone needs no telling.
+            let _gone = waiter.send(());
+        }
+        let unique = self.messages.get(&id).and_then(|stored| stored.message.unique.as_ref());
+        if let Some(unique) = unique
+            && self.unique.get(&unique.key).is_some_and(|claim| claim.holder == id)
+        {
+            self.unique.remove(&unique.key);
+        }
+    }
+
+    /// When this handle should look again; only one idle handle is told the earliest instant.
+    fn next_check(&mut self, handle: HandleId, now: Timestamp) -> Option<Duration> {
+        if self.paused {
+            return None;
+        }
+        let at = self.next_event()?;
+        let taken = |timer: &Timer| timer.handle != handle && now < timer.at && timer.at <= at;
+        if self.timer.as_ref().is_some_and(taken) {
+            return None;
+        }
+        self.timer = Some(Timer { handle, at });
+        Some(at.since(now))
+    }
+
+    /// When something becomes due or a lease ends.
+    fn next_event(&self) -> Option<Timestamp> {
+        let due = self.delayed.keys().next().map(|key| key.0);
+        let lease = self.lease_ends.keys().next().map(|key| key.0);
+        let lease = lease.map(|ends| self.no_reclaim_before.map_or(ends, |guard| guard.max(ends)));
+        due.into_iter().chain(lease).min()
+    }
+
+    fn next_sequence(&mut self) -> i64 {
+        self.sequence += 1;
+        self.sequence
+    }
+}
+
+impl Stored {
+    fn add_note(&mut self, note: &Note) {
+        if self.notes.len() >= limits::NOTES {
+            self.notes.remove(0);
+        }
+        self.notes.push(note.clone());
+    }
+}
