@@ -1,0 +1,266 @@
+//! A call of a task, before it is sent.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use lovage_core::{
+    Delay, Entropy, Envelope, Expires, Message, Param, Payload, Priority, QueueName, RedactedArg,
+    RetryPolicy, TaskId, TaskName, TaskOptions, Timestamp, UniqueClaim,
+};
+use serde::de::DeserializeOwned;
+
+use crate::{Client, ClientError, Handle};
+
+/// A call of a task that returns `R`: made by `add::call(1, 3)`, given options, and sent.
+///
+/// A bad option is an error of [`send`](Self::send); the setters never panic.
+///
+/// ```no_run
+/// # extern crate lovage_client as lovage;
+/// # use std::time::Duration;
+/// # use lovage::{Client, TaskError};
+/// # #[lovage::task(name = "movies.tasks.add")]
+/// # async fn add(x: i64, y: i64) -> Result<i64, TaskError> { Ok(x + y) }
+/// # async fn example(client: Client) -> Result<(), lovage::ClientError> {
+/// let handle = add::call(1, 3).countdown(Duration::from_secs(10)).queue("math").priority(9).send(&client).await?;
+/// let sum: i64 = handle.get(Duration::from_secs(30)).await?;
+/// # Ok(()) }
+/// ```
+#[must_use = "a call does nothing until it is sent"]
+pub struct Call<R> {
+    envelope: Envelope,
+    delay: Delay,
+    queue: Option<QueueName>,
+    priority: Priority,
+    unique: Option<UniqueClaim>,
+    id: Option<TaskId>,
+    wrong: Option<String>,
+    returns: PhantomData<fn() -> R>,
+}
+
+impl<R> Call<R> {
+    /// A call of a task by its name, with arguments as a JSON list (by position) or object (by name).
+    pub fn by_name(task: impl AsRef<str>, arguments: &serde_json::Value) -> Self {
+        let wrong = if arguments.is_array() || arguments.is_object() {
+            TaskName::new(task.as_ref()).err().map(|error| error.to_string())
+        } else {
+            Some(format!(
+                "the arguments of {} are {arguments}: expected a JSON list or object",
+                task.as_ref()
+            ))
+        };
+        Self::with_payload(task.as_ref(), Payload::Json(arguments.to_string()), wrong)
+    }
+
+    pub(crate) fn of_task(
+        name: &'static str,
+        options: &TaskOptions,
+        params: &'static [Param],
+        payload: Result<Payload, String>,
+    ) -> Self {
+        let (payload, wrong) = match payload {
+            Ok(payload) => (payload, None),
+            Err(error) => (Payload::empty(), Some(format!("{name}: {error}"))),
+        };
+        let mut call = Self::with_payload(name, payload, wrong);
+        call.priority = options.priority.unwrap_or_default();
+        call.envelope.redacted = params
+            .iter()
+            .enumerate()
+            .filter(|(_, param)| param.redacted)
+            .map(|(index, param)| RedactedArg {
+                index: u8::try_from(index).unwrap_or(u8::MAX),
+                name: param.name.to_owned(),
+            })
+            .collect();
+        match options.queue {
+            Some(queue) => call.queue(queue),
+            None => call,
+        }
+    }
+
+    fn with_payload(task: &str, payload: Payload, wrong: Option<String>) -> Self {
+        Self {
+            envelope: Envelope::new(task, payload),
+            delay: Delay::None,
+            queue: None,
+            priority: Priority::LOWEST,
+            unique: None,
+            id: None,
+            wrong,
+            returns: PhantomData,
+        }
+    }
+
+    /// Not before this time has passed, counted by the server. Instead of [`eta`](Self::eta).
+    pub fn countdown(self, delay: Duration) -> Self {
+        self.delayed(Delay::For(delay))
+    }
+
+    /// Not before this instant; at once when it has passed. Instead of [`countdown`](Self::countdown).
+    pub fn eta(self, at: Timestamp) -> Self {
+        self.delayed(Delay::Until(at))
+    }
+
+    /// Not started once this time has passed since the publish, counted by the server: then it ends as `expired`.
+    pub fn expires(self, after: Duration) -> Self {
+        self.with(|call| call.envelope.expires = Some(Expires::After(after)))
+    }
+
+    /// Not started after this instant.
+    pub fn expires_at(self, at: Timestamp) -> Self {
+        self.with(|call| call.envelope.expires = Some(Expires::At(at)))
+    }
+
+    /// Into this queue, instead of the task's own or the routed one.
+    pub fn queue(mut self, queue: impl AsRef<str>) -> Self {
+        match QueueName::new(queue) {
+            Ok(queue) => self.queue = Some(queue),
+            Err(error) => self.complain(&error),
+        }
+        self
+    }
+
+    /// 0 to 9, 9 first.
+    pub fn priority(mut self, priority: u8) -> Self {
+        match Priority::new(priority) {
+            Ok(priority) => self.priority = priority,
+            Err(error) => self.complain(&error),
+        }
+        self
+    }
+
+    /// Retried by this policy instead of the task's own.
+    pub fn retry(self, policy: RetryPolicy) -> Self {
+        self.with(|call| call.envelope.retry = Some(policy))
+    }
+
+    /// Its cancellation fires after this time.
+    pub fn soft_time_limit(self, limit: Duration) -> Self {
+        self.with(|call| call.envelope.soft_time_limit = Some(limit))
+    }
+
+    /// It is stopped after this time.
+    pub fn time_limit(self, limit: Duration) -> Self {
+        self.with(|call| call.envelope.time_limit = Some(limit))
+    }
+
+    /// While a call of this task with this key is live in the queue, another one is a duplicate.
+    pub fn unique(self, key: impl fmt::Display) -> Self {
+        self.claim(&key, None)
+    }
+
+    /// The same, ended earlier by a time to live.
+    pub fn unique_for(self, key: impl fmt::Display, ttl: Duration) -> Self {
+        self.claim(&key, Some(ttl))
+    }
+
+    /// A header, for the task's `ctx.header(…)` and the result's row.
+    pub fn header(self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.with(|call| drop(call.envelope.headers.insert(name.into(), value.into())))
+    }
+
+    /// Whether the result is stored, instead of the task's own setting.
+    pub fn store_result(self, store: bool) -> Self {
+        self.with(|call| call.envelope.store_result = Some(store))
+    }
+
+    /// With this id instead of a new one. Sending the same id again while the task is live is a duplicate.
+    pub fn id(self, id: TaskId) -> Self {
+        self.with(|call| call.id = Some(id))
+    }
+
+    /// The same call, its result as any JSON: for batches of different tasks.
+    pub fn untyped(self) -> Call<serde_json::Value> {
+        Call {
+            envelope: self.envelope,
+            delay: self.delay,
+            queue: self.queue,
+            priority: self.priority,
+            unique: self.unique,
+            id: self.id,
+            wrong: self.wrong,
+            returns: PhantomData,
+        }
+    }
+
+    /// The task's name.
+    #[must_use]
+    pub fn task(&self) -> &str {
+        &self.envelope.task
+    }
+
+    /// The message for a broker.
+    pub(crate) fn into_message(
+        self,
+        route: impl FnOnce(&str) -> QueueName,
+        now: Timestamp,
+        entropy: &dyn Entropy,
+        limit: usize,
+    ) -> Result<Message, ClientError> {
+        if let Some(wrong) = self.wrong {
+            return Err(ClientError::invalid(wrong));
+        }
+        let queue = self.queue.unwrap_or_else(|| route(&self.envelope.task));
+        let message = Message {
+            id: self.id.unwrap_or_else(|| TaskId::new(now, entropy)),
+            queue,
+            priority: self.priority,
+            delay: self.delay,
+            unique: self.unique,
+            fence: None,
+            body: self.envelope.encode(),
+        };
+        message.check_size(limit).map_err(ClientError::invalid)?;
+        Ok(message)
+    }
+
+    fn delayed(mut self, delay: Delay) -> Self {
+        if self.delay != Delay::None {
+            self.complain(&"a call has one delay: either countdown or eta, once");
+        }
+        self.delay = delay;
+        self
+    }
+
+    fn claim(self, key: &dyn fmt::Display, ttl: Option<Duration>) -> Self {
+        self.with(|call| {
+            call.unique = Some(UniqueClaim { key: format!("{}:{key}", call.envelope.task), ttl })
+        })
+    }
+
+    fn with(mut self, set: impl FnOnce(&mut Self)) -> Self {
+        set(&mut self);
+        self
+    }
+
+    /// Remembers the first thing that is wrong.
+    fn complain(&mut self, error: &dyn fmt::Display) {
+        let task = &self.envelope.task;
+        self.wrong.get_or_insert_with(|| format!("{task}: {error}"));
+    }
+}
+
+impl<R: DeserializeOwned> Call<R> {
+    /// Sends it.
+    ///
+    /// # Errors
+    /// When an option or argument is wrong, the id is live, the unique key is held, or the broker cannot take it; the
+    /// error tells whether the task may have been accepted.
+    pub async fn send(self, client: &Client) -> Result<Handle<R>, ClientError> {
+        client.send(self).await
+    }
+}
+
+impl<R> fmt::Debug for Call<R> {
+    /// Without the arguments: they may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("task", &self.envelope.task)
+            .field("queue", &self.queue)
+            .field("priority", &self.priority)
+            .field("delay", &self.delay)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,84 @@
+//! Which backend a URL means. The one place of the client that names concrete backends, each behind its feature.
+
+use std::sync::Arc;
+
+use lovage_core::{BackendError, BackendErrorKind, Broker, ResultStore};
+
+/// The URL of everything when nothing else is said: a SQLite file in the current directory.
+pub const DEFAULT_URL: &str = "sqlite://lovage.db";
+
+/// A broker and the results beside it.
+#[derive(Clone, Debug)]
+pub struct Backends {
+    /// The broker.
+    pub broker: Arc<dyn Broker>,
+    /// The results.
+    pub results: Arc<dyn ResultStore>,
+}
+
+/// Opens the broker of a URL.
+///
+/// # Errors
+/// When the scheme is unknown or its feature is off, or the server cannot be used.
+pub async fn open_broker(url: &str) -> Result<Arc<dyn Broker>, BackendError> {
+    match scheme(url) {
+        #[cfg(feature = "sqlite")]
+        "sqlite" => lovage_broker_sql::SqlBroker::open(lovage_sql::Database::connect(url).await?).await,
+        #[cfg(feature = "redis")]
+        "redis" | "rediss" | "redis-cluster" | "redis-sentinel" => {
+            lovage_broker_redis::RedisBroker::connect(&lovage_redis::RedisConfig::parse(url)?).await
+        }
+        other => Err(unknown(other)),
+    }
+}
+
+/// Opens the result store of a URL.
+///
+/// # Errors
+/// When the scheme is unknown or its feature is off, or the server cannot be used.
+pub async fn open_results(url: &str) -> Result<Arc<dyn ResultStore>, BackendError> {
+    match scheme(url) {
+        #[cfg(feature = "sqlite")]
+        "sqlite" => {
+            Ok(lovage_results_sql::SqlResults::open(lovage_sql::Database::connect(url).await?).await?)
+        }
+        #[cfg(feature = "redis")]
+        "redis" | "rediss" | "redis-cluster" | "redis-sentinel" => {
+            Ok(lovage_results_redis::RedisResults::connect(&lovage_redis::RedisConfig::parse(url)?).await?)
+        }
+        other => Err(unknown(other)),
+    }
+}
+
+/// Opens both. Where they are the same SQLite file they share its connections.
+///
+/// # Errors
+/// As [`open_broker`] and [`open_results`].
+pub async fn open_both(broker: &str, results: &str) -> Result<Backends, BackendError> {
+    #[cfg(feature = "sqlite")]
+    if broker == results && scheme(broker) == "sqlite" {
+        let database = lovage_sql::Database::connect(broker).await?;
+        let broker = lovage_broker_sql::SqlBroker::open(database.clone()).await?;
+        return Ok(Backends { broker, results: lovage_results_sql::SqlResults::open(database).await? });
+    }
+    Ok(Backends { broker: open_broker(broker).await?, results: open_results(results).await? })
+}
+
+fn scheme(url: &str) -> &str {
+    url.split_once(':').map_or("", |(scheme, _)| scheme)
+}
+
+fn unknown(scheme: &str) -> BackendError {
+    let known = [("sqlite", cfg!(feature = "sqlite")), ("redis", cfg!(feature = "redis"))];
+    let off = known.iter().find(|(name, on)| *name == scheme && !on);
+    // The URL itself is not shown: it may hold a password.
+    let message = match off {
+        Some((name, _)) => format!(
+            "this program was built without `{name}`: switch on the feature `{name}` of lovage-client"
+        ),
+        None => format!(
+            "the URL's scheme `{scheme}` is not known: expected sqlite://path.db or redis://host:port"
+        ),
+    };
+    BackendError::new(BackendErrorKind::Config, message)
+}

@@ -1,0 +1,8 @@
+//! A generic task.
+
+extern crate lovage_client as lovage;
+
+#[lovage::task]
+async fn a<T>(value: T) {}
+
+fn main() {}
