@@ -1,0 +1,129 @@
+//! Looking at queues and workers.
+
+use async_trait::async_trait;
+use fred::interfaces::SetsInterface;
+use fred::types::Value;
+use futures_util::future::join_all;
+use lovage_core::{
+    BackendError, BackendErrorKind, Depth, Inspect, Page, Paged, Place, QueueName, StoredMessage, TaskId,
+    Timestamp, WorkerInfo,
+};
+use lovage_redis::redis_error;
+
+use crate::answer::{Answer, unexpected};
+use crate::args::Args;
+use crate::broker::RedisBroker;
+use crate::record::{published_at, stored_message};
+use crate::scripts;
+
+#[async_trait]
+impl Inspect for RedisBroker {
+    async fn queues(&self) -> Result<Vec<QueueName>, BackendError> {
+        let names: Vec<Value> = self
+            .redis
+            .client()
+            .smembers(self.keys.queues())
+            .await
+            .map_err(|err| redis_error("read the list of queues", err))?;
+        let name = |value: &Value| {
+            let name = value.as_str().and_then(|name| QueueName::new(&*name).ok());
+            name.ok_or_else(|| unexpected("queues", "the name of a queue", value))
+        };
+        let mut names: Vec<QueueName> = names.iter().map(name).collect::<Result<_, _>>()?;
+        names.sort();
+        Ok(names)
+    }
+
+    async fn find(
+        &self,
+        id: TaskId,
+        queue: Option<&QueueName>,
+    ) -> Result<Option<StoredMessage>, BackendError> {
+        let queues = self.asked(queue).await?;
+        let found = join_all(queues.iter().map(|queue| self.find_in(queue, id))).await;
+        found.into_iter().find_map(Result::transpose).transpose()
+    }
+
+    async fn peek(
+        &self,
+        queue: &QueueName,
+        place: Place,
+        page: Page,
+    ) -> Result<Paged<StoredMessage>, BackendError> {
+        let limit = page.limit.clamp(1, 1_000);
+        let skip = page.after.as_deref().map_or(Ok(0), read_offset)?;
+        let args = Args::new().text(place.as_str()).number(skip).number(limit);
+        let mut answer = Answer::new("peek", self.on_queue(&scripts::PEEK, queue, args).await?)?;
+        let items = answer.list()?.into_iter().map(|item| stored_message("peek", queue, item));
+        let items = items.collect::<Result<_, _>>()?;
+        let more = answer.integer()? == 1;
+        Ok(Paged { items, next: more.then(|| (skip + limit).to_string()) })
+    }
+
+    async fn depth(&self, queue: &QueueName, _now: Option<Timestamp>) -> Result<Depth, BackendError> {
+        let mut answer = Answer::new("depth", self.on_queue(&scripts::DEPTH, queue, Args::new()).await?)?;
+        let mut count = || answer.integer().map(|count| u64::try_from(count).unwrap_or(0));
+        Ok(Depth {
+            ready: count()?,
+            delayed: count()?,
+            leased: count()?,
+            dead: count()?,
+            paused: count()? == 1,
+            oldest_ready: answer.next().as_bytes().and_then(published_at),
+        })
+    }
+
+    async fn workers(&self, now: Option<Timestamp>) -> Result<Vec<WorkerInfo>, BackendError> {
+        let mut answer = self.on_registry(&scripts::WORKERS, Args::at(now)).await?;
+        let Value::Array(entries) = &mut answer else {
+            return Err(unexpected("workers", "a list", &answer));
+        };
+        // A worker may sign off between two commands of another: what is not there is not live.
+        let entries = entries.iter().filter(|entry| !entry.is_null());
+        let mut workers: Vec<WorkerInfo> = entries.map(worker_info).collect::<Result<_, _>>()?;
+        workers.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
+        Ok(workers)
+    }
+}
+
+impl RedisBroker {
+    /// The named queue, or every one.
+    pub(crate) async fn asked(&self, queue: Option<&QueueName>) -> Result<Vec<QueueName>, BackendError> {
+        match queue {
+            Some(queue) => Ok(vec![queue.clone()]),
+            None => self.queues().await,
+        }
+    }
+
+    async fn find_in(&self, queue: &QueueName, id: TaskId) -> Result<Option<StoredMessage>, BackendError> {
+        let args = Args::new().bytes(id.as_bytes());
+        match self.on_queue(&scripts::FIND, queue, args).await? {
+            Value::Null => Ok(None),
+            found => stored_message("find", queue, found).map(Some),
+        }
+    }
+}
+
+fn read_offset(after: &str) -> Result<usize, BackendError> {
+    after.parse().map_err(|_| {
+        BackendError::new(
+            BackendErrorKind::Config,
+            format!("`{after}` is not where a page ended: pass on `Paged::next` unchanged, or nothing to begin again"),
+        )
+    })
+}
+
+/// An entry of the registry: when it was seen (8 bytes), the length of its channel (2 bytes), channel, JSON.
+fn worker_info(entry: &Value) -> Result<WorkerInfo, BackendError> {
+    let read = |bytes: &[u8]| {
+        let (seen, rest) = bytes.split_first_chunk()?;
+        let (length, rest) = rest.split_first_chunk()?;
+        let (_channel, json) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+        let info: WorkerInfo = serde_json::from_slice(json).ok()?;
+        Some(WorkerInfo { seen_at: Timestamp::from_micros(i64::from_be_bytes(*seen)), ..info })
+    };
+    entry
+        .as_bytes()
+        .and_then(read)
+        .ok_or_else(|| unexpected("workers", "what a worker says of itself", entry))
+}

@@ -1,0 +1,40 @@
+//! The scripts, each with the shared parts that it needs in front.
+
+use std::sync::LazyLock;
+
+use lovage_redis::Script;
+
+macro_rules! scripts {
+    ($($constant:ident = $name:literal [$($part:literal),*];)*) => {$(
+        pub(crate) static $constant: LazyLock<Script> = LazyLock::new(|| {
+            Script::new($name, concat!(
+                include_str!("scripts/lib/common.lua"),
+                $(include_str!(concat!("scripts/lib/", $part, ".lua")),)*
+                include_str!(concat!("scripts/", $name, ".lua")),
+            ))
+        });
+    )*};
+}
+
+scripts! {
+    PUBLISH = "publish" [];
+    RESERVE = "reserve" ["history", "ready"];
+    SETTLE = "settle" ["history", "ready", "ending"];
+    EXTEND = "extend" [];
+    MAINTAIN = "maintain" ["history", "ready"];
+    WATCH = "watch" [];
+    FIND = "find" ["look"];
+    PEEK = "peek" ["look"];
+    DEPTH = "depth" [];
+    CANCEL = "cancel" ["history", "ready", "look"];
+    PROMOTE = "promote" ["history", "ready"];
+    PURGE = "purge" ["ending"];
+    PAUSE = "pause" [];
+    RESUME = "resume" [];
+    REQUEUE_DEAD = "requeue_dead" ["history", "ready"];
+    DELETE_DEAD = "delete_dead" ["ending"];
+    HEARTBEAT = "heartbeat" [];
+    SIGN_OFF = "sign_off" [];
+    WORKERS = "workers" [];
+    TELL = "tell" [];
+}

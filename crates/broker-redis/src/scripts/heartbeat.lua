@@ -1,0 +1,19 @@
+-- Registers a worker, forgets the ones that ended, and takes what it was told.
+-- KEYS 1 prefix of the registry, `lv1:{#}:`
+-- ARGV 1 now or ''; 2 time to live in microseconds; 3 id; 4 channel; 5 what it says of itself (JSON)
+-- Returns live workers, commands (JSON)
+allow_when_full()
+local now = clock(ARGV[1])
+local id = ARGV[3]
+local ended = call('ZSCORE', p .. 'workers', id)
+if ended and tonumber(ended) <= now then call('DEL', p .. 'told:' .. id) end
+call('ZADD', p .. 'workers', now + tonumber(ARGV[2]), id)
+call('HSET', p .. 'worker', id, struct.pack('>I8I2', now, #ARGV[4]) .. ARGV[4] .. ARGV[5])
+for _, gone in ipairs(call('ZRANGEBYSCORE', p .. 'workers', '-inf', now, 'LIMIT', 0, 100)) do
+  call('ZREM', p .. 'workers', gone)
+  call('HDEL', p .. 'worker', gone)
+  call('DEL', p .. 'told:' .. gone)
+end
+local told = call('LRANGE', p .. 'told:' .. id, 0, -1)
+if #told > 0 then call('DEL', p .. 'told:' .. id) end
+return { call('ZCOUNT', p .. 'workers', '(' .. string.format('%.0f', now), '+inf'), told }

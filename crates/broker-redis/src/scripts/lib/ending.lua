@@ -1,0 +1,39 @@
+-- Frees the unique keys of messages that ended, unless somebody else holds them by now.
+local function release(ids)
+  local keys = call('HMGET', p .. 'ui', unpack(ids))
+  for i, key in ipairs(keys) do
+    if key then
+      local claim = call('HGET', p .. 'u', key)
+      if claim and claim:sub(1, 16) == ids[i] then call('HDEL', p .. 'u', key) end
+      call('HDEL', p .. 'ui', ids[i])
+    end
+  end
+end
+
+-- Tells the processes that wait for these messages.
+local function tell(ids)
+  local waiters = call('HMGET', p .. 'n', unpack(ids))
+  for i, channels in ipairs(waiters) do
+    if channels then
+      for channel in channels:gmatch('[^\n]+') do call('PUBLISH', channel, 'o' .. ids[i]) end
+      call('HDEL', p .. 'n', ids[i])
+    end
+  end
+end
+
+-- Messages came to their end, gone or dead.
+local function finish(ids)
+  if #ids == 0 then return end
+  release(ids)
+  tell(ids)
+end
+
+-- Removes messages with everything that belongs to them. Most have nothing, so that one EXISTS is all it costs.
+local function remove(ids)
+  if #ids == 0 then return end
+  call('HDEL', p .. 'm', unpack(ids))
+  if call('EXISTS', p .. 'a', p .. 'x', p .. 'ui', p .. 'n') == 0 then return end
+  call('HDEL', p .. 'a', unpack(ids))
+  call('SREM', p .. 'x', unpack(ids))
+  finish(ids)
+end

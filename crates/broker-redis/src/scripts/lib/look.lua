@@ -1,0 +1,18 @@
+-- A message as it is found: id, record, history (or nil), 1 when it was cancelled, and when it becomes ready, its lease
+-- ends or it died (or nil), and the reason of a dead letter (or nil).
+local function look(id, place, at)
+  local record = call('HGET', p .. 'm', id)
+  if not record then return nil end
+  local reason = place == 'dead' and call('HGET', p .. 'kr', id)
+  local history = call('HGET', p .. 'a', id)
+  -- As text: a score is a double, and an answer in a table of others would be cut to an integer anyway.
+  return { id, record, history, call('SISMEMBER', p .. 'x', id), at or false, reason or false, place }
+end
+
+-- The reservation that holds a message, and when its lease ends.
+local function reservation_of(id)
+  local tokens = call('ZRANGE', p .. 'l', 0, -1, 'WITHSCORES')
+  for i = 1, #tokens, 2 do
+    if call('SISMEMBER', p .. 'b:' .. tokens[i], id) == 1 then return tokens[i], tokens[i + 1] end
+  end
+end

@@ -1,0 +1,67 @@
+-- Reclaims ended leases, makes due messages ready, and pushes a wake-up that was lost.
+-- KEYS 1 prefix
+-- ARGV 1 now or ''; 2 limit; 3 lease in microseconds; 4 age in microseconds at which idle handles are forgotten;
+--      5 channel of the caller
+-- Returns reclaimed, promoted
+allow_when_full()
+local now = clock(ARGV[1])
+local limit, lease = tonumber(ARGV[2]), tonumber(ARGV[3])
+local info = call('HMGET', p .. 'i', 'maintained', 'guard', 'paused', 'mask', 'until')
+
+-- After an absence live workers renew first.
+local guard = tonumber(info[2]) or 0
+local last = tonumber(info[1])
+if not last or now - last > lease / 2 then guard = now + lease end
+-- A clock that was set back must not stretch it.
+guard = math.min(guard, now + lease)
+call('HSET', p .. 'i', 'maintained', now, 'guard', guard)
+
+local reclaimed = {}
+
+-- Takes back what is left of a reservation, as far as the limit allows.
+local function reclaim(token)
+  local batch = p .. 'b:' .. token
+  local ids = call('SPOP', batch, limit - #reclaimed)
+  table.sort(ids)
+  for _, id in ipairs(ids) do
+    local h = read_history(id)
+    h.losses, h.deliveries = h.losses + 1, h.deliveries + 1
+    write_history(id, h)
+    reclaimed[#reclaimed + 1] = id
+  end
+  if call('EXISTS', batch) == 0 then
+    call('ZREM', p .. 'l', token)
+    call('HDEL', p .. 'lc', token)
+  end
+end
+
+if now >= guard then
+  for _, token in ipairs(call('ZRANGEBYSCORE', p .. 'l', '-inf', now, 'LIMIT', 0, limit)) do
+    if #reclaimed == limit then break end
+    reclaim(token)
+  end
+  make_ready('LPUSH', reclaimed)
+end
+
+local due = call('ZRANGEBYSCORE', p .. 'd', '-inf', now, 'LIMIT', 0, limit)
+if #due > 0 then
+  call('ZREM', p .. 'd', unpack(due))
+  make_ready('RPUSH', due)
+end
+
+call('ZREMRANGEBYSCORE', p .. 'w', '-inf', now - tonumber(ARGV[4]))
+local ready = #reclaimed + #due > 0 or info[4] and info[4] ~= '0' or call('EXISTS', p .. 's') == 1
+-- Whoever was to keep the time did not, or it is the caller, who looks next anyway.
+if info[5] and tonumber(info[5]) <= now then
+  call('HDEL', p .. 'i', 'claim', 'until')
+  ready = ready or call('EXISTS', p .. 'd', p .. 'l') > 0
+end
+if ready and not info[3] then
+  -- An idle caller is awake: its hint costs nobody's sleep.
+  if call('ZREM', p .. 'w', ARGV[5]) == 1 then
+    call('PUBLISH', ARGV[5], 'w' .. p:match('{(.*)}'))
+  else
+    wake(1)
+  end
+end
+return { #reclaimed, #due }

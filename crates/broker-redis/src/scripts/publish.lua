@@ -1,0 +1,90 @@
+-- Takes messages of one queue.
+-- KEYS 1 prefix
+-- ARGV 1 now or ''; 2 n; then n ids; then per message: priority digit, body, and where the digit is followed by `+`
+--      also: delay ('', 'f' microseconds from now, 'u' instant), unique key, its time to live ('' none),
+--      fence name, slot
+-- Returns the refused ones, flat: position, 'd' and the holder's id, or 's' and the newest slot
+local now = clock(ARGV[1])
+local n = tonumber(ARGV[2])
+local found = call('HMGET', p .. 'm', unpack(ARGV, 3, n + 2))
+local fields, ready, delayed, refused = {}, {}, {}, {}
+local stamps, seen, first_due, added = {}, {}, nil, 0
+
+local function due_at(delay)
+  if delay == '' then return nil end
+  local number = tonumber(delay:sub(2))
+  local due = delay:byte(1) == 102 and now + number or number
+  return due > now and due or nil
+end
+
+-- The claim of a live message on this key.
+local function holder_of(key)
+  local claim = call('HGET', p .. 'u', key)
+  if not claim or #claim ~= 24 then return nil end
+  local holder, ends = claim:sub(1, 16), struct.unpack('>I8', claim, 17)
+  if ends ~= 0 and ends <= now then return nil end
+  if not seen[holder] and call('HEXISTS', p .. 'm', holder) == 0 then return nil end
+  return holder
+end
+
+-- Judges the options of message i; takes its fence and unique key when nothing refuses it.
+local function judge(i, id, key, ttl, fence, slot)
+  local holder = key ~= '' and holder_of(key)
+  if holder then return 'd', holder end
+  if fence ~= '' then
+    local newest = call('HGET', p .. 'f', fence)
+    if newest and tonumber(newest) >= tonumber(slot) then return 's', newest end
+    call('HSET', p .. 'f', fence, slot)
+  end
+  if key ~= '' then
+    local ends = ttl ~= '' and now + tonumber(ttl) or 0
+    call('HSET', p .. 'u', key, id .. struct.pack('>I8', ends))
+    call('HSET', p .. 'ui', id, key)
+  end
+end
+
+local at = n + 3
+for i = 1, n do
+  local id, head, body = ARGV[i + 2], ARGV[at], ARGV[at + 1]
+  local why, what, due
+  if found[i] or seen[id] then why, what = 'd', id end
+  at = at + 2
+  if #head > 1 then
+    if not why then why, what = judge(i, id, ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]) end
+    due = due_at(ARGV[at])
+    at = at + 5
+  end
+  if why then
+    refused[#refused + 1], refused[#refused + 2], refused[#refused + 3] = i, why, what
+  else
+    seen[id] = true
+    local priority = head:byte(1) - 48
+    local stamp = stamps[priority]
+    if not stamp then
+      stamp, ready[priority] = struct.pack('>BI8', priority, now), {}
+      stamps[priority] = stamp
+    end
+    fields[#fields + 1], fields[#fields + 2] = id, stamp .. body
+    if due then
+      delayed[#delayed + 1], delayed[#delayed + 2] = due, id
+      first_due = math.min(due, first_due or due)
+    else
+      table.insert(ready[priority], id)
+    end
+  end
+end
+if #fields == 0 then return refused end
+
+call('HSET', p .. 'm', unpack(fields))
+for priority, ids in pairs(ready) do
+  if #ids > 0 then
+    call('RPUSH', p .. 'r' .. priority, unpack(ids))
+    added = bit.bor(added, bit.lshift(1, priority))
+  end
+end
+if #delayed > 0 then call('ZADD', p .. 'd', unpack(delayed)) end
+local info = call('HMGET', p .. 'i', 'mask', 'paused', 'until')
+local mask = tonumber(info[1]) or 0
+if bit.bor(mask, added) ~= mask then call('HSET', p .. 'i', 'mask', bit.bor(mask, added)) end
+if not info[2] and (added ~= 0 or first_due < (tonumber(info[3]) or math.huge)) then wake(1) end
+return refused

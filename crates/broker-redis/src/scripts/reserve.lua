@@ -1,0 +1,83 @@
+-- Hands out ready messages under one lease. The first write is a pop, so that a full Redis can be drained.
+-- KEYS 1 prefix
+-- ARGV 1 now or ''; 2 max; 3 token; 4 lease in microseconds; 5 '1' when a suspect may be handed out; 6 channel
+-- Returns now, microseconds until the next check or -1, then when something was found: ids, records,
+--         histories (or nil), revoked flags (or nil)
+local now = clock(ARGV[1])
+local token, channel = ARGV[3], ARGV[6]
+local info = call('HMGET', p .. 'i', 'paused', 'mask', 'claim', 'until', 'guard')
+
+-- When this handle has to look again. Of all idle handles only one is told, the one that holds the claim.
+local function next_check()
+  local due = call('ZRANGE', p .. 'd', 0, 0, 'WITHSCORES')[2]
+  local ends = call('ZRANGE', p .. 'l', 0, 0, 'WITHSCORES')[2]
+  local at = tonumber(due) or math.huge
+  if ends then at = math.min(at, math.max(tonumber(ends), tonumber(info[5]) or 0)) end
+  if at == math.huge then
+    if info[3] == channel then call('HDEL', p .. 'i', 'claim', 'until') end
+    return -1
+  end
+  local claimed = tonumber(info[4]) or 0
+  if info[3] and info[3] ~= channel and claimed > now and claimed <= at then return -1 end
+  redis.pcall('HSET', p .. 'i', 'claim', channel, 'until', at)
+  return math.max(0, at - now)
+end
+
+-- In a full Redis it is not registered: its heartbeat finds what there is.
+local function idle()
+  redis.pcall('ZADD', p .. 'w', now, channel)
+end
+
+if info[1] then
+  idle()
+  return { now, -1 }
+end
+local mask = tonumber(info[2]) or 0
+local due = call('ZRANGEBYSCORE', p .. 'd', '-inf', now, 'LIMIT', 0, 100)
+if #due > 0 then
+  call('ZREM', p .. 'd', unpack(due))
+  mask = make_ready('RPUSH', due)
+end
+
+-- Suspects have a history, so that without histories there are none.
+local special = call('EXISTS', p .. 'a', p .. 'x') > 0
+local popped, room, before = {}, tonumber(ARGV[2]), mask
+if special and ARGV[5] == '1' then
+  popped[1] = call('LPOP', p .. 's') or nil
+  room = room - #popped
+end
+for priority = 9, 0, -1 do
+  local has = bit.lshift(1, priority)
+  if room > 0 and bit.band(mask, has) ~= 0 then
+    local list = p .. 'r' .. priority
+    local got = call('LPOP', list, room) or {}
+    for _, id in ipairs(got) do popped[#popped + 1] = id end
+    room = room - #got
+    if room > 0 or call('EXISTS', list) == 0 then mask = bit.bxor(mask, has) end
+  end
+end
+if mask ~= before then call('HSET', p .. 'i', 'mask', mask) end
+if #popped == 0 then
+  idle()
+  return { now, next_check() }
+end
+
+local ids, records = popped, call('HMGET', p .. 'm', unpack(popped))
+for i = #ids, 1, -1 do
+  -- Not written by us, or gone: nobody could ever settle it.
+  if not records[i] or #ids[i] ~= 16 then
+    table.remove(ids, i)
+    table.remove(records, i)
+  end
+end
+if #ids == 0 then return { now, 0 } end
+call('SADD', p .. 'b:' .. token, unpack(ids))
+call('ZADD', p .. 'l', now + tonumber(ARGV[4]), token)
+call('HSET', p .. 'lc', token, channel)
+call('ZREM', p .. 'w', channel)
+-- Who is full does not look again soon: somebody else has to keep the time.
+local full = room == 0 and info[3] == channel
+if full then call('HDEL', p .. 'i', 'claim', 'until') end
+if full or mask ~= 0 or (special and call('EXISTS', p .. 's') == 1) then wake(1) end
+if not special then return { now, -1, ids, records } end
+return { now, -1, ids, records, call('HMGET', p .. 'a', unpack(ids)), call('SMISMEMBER', p .. 'x', unpack(ids)) }

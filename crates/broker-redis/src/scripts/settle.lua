@@ -1,0 +1,83 @@
+-- Ends messages of one reservation. The first write is a removal, so that a full Redis can be drained.
+-- KEYS 1 prefix
+-- ARGV 1 now or ''; 2 token; 3 dead letters to keep; 4 notes to keep; 5 a = acknowledged; 6 o = others;
+--      then a ids; o ids; o triples: 'r' delay note | 'b' delay '' | 'u' delay '' (refused) | 'k' reason note
+-- Returns the positions (of the a + o ids) whose lease was lost
+local now = clock(ARGV[1])
+local token, acks, others = ARGV[2], tonumber(ARGV[5]), tonumber(ARGV[6])
+local n = acks + others
+local batch = p .. 'b:' .. token
+local held = call('SMISMEMBER', batch, unpack(ARGV, 7, n + 6))
+local removed = call('SREM', batch, unpack(ARGV, 7, n + 6))
+
+local lost, seen = {}, {}
+if removed < n then
+  for i = 1, n do
+    local id = ARGV[i + 6]
+    if held[i] == 0 or seen[id] then
+      lost[#lost + 1] = i
+      held[i] = 0
+    end
+    seen[id] = true
+  end
+end
+if removed == 0 then return lost end
+if call('EXISTS', batch) == 0 then
+  call('ZREM', p .. 'l', token)
+  call('HDEL', p .. 'lc', token)
+end
+
+local gone = {}
+for i = 1, acks do
+  if held[i] == 1 then gone[#gone + 1] = ARGV[i + 6] end
+end
+remove(gone)
+if others == 0 then return lost end
+
+local head, tail, dead, first_due = {}, {}, {}, nil
+
+-- Ready at once into `list`, or after a delay. What was cancelled meanwhile is not kept waiting.
+local function again(id, after, list)
+  if after == 0 or call('SISMEMBER', p .. 'x', id) == 1 then
+    list[#list + 1] = id
+    return
+  end
+  first_due = math.min(now + after, first_due or math.huge)
+  call('ZADD', p .. 'd', now + after, id)
+end
+
+for i = 1, others do
+  local id, at = ARGV[acks + i + 6], n + 3 * i + 4
+  local kind, value, note = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+  if held[acks + i] == 1 then
+    local h = read_history(id)
+    h.deliveries = h.deliveries + 1
+    if kind == 'r' or kind == 'k' then add_note(h, note, tonumber(ARGV[4])) end
+    if kind == 'r' then
+      h.attempts, h.losses = h.attempts + 1, 0
+    elseif kind == 'u' and h.refused == 0 then
+      h.refused = now
+    end
+    write_history(id, h)
+    if kind == 'k' then
+      dead[#dead + 1] = id
+      call('ZADD', p .. 'k', now, id)
+      call('HSET', p .. 'kr', id, value)
+    else
+      again(id, tonumber(value), kind == 'r' and tail or head)
+    end
+  end
+end
+finish(dead)
+make_ready('RPUSH', tail)
+make_ready('LPUSH', head)
+wake_for(#head + #tail > 0, first_due)
+
+local excess = #dead > 0 and call('ZCARD', p .. 'k') - tonumber(ARGV[3]) or 0
+if excess > 0 then
+  local oldest = call('ZRANGE', p .. 'k', 0, math.min(excess, 1000) - 1)
+  call('ZREM', p .. 'k', unpack(oldest))
+  call('HDEL', p .. 'kr', unpack(oldest))
+  remove(oldest)
+end
+return lost
