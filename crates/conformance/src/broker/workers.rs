@@ -1,0 +1,133 @@
+//! The registry of workers, and what they are told.
+
+use lovage_core::{Heartbeat, Hint, Timestamp, WorkerCommand, WorkerId, WorkerInfo, WorkerMode};
+use lovage_system::SystemEntropy;
+
+use super::BrokerBed;
+use super::support::{Queue, at, instant, next_hint, secs};
+
+fn worker(name: &str) -> WorkerInfo {
+    WorkerInfo {
+        id: WorkerId::new(&SystemEntropy),
+        name: name.to_owned(),
+        host: "host “ü”".to_owned(),
+        pid: 7,
+        version: "0.1.0".to_owned(),
+        started_at: instant(0),
+        seen_at: Timestamp::default(),
+        mode: WorkerMode::Running,
+        queues: vec![lovage_testkit::queue("q"), lovage_testkit::queue("other")],
+        concurrency: 64,
+        blocking: 2,
+        tasks: vec![lovage_core::TaskInfo {
+            name: "add".to_owned(),
+            signature: "(x: i64) -> i64".to_owned(),
+        }],
+        active: vec![lovage_core::ActiveTask {
+            id: lovage_testkit::message("q").build().id,
+            task: "add".to_owned(),
+            queue: lovage_testkit::queue("q"),
+            started_at: instant(1),
+        }],
+        reserved: 3,
+        succeeded: 5,
+        failed: 1,
+    }
+}
+
+async fn beat(queue: &Queue, info: &WorkerInfo, second: u64) -> Heartbeat {
+    queue.broker.heartbeat(info, secs(30), at(second)).await.expect("heartbeat")
+}
+
+async fn names(queue: &Queue, second: u64) -> Vec<String> {
+    let workers = queue.broker.workers(at(second)).await.expect("workers");
+    workers.into_iter().map(|info| info.name).collect()
+}
+
+/// A heartbeat registers all that a worker says of itself, and the broker adds when.
+pub async fn heartbeat_registers_a_worker(bed: &dyn BrokerBed) {
+    let queue = Queue::join(bed).await;
+    let info = worker("one");
+    assert_eq!(beat(&queue, &info, 5).await, Heartbeat { live_workers: 1, commands: vec![] });
+    let expected = WorkerInfo { seen_at: instant(5), ..info.clone() };
+    assert_eq!(queue.broker.workers(at(6)).await.expect("workers"), [expected]);
+    let later = WorkerInfo { mode: WorkerMode::Quiet, succeeded: 6, active: vec![], ..info };
+    beat(&queue, &later, 15).await;
+    let expected = WorkerInfo { seen_at: instant(15), ..later };
+    assert_eq!(queue.broker.workers(at(16)).await.expect("workers"), [expected]);
+}
+
+/// Workers are listed by name, and a name may be shared.
+pub async fn workers_are_listed_by_name(bed: &dyn BrokerBed) {
+    let queue = Queue::join(bed).await;
+    for (count, name) in ["b", "c", "a", "b"].into_iter().enumerate() {
+        let other = Queue::join(bed).await;
+        assert_eq!(beat(&other, &worker(name), 0).await.live_workers, count + 1);
+    }
+    assert_eq!(names(&queue, 1).await, ["a", "b", "b", "c"]);
+}
+
+/// A worker that no longer says anything is forgotten.
+pub async fn registration_ends_with_its_time_to_live(bed: &dyn BrokerBed) {
+    let queue = Queue::join(bed).await;
+    let (silent, live) = (worker("silent"), worker("live"));
+    beat(&queue, &silent, 0).await;
+    beat(&queue, &live, 20).await;
+    assert_eq!(names(&queue, 29).await, ["live", "silent"]);
+    assert_eq!(names(&queue, 31).await, ["live"]);
+    assert_eq!(beat(&queue, &live, 31).await.live_workers, 1);
+    let told = queue.broker.tell(silent.id, &WorkerCommand::Quiet, at(31)).await.expect("tell");
+    assert!(!told, "nobody is there to be told");
+}
+
+/// A worker that signs off is gone at once.
+pub async fn signed_off_worker_is_gone(bed: &dyn BrokerBed) {
+    let queue = Queue::join(bed).await;
+    let (leaving, staying) = (worker("leaving"), worker("staying"));
+    beat(&queue, &leaving, 0).await;
+    beat(&queue, &staying, 0).await;
+    queue.broker.sign_off(leaving.id).await.expect("sign_off");
+    assert_eq!(names(&queue, 1).await, ["staying"]);
+    queue.broker.sign_off(leaving.id).await.expect("twice is once");
+    assert_eq!(beat(&queue, &staying, 1).await.live_workers, 1);
+}
+
+/// What a worker is told it takes once, in order.
+pub async fn commands_are_taken_once_and_in_order(bed: &dyn BrokerBed) {
+    let queue = Queue::join(bed).await;
+    let operator = Queue::join(bed).await;
+    let (told, other) = (worker("told"), worker("other"));
+    beat(&queue, &told, 0).await;
+    beat(&queue, &other, 0).await;
+    let commands = [
+        WorkerCommand::Quiet,
+        WorkerCommand::Shutdown { grace: Some(secs(3)) },
+        WorkerCommand::Shutdown { grace: None },
+    ];
+    for command in &commands {
+        assert!(operator.broker.tell(told.id, command, at(1)).await.expect("tell"));
+    }
+    assert_eq!(beat(&queue, &other, 2).await.commands, []);
+    assert_eq!(beat(&queue, &told, 2).await.commands, commands);
+    assert_eq!(beat(&queue, &told, 3).await.commands, []);
+}
+
+/// A worker hears at once that it was told something.
+pub async fn told_worker_is_hinted(bed: &dyn BrokerBed) {
+    let queue = Queue::join(bed).await;
+    let operator = Queue::join(bed).await;
+    let told = worker("told");
+    beat(&queue, &told, 0).await;
+    operator.broker.tell(told.id, &WorkerCommand::Quiet, at(1)).await.expect("tell");
+    assert_eq!(next_hint(&*queue.broker, "the command").await, Hint::Command);
+    assert_eq!(beat(&queue, &told, 1).await.commands, [WorkerCommand::Quiet]);
+}
+
+/// A worker that is not registered cannot be told anything.
+pub async fn unknown_worker_is_not_told(bed: &dyn BrokerBed) {
+    let queue = Queue::join(bed).await;
+    let unknown = worker("unknown");
+    let told = queue.broker.tell(unknown.id, &WorkerCommand::Quiet, at(0)).await.expect("tell");
+    assert!(!told);
+    assert_eq!(beat(&queue, &unknown, 1).await.commands, []);
+}
