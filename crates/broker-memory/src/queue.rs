@@ -1,17 +1,19 @@
 //! One queue: a state machine without locks, I/O or a clock.
 
+mod idle;
+mod look;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use lovage_core::{
-    BackendError, Cancelled, DeadReason, Delivery, Depth, Envelope, Extended, Hint, Maintained, Message,
-    Note, Page, Paged, Place, Published, QueueName, Reserve, Reserved, Settle, Settled, Settlement,
-    StoredMessage, TaskId, Timestamp, Token, Verdict, limits,
+    Cancelled, DeadReason, Delivery, Envelope, Extended, Hint, Maintained, Message, Note, Place, Published,
+    QueueName, Reserve, Reserved, Settle, Settled, Settlement, TaskId, Timestamp, Token, Verdict, limits,
 };
 use tokio::sync::oneshot;
 
-use crate::page::{bad_page, paged, read_key, write_key};
+use self::idle::{News, Timer};
 
 /// Which participant.
 pub(crate) type HandleId = u64;
@@ -80,20 +82,6 @@ struct Reservation {
 struct Claim {
     holder: TaskId,
     until: Option<Timestamp>,
-}
-
-/// The one idle handle that was told to look again at an instant.
-#[derive(Debug)]
-struct Timer {
-    handle: HandleId,
-    at: Timestamp,
-}
-
-/// What an operation did that idle handles may want to know.
-#[derive(Debug, Default)]
-struct News {
-    ready: bool,
-    due: Option<Timestamp>,
 }
 
 impl Queue {
@@ -334,107 +322,6 @@ impl Queue {
         dead.len()
     }
 
-    pub(crate) fn find(&self, id: TaskId) -> Option<StoredMessage> {
-        let stored = self.messages.get(&id)?;
-        let (place, at, reason) = match stored.spot {
-            Spot::Ready(_) => (Place::Ready, None, None),
-            Spot::Delayed((due, _)) => (Place::Delayed, Some(due), None),
-            Spot::Leased(token) => {
-                let ends = self.reservations.get(&token).map(|reservation| reservation.ends.0);
-                (Place::Leased, ends, None)
-            }
-            Spot::Dead((since, _), reason) => (Place::Dead, Some(since), Some(reason)),
-        };
-        Some(StoredMessage {
-            id,
-            queue: self.name.clone(),
-            priority: stored.message.priority,
-            place,
-            body: stored.message.body.clone(),
-            run: stored.run,
-            delivery: stored.delivery,
-            attempt: stored.attempt,
-            losses: stored.losses,
-            published_at: stored.published_at,
-            at,
-            revoked: stored.revoked,
-            reason,
-            notes: stored.notes.clone(),
-        })
-    }
-
-    pub(crate) fn peek(&self, place: Place, page: &Page) -> Result<Paged<StoredMessage>, BackendError> {
-        let find = |(key, id): (String, TaskId)| self.find(id).map(|found| (key, found));
-        let by_time = |key: &TimeKey| write_key(&[key.0.as_micros(), key.1]);
-        match place {
-            Place::Ready => {
-                let after = read_key::<3>(page)?;
-                let key = |key: &ReadyKey| [i64::from(key.0), -i64::from(key.1.0), key.2];
-                let items = self.ready.iter().filter(|(k, _)| after.is_none_or(|after| key(k) > after));
-                Ok(paged(items.map(|(k, id)| (write_key(&key(k)), *id)).filter_map(find), page.limit))
-            }
-            Place::Delayed => {
-                let after = read_key::<2>(page)?.map(|[micros, n]| (Timestamp::from_micros(micros), n));
-                let items = self.delayed.iter().filter(|(k, _)| after.is_none_or(|after| **k > after));
-                Ok(paged(items.map(|(k, id)| (by_time(k), *id)).filter_map(find), page.limit))
-            }
-            Place::Dead => {
-                let after = read_key::<2>(page)?.map(|[micros, n]| (Timestamp::from_micros(micros), n));
-                let items = self.dead.iter().rev().filter(|(k, _)| after.is_none_or(|after| **k < after));
-                Ok(paged(items.map(|(k, id)| (by_time(k), *id)).filter_map(find), page.limit))
-            }
-            Place::Leased => {
-                let after: Option<TaskId> = match &page.after {
-                    None => None,
-                    Some(text) => Some(text.parse().map_err(|_| bad_page(text))?),
-                };
-                let leased = self.messages.iter().filter(|(_, s)| matches!(s.spot, Spot::Leased(_)));
-                let items = leased.filter(|(id, _)| after.is_none_or(|after| **id > after));
-                Ok(paged(items.map(|(id, _)| (id.to_string(), *id)).filter_map(find), page.limit))
-            }
-        }
-    }
-
-    pub(crate) fn depth(&self) -> Depth {
-        let count = |len: usize| u64::try_from(len).unwrap_or(u64::MAX);
-        let leased = self.messages.len() - self.ready.len() - self.delayed.len() - self.dead.len();
-        let head = self.ready.values().next().and_then(|id| self.messages.get(id));
-        Depth {
-            ready: count(self.ready.len()),
-            delayed: count(self.delayed.len()),
-            leased: count(leased),
-            dead: count(self.dead.len()),
-            paused: self.paused,
-            oldest_ready: head.map(|stored| stored.published_at),
-        }
-    }
-
-    /// Forgets a handle: what it was going to do for this queue falls to another idle one. `hinted` says that it had
-    /// not yet taken a hint of work.
-    pub(crate) fn forget_handle(&mut self, handle: HandleId, hinted: bool) {
-        self.idle.retain(|idle| *idle != handle);
-        if self.timer.as_ref().is_some_and(|timer| timer.handle == handle) {
-            self.timer = None;
-            self.news.due = self.next_event();
-        }
-        self.news.ready |= hinted;
-        self.nudge(None);
-    }
-
-    /// Wakes one idle handle if there is news for it, `prefer` when that one is idle.
-    pub(crate) fn nudge(&mut self, prefer: Option<HandleId>) {
-        let news = std::mem::take(&mut self.news);
-        let work = news.ready && !self.ready.is_empty();
-        let earlier = |due: Timestamp| self.timer.as_ref().is_none_or(|timer| due < timer.at);
-        if self.paused || !(work || news.due.is_some_and(earlier)) {
-            return;
-        }
-        let preferred = prefer.and_then(|handle| self.idle.iter().position(|idle| *idle == handle));
-        if let Some(handle) = self.idle.remove(preferred.unwrap_or(0)) {
-            self.outbox.push((handle, Hint::Work(self.name.clone())));
-        }
-    }
-
     fn refusal(&self, message: &Message, now: Timestamp) -> Option<Published> {
         if self.messages.contains_key(&message.id) {
             return Some(Published::Duplicate { holder: message.id });
@@ -634,28 +521,6 @@ impl Queue {
         {
             self.unique.remove(&unique.key);
         }
-    }
-
-    /// When this handle should look again; only one idle handle is told the earliest instant.
-    fn next_check(&mut self, handle: HandleId, now: Timestamp) -> Option<Duration> {
-        if self.paused {
-            return None;
-        }
-        let at = self.next_event()?;
-        let taken = |timer: &Timer| timer.handle != handle && now < timer.at && timer.at <= at;
-        if self.timer.as_ref().is_some_and(taken) {
-            return None;
-        }
-        self.timer = Some(Timer { handle, at });
-        Some(at.since(now))
-    }
-
-    /// When something becomes due or a lease ends.
-    fn next_event(&self) -> Option<Timestamp> {
-        let due = self.delayed.keys().next().map(|key| key.0);
-        let lease = self.lease_ends.keys().next().map(|key| key.0);
-        let lease = lease.map(|ends| self.no_reclaim_before.map_or(ends, |guard| guard.max(ends)));
-        due.into_iter().chain(lease).min()
     }
 
     fn next_sequence(&mut self) -> i64 {

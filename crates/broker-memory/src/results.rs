@@ -186,3 +186,96 @@ fn read_key(text: &str) -> Result<Key, BackendError> {
     let (micros, id) = parts.ok_or_else(|| bad_page(text))?;
     Ok(Reverse((Timestamp::from_micros(micros), id)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use lovage_core::{Priority, QueueName};
+    use lovage_testkit::{FakeClock, message};
+
+    use super::*;
+
+    fn record(id: TaskId, version: (u32, u32, u32), state: TaskState) -> TaskRecord {
+        TaskRecord {
+            id,
+            run: version.0,
+            delivery: version.1,
+            attempt: version.2,
+            task: "add".to_owned(),
+            arguments: "[1]".to_owned(),
+            state,
+            outcome: Outcome::None,
+            worker: "worker".to_owned(),
+            queue: QueueName::default_queue(),
+            priority: Priority::LOWEST,
+            enqueued_at: Timestamp::default(),
+            started_at: None,
+            finished_at: Timestamp::from_micros(i64::from(version.1)),
+            run_time: None,
+            schedule: None,
+            lineage: None,
+            headers: BTreeMap::new(),
+            keep_for: Duration::from_secs(60),
+        }
+    }
+
+    async fn put(store: &MemoryResults, record: TaskRecord) -> Recorded {
+        store.record(&[record], None).await.unwrap().remove(0)
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_newer_record_replaces_and_an_ended_run_stands() {
+        use TaskState::{Failure, Retry, Started, Success};
+        let store = MemoryResults::new(Arc::new(FakeClock::new()));
+        let id = message("q").build().id;
+        for (version, state, answer) in [
+            ((1, 1, 0), Started, Recorded::Stored),
+            ((1, 1, 1), Retry, Recorded::Stored),
+            ((1, 2, 1), Started, Recorded::Stored),
+            ((1, 1, 1), Retry, Recorded::Superseded),
+            ((1, 2, 1), Success, Recorded::Stored),
+            ((1, 2, 1), Success, Recorded::Superseded),
+            ((1, 3, 2), Failure, Recorded::Superseded),
+            ((2, 4, 0), Started, Recorded::Stored),
+        ] {
+            assert_eq!(put(&store, record(id, version, state)).await, answer, "{version:?} {state}");
+        }
+        let history = store.history(id).await.unwrap();
+        let states: Vec<TaskState> = history.iter().map(|attempt| attempt.state).collect();
+        assert_eq!(states, [Retry, Success, Failure]);
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_row_ends_with_its_time_to_live() {
+        let clock = FakeClock::new();
+        let store = MemoryResults::new(Arc::new(clock.clone()));
+        let id = message("q").build().id;
+        put(&store, record(id, (1, 1, 0), TaskState::Success)).await;
+        clock.advance(Duration::from_secs(59));
+        assert!(store.get(&[id], None).await.unwrap()[0].is_some());
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(store.get(&[id], None).await.unwrap(), [None]);
+        assert_eq!(store.expire(10, None).await.unwrap(), 1);
+        assert_eq!(store.expire(10, None).await.unwrap(), 0);
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn rows_are_listed_by_pages_newest_first() {
+        let store = MemoryResults::new(Arc::new(FakeClock::new()));
+        for delivery in [3, 1, 5, 2, 4] {
+            put(&store, record(message("q").build().id, (1, delivery, 0), TaskState::Success)).await;
+        }
+        put(&store, record(message("q").build().id, (1, 9, 0), TaskState::Failure)).await;
+        let filter = ResultFilter { states: vec![TaskState::Success], ..ResultFilter::default() };
+        let mut found = Vec::new();
+        let mut page = Page::first(2);
+        loop {
+            let part = store.list(&filter, page).await.unwrap();
+            found.extend(part.items.iter().map(|record| record.delivery));
+            let Some(next) = part.next else { break };
+            page = Page { after: Some(next), limit: 2 };
+        }
+        assert_eq!(found, [5, 4, 3, 2, 1]);
+    }
+}
