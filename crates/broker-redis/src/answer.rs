@@ -14,10 +14,7 @@ pub(crate) struct Answer {
 impl Answer {
     /// Of the script `what`.
     pub(crate) fn new(what: &'static str, value: Value) -> Result<Self, BackendError> {
-        match value {
-            Value::Array(values) => Ok(Self { what, values: values.into_iter() }),
-            other => Err(unexpected(what, "a list", &other)),
-        }
+        Ok(Self { what, values: list(what, value)?.into_iter() })
     }
 
     /// The next part, [`Value::Null`] where there is no further one.
@@ -43,20 +40,19 @@ impl Answer {
     }
 
     pub(crate) fn list(&mut self) -> Result<Vec<Value>, BackendError> {
-        match self.next() {
-            Value::Array(values) => Ok(values),
-            other => Err(unexpected(self.what, "a list", &other)),
-        }
+        list(self.what, self.next())
     }
 
     /// A list, empty where there is none.
     pub(crate) fn list_or_none(&mut self) -> Result<Vec<Value>, BackendError> {
-        match self.next() {
-            Value::Null => Ok(Vec::new()),
-            Value::Array(values) => Ok(values),
-            other => Err(unexpected(self.what, "a list or nothing", &other)),
-        }
+        let next = self.next();
+        if next.is_null() { Ok(Vec::new()) } else { list(self.what, next) }
     }
+}
+
+/// A list.
+pub(crate) fn list(what: &'static str, value: Value) -> Result<Vec<Value>, BackendError> {
+    if let Value::Array(values) = value { Ok(values) } else { Err(unexpected(what, "a list", &value)) }
 }
 
 /// A number, also one that came as text.

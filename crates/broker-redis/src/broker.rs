@@ -18,7 +18,7 @@ use lovage_redis::{Redis, RedisConfig, Script};
 use lovage_system::SystemEntropy;
 use tokio::sync::OnceCell;
 
-use crate::answer::{Answer, integer, task_id, unexpected};
+use crate::answer::{Answer, integer, list, task_id, unexpected};
 use crate::args::{Args, instant, micros};
 use crate::inbox::{Inbox, Listener};
 use crate::keys::Keys;
@@ -105,8 +105,7 @@ impl RedisBroker {
         let mut args = Args::at(now).number(batch.len());
         batch.iter().for_each(|message| args.push_bytes(message.id.as_bytes()));
         batch.iter().for_each(|message| push_message(&mut args, message));
-        let (answer, ()) =
-            join(self.on_queue(&scripts::PUBLISH, queue, args), self.remember(queue)).await;
+        let (answer, ()) = join(self.on_queue(&scripts::PUBLISH, queue, args), self.remember(queue)).await;
         let mut refused = Answer::new("publish", answer?)?;
         let mut answers = vec![Published::Accepted; batch.len()];
         loop {
@@ -193,7 +192,7 @@ impl Broker for RedisBroker {
         let parts = batch.chunks(limits::PUBLISH_BATCH).map(|part| async move {
             let (args, order) = settle_args(token, part, now)?;
             let answer = self.on_queue(&scripts::SETTLE, queue, args).await?;
-            let Value::Array(lost) = answer else { return Err(unexpected("settle", "a list", &answer)) };
+            let lost = list("settle", answer)?;
             let mut answers = vec![Settled::Applied; part.len()];
             for position in &lost {
                 let position = usize::try_from(integer("settle", position)? - 1).ok();

@@ -101,11 +101,7 @@ pub(crate) struct Listener(JoinHandle<()>);
 
 impl Listener {
     /// Starts to listen on a channel; when this returns, nothing said from now on is missed.
-    pub(crate) async fn start(
-        redis: &Redis,
-        channel: &str,
-        inbox: Arc<Inbox>,
-    ) -> Result<Self, BackendError> {
+    pub(crate) async fn start(redis: &Redis, channel: &str, inbox: Arc<Inbox>) -> Result<Self, BackendError> {
         let subscriber = redis.subscriber().await?;
         let events = subscriber.events();
         subscriber.subscribe(channel).await?;

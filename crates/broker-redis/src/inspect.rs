@@ -10,7 +10,7 @@ use lovage_core::{
 };
 use lovage_redis::redis_error;
 
-use crate::answer::{Answer, unexpected};
+use crate::answer::{Answer, list, unexpected};
 use crate::args::Args;
 use crate::broker::RedisBroker;
 use crate::record::{published_at, stored_message};
@@ -74,10 +74,7 @@ impl Inspect for RedisBroker {
     }
 
     async fn workers(&self, now: Option<Timestamp>) -> Result<Vec<WorkerInfo>, BackendError> {
-        let mut answer = self.on_registry(&scripts::WORKERS, Args::at(now)).await?;
-        let Value::Array(entries) = &mut answer else {
-            return Err(unexpected("workers", "a list", &answer));
-        };
+        let entries = list("workers", self.on_registry(&scripts::WORKERS, Args::at(now)).await?)?;
         // A worker may sign off between two commands of another: what is not there is not live.
         let entries = entries.iter().filter(|entry| !entry.is_null());
         let mut workers: Vec<WorkerInfo> = entries.map(worker_info).collect::<Result<_, _>>()?;
@@ -97,10 +94,8 @@ impl RedisBroker {
 
     async fn find_in(&self, queue: &QueueName, id: TaskId) -> Result<Option<StoredMessage>, BackendError> {
         let args = Args::new().bytes(id.as_bytes());
-        match self.on_queue(&scripts::FIND, queue, args).await? {
-            Value::Null => Ok(None),
-            found => stored_message("find", queue, found).map(Some),
-        }
+        let found = self.on_queue(&scripts::FIND, queue, args).await?;
+        if found.is_null() { Ok(None) } else { stored_message("find", queue, found).map(Some) }
     }
 }
 

@@ -16,7 +16,7 @@
 //! | `f` | hash | schedule: its newest slot |
 //! | `n` | hash | id: channels of the processes that wait for its end |
 //! | `w` | sorted set | channels of idle handles, since when |
-//! | `k`, `kr` | sorted set, hash | dead letters: since when; why |
+//! | `k`, `kr` | sorted set, hash | dead letters: their order (about since when); since when and why |
 //! | `i` | hash | mask of priorities in use, paused, last maintain, its guard, who keeps the time and until when |
 //!
 //! Besides there are `lv1:{#}:queues` (set), `lv1:{#}:workers` (sorted set: until when), `lv1:{#}:worker` (hash) and

@@ -37,7 +37,7 @@ impl Record {
 }
 
 /// An entry of hash `a`; messages that were handed out at most once have none.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct History {
     pub(crate) run: u32,
     /// Hand-outs that ended.
@@ -48,10 +48,17 @@ pub(crate) struct History {
     pub(crate) notes: Vec<Note>,
 }
 
+impl Default for History {
+    /// Of a new message.
+    fn default() -> Self {
+        Self { run: 1, deliveries: 0, attempts: 0, losses: 0, refused_since: None, notes: Vec::new() }
+    }
+}
+
 impl History {
     /// Reads an entry; no entry, and one that nobody of us wrote, is the history of a new message.
     pub(crate) fn read_or_new(value: &Value) -> Self {
-        value.as_bytes().and_then(Self::read).unwrap_or_else(|| Self { run: 1, ..Self::default() })
+        value.as_bytes().and_then(Self::read).unwrap_or_default()
     }
 
     fn read(mut bytes: &[u8]) -> Option<Self> {
@@ -83,32 +90,22 @@ pub(crate) fn stored_message(
         .and_then(Record::read)
         .ok_or_else(|| unexpected(what, "a record (priority, time, body)", &record))?;
     let history = parts.next();
-    let known = match &history {
-        Value::Null => History { run: 1, ..History::default() },
-        entry => entry
-            .as_bytes()
-            .and_then(History::read)
-            .ok_or_else(|| unexpected(what, "a history (counters and notes)", entry))?,
-    };
+    let known =
+        if history.is_null() { Some(History::default()) } else { history.as_bytes().and_then(History::read) };
+    let known = known.ok_or_else(|| unexpected(what, "a history (counters and notes)", &history))?;
     let revoked = parts.integer()? == 1;
-    let at = match parts.next() {
-        Value::Null => None,
-        at => Some(Timestamp::from_micros(integer(what, &at)?)),
-    };
+    let at = parts.next();
+    let at = if at.is_null() { None } else { Some(Timestamp::from_micros(integer(what, &at)?)) };
     let reason = parts.next();
+    let known_reason = reason.as_str().and_then(|word| DeadReason::parse(&word));
+    if known_reason.is_none() && !reason.is_null() {
+        return Err(unexpected(what, "the reason of a dead letter", &reason));
+    }
     let place = parts.next();
     let place = place
         .as_bytes()
         .and_then(|word| Place::ALL.into_iter().find(|place| place.as_str().as_bytes() == word))
         .ok_or_else(|| unexpected(what, "a place", &place))?;
-    let reason = match &reason {
-        Value::Null => None,
-        word => Some(
-            word.as_str()
-                .and_then(|word| DeadReason::parse(&word))
-                .ok_or_else(|| unexpected(what, "the reason of a dead letter", word))?,
-        ),
-    };
     Ok(StoredMessage {
         id,
         queue: queue.clone(),
@@ -122,7 +119,7 @@ pub(crate) fn stored_message(
         published_at: record.published_at,
         at,
         revoked,
-        reason,
+        reason: known_reason,
         notes: known.notes,
     })
 }

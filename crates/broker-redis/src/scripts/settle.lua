@@ -46,6 +46,12 @@ local function again(id, after, list)
   call('ZADD', p .. 'd', now + after, id)
 end
 
+-- The place of a dead letter: a microsecond after the newest where several die at once, so that they stay in order.
+local function dead_place()
+  local newest = tonumber(call('ZREVRANGE', p .. 'k', 0, 0, 'WITHSCORES')[2]) or 0
+  return newest >= now and newest < now + 1000000 and newest + 1 or now
+end
+
 for i = 1, others do
   local id, at = ARGV[acks + i + 6], n + 3 * i + 4
   local kind, value, note = ARGV[at], ARGV[at + 1], ARGV[at + 2]
@@ -61,8 +67,8 @@ for i = 1, others do
     write_history(id, h)
     if kind == 'k' then
       dead[#dead + 1] = id
-      call('ZADD', p .. 'k', now, id)
-      call('HSET', p .. 'kr', id, value)
+      call('ZADD', p .. 'k', dead_place(), id)
+      call('HSET', p .. 'kr', id, string.format('%.0f ', now) .. value)
     else
       again(id, tonumber(value), kind == 'r' and tail or head)
     end

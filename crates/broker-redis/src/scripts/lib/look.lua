@@ -3,7 +3,8 @@
 local function look(id, place, at)
   local record = call('HGET', p .. 'm', id)
   if not record then return nil end
-  local reason = place == 'dead' and call('HGET', p .. 'kr', id)
+  local reason
+  if place == 'dead' then at, reason = (call('HGET', p .. 'kr', id) or ''):match('^(%d+) (.*)$') end
   local history = call('HGET', p .. 'a', id)
   -- As text: a score is a double, and an answer in a table of others would be cut to an integer anyway.
   return { id, record, history, call('SISMEMBER', p .. 'x', id), at or false, reason or false, place }
