@@ -1,0 +1,130 @@
+//! What a run and its worker share: whether it should stop, and how far it is.
+
+use std::fmt;
+use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lovage_core::{BoxFuture, Progress, RunControl, Timestamp};
+use tokio::sync::Notify;
+
+/// Why a run should stop.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[repr(u8)]
+pub(crate) enum Stop {
+    /// It should not.
+    No = 0,
+    /// Its soft time limit passed: it may finish cleanly.
+    Soft = 1,
+    /// The worker stops: it is given back.
+    GiveBack = 2,
+    /// Somebody cancelled it.
+    Revoked = 3,
+    /// Its lease ended: somebody else has it.
+    LeaseLost = 4,
+}
+
+impl Stop {
+    /// Whether the run is dropped at its next await.
+    pub(crate) fn is_abort(self) -> bool {
+        self >= Self::GiveBack
+    }
+
+    fn of(number: u8) -> Self {
+        match number {
+            0 => Self::No,
+            1 => Self::Soft,
+            2 => Self::GiveBack,
+            3 => Self::Revoked,
+            _ => Self::LeaseLost,
+        }
+    }
+}
+
+/// Until when a reservation is ours; shared by its runs and the lease keeper.
+#[derive(Debug, Default)]
+pub(crate) struct LeaseEnd(AtomicI64);
+
+impl LeaseEnd {
+    pub(crate) fn at(end: Timestamp) -> Arc<Self> {
+        Arc::new(Self(AtomicI64::new(end.as_micros())))
+    }
+
+    pub(crate) fn set(&self, end: Timestamp) {
+        self.0.store(end.as_micros(), Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// One run's control.
+pub(crate) struct Control {
+    stop: AtomicU8,
+    changed: Notify,
+    lease: Arc<LeaseEnd>,
+    progress: Mutex<Option<Progress>>,
+}
+
+impl Control {
+    pub(crate) fn new(lease: Arc<LeaseEnd>) -> Arc<Self> {
+        Arc::new(Self { stop: AtomicU8::new(0), changed: Notify::new(), lease, progress: Mutex::new(None) })
+    }
+
+    /// Asks the run to stop; a stronger reason replaces a weaker one.
+    pub(crate) fn stop(&self, why: Stop) {
+        self.stop.fetch_max(why as u8, Ordering::AcqRel);
+        self.changed.notify_waiters();
+    }
+
+    pub(crate) fn why(&self) -> Stop {
+        Stop::of(self.stop.load(Ordering::Acquire))
+    }
+
+    /// Ends when the run should stop for a reason that `is` true for.
+    pub(crate) async fn stopped(&self, is: fn(Stop) -> bool) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // Registered before the look, or a stop in between would be missed.
+            changed.as_mut().enable();
+            if is(self.why()) {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+/// What the task gets to see.
+#[derive(Clone)]
+pub(crate) struct Visible(pub(crate) Arc<Control>);
+
+impl RunControl for Visible {
+    fn is_cancelled(&self) -> bool {
+        self.0.why() != Stop::No
+    }
+
+    fn cancelled(&self) -> BoxFuture<'static, ()> {
+        let control = Arc::clone(&self.0);
+        Box::pin(async move { control.stopped(|why| why != Stop::No).await })
+    }
+
+    fn lease_valid_until(&self) -> Timestamp {
+        self.0.lease.get()
+    }
+
+    fn report(&self, progress: Progress) {
+        *self.0.progress.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
+    }
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        f.debug_struct("Control")
+            .field("stop", &self.why())
+            .field("progress", &*progress)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,124 @@
+//! Reserves messages: one round over the queues at a time, for the dispatcher that asks for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lovage_core::{BackendError, Broker, Entropy, QueueName, Reserve, Reserved, Token};
+
+/// How much `maintain` does at a time.
+const MAINTAIN_LIMIT: usize = 1_000;
+
+#[derive(Clone)]
+pub(crate) struct Fetcher {
+    pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) lease: Duration,
+}
+
+/// What one round found.
+#[derive(Debug, Default)]
+pub(crate) struct Round {
+    pub(crate) batches: Vec<Batch>,
+    /// When nothing was found: look again after this time at the latest.
+    pub(crate) next_check: Option<Duration>,
+}
+
+/// One reservation.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub(crate) queue: QueueName,
+    pub(crate) token: Token,
+    pub(crate) reserved: Reserved,
+}
+
+impl Fetcher {
+    /// Asks the queues in this order until `want` messages are found.
+    pub(crate) async fn round(
+        self,
+        queues: Vec<QueueName>,
+        want: usize,
+        mut suspects: bool,
+        maintain: bool,
+    ) -> Result<Round, (Round, BackendError)> {
+        let mut round = Round::default();
+        let mut left = want;
+        for queue in queues {
+            if maintain
+                && let Err(error) = self.broker.maintain(&queue, MAINTAIN_LIMIT, self.lease, None).await
+            {
+                return Err((round, error));
+            }
+            if left == 0 {
+                continue;
+            }
+            let token = Token::new(&*self.entropy);
+            let request = Reserve { queue: &queue, max: left, token, lease: self.lease, suspects };
+            match self.broker.reserve(request, None).await {
+                Ok(reserved) if reserved.deliveries.is_empty() => {
+                    round.next_check = match (round.next_check, reserved.next_check) {
+                        (Some(a), Some(b)) => Some(a.min(b)),
+                        (a, b) => a.or(b),
+                    };
+                }
+                Ok(reserved) => {
+                    left = left.saturating_sub(reserved.deliveries.len());
+                    suspects &= reserved.deliveries.iter().all(|delivery| delivery.losses == 0);
+                    round.batches.push(Batch { queue, token, reserved });
+                }
+                // What was reserved so far is handed on: its lease runs.
+                Err(error) => return Err((round, error)),
+            }
+        }
+        Ok(round)
+    }
+}
+
+/// The queues in turns: by weight, and each turn begins with the next one.
+#[derive(Clone, Debug)]
+pub(crate) struct Turns {
+    turns: Vec<QueueName>,
+    distinct: Vec<QueueName>,
+    at: usize,
+}
+
+impl Turns {
+    pub(crate) fn new(queues: &[(QueueName, u32)]) -> Self {
+        let most = queues.iter().map(|(_, weight)| *weight).max().unwrap_or(1);
+        // Interleaved, so that a weight of 3 is three turns spread out and not three in a row.
+        let turns = (0..most)
+            .flat_map(|lap| queues.iter().filter(move |(_, weight)| lap < *weight))
+            .map(|(queue, _)| queue.clone());
+        Self {
+            turns: turns.collect(),
+            distinct: queues.iter().map(|(queue, _)| queue.clone()).collect(),
+            at: 0,
+        }
+    }
+
+    /// The queues in the order of the next round.
+    pub(crate) fn next(&mut self) -> Vec<QueueName> {
+        let Some(first) = self.turns.get(self.at).cloned() else { return Vec::new() };
+        self.at = (self.at + 1) % self.turns.len();
+        let start = self.distinct.iter().position(|queue| *queue == first).unwrap_or(0);
+        self.distinct.iter().cycle().skip(start).take(self.distinct.len()).cloned().collect()
+    }
+
+    pub(crate) fn all(&self) -> &[QueueName] {
+        &self.distinct
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_turns() {
+        let queue = |name| QueueName::new(name).unwrap();
+        let mut turns = Turns::new(&[(queue("critical"), 3), (queue("default"), 1)]);
+        let firsts: Vec<String> = (0..8).map(|_| turns.next()[0].to_string()).collect();
+        let critical = firsts.iter().filter(|name| *name == "critical").count();
+        assert_eq!(critical, 6, "{firsts:?}");
+        assert_eq!(turns.next().len(), 2);
+    }
+}
