@@ -252,7 +252,13 @@ impl Broker for RedisBroker {
 
     async fn sign_off(&self, worker: WorkerId) -> Result<(), BackendError> {
         let args = Args::new().text(&worker.to_string());
-        self.on_registry(&scripts::SIGN_OFF, args).await.map(|_| ())
+        self.on_registry(&scripts::SIGN_OFF, args).await?;
+        // A hint to who takes no more work would be lost.
+        let left = join_all(self.inbox.known().into_iter().map(|queue| async move {
+            let hinted = if self.inbox.give_up_hint(&queue) { "1" } else { "" };
+            self.on_queue(&scripts::LEAVE, &queue, Args::new().text(&self.channel).text(hinted)).await
+        }));
+        left.await.into_iter().try_for_each(|left| left.map(|_| ()))
     }
 
     async fn open_leases(&self) -> Result<Box<dyn Leases>, BackendError> {

@@ -45,6 +45,19 @@ impl Inbox {
         lock(&self.known).contains(queue)
     }
 
+    /// The queues that this process has used.
+    pub(crate) fn known(&self) -> Vec<QueueName> {
+        lock(&self.known).iter().cloned().collect()
+    }
+
+    /// Takes back a hint of work that nobody took.
+    pub(crate) fn give_up_hint(&self, queue: &QueueName) -> bool {
+        let mut hints = lock(&self.hints);
+        let before = hints.len();
+        hints.retain(|hint| !matches!(hint, Hint::Work(name) if name == queue));
+        hints.len() < before
+    }
+
     pub(crate) fn learn(&self, queue: &QueueName) {
         lock(&self.known).insert(queue.clone());
     }

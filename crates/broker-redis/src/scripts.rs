@@ -33,6 +33,7 @@ scripts! {
     RESUME = "resume" [];
     REQUEUE_DEAD = "requeue_dead" ["history", "ready"];
     DELETE_DEAD = "delete_dead" ["ending"];
+    LEAVE = "leave" [];
     HEARTBEAT = "heartbeat" [];
     SIGN_OFF = "sign_off" [];
     WORKERS = "workers" [];

@@ -285,6 +285,19 @@ async fn a_restarted_redis_is_used_again_and_everything_is_looked_at() {
 }
 
 #[tokio::test]
+async fn a_worker_that_signs_off_passes_its_wake_ups_on() {
+    let server = RedisServer::start_own(&[]).unwrap();
+    let (leaving, staying) = (broker(&server).await, broker(&server).await);
+    let info = worker();
+    leaving.heartbeat(&info, LEASE, None).await.unwrap();
+    reserve(&*leaving, 1, at(0)).await;
+    reserve(&*staying, 1, at(1)).await;
+    leaving.sign_off(info.id).await.unwrap();
+    accept(&*staying, message("q"), at(2)).await;
+    assert_eq!(within("the hint of the other", staying.hint()).await, Hint::Work(queue()));
+}
+
+#[tokio::test]
 async fn namespaces_do_not_see_each_other() {
     let server = RedisServer::start_own(&[]).unwrap();
     let config = RedisConfig::parse(server.url()).unwrap();

@@ -24,8 +24,8 @@ end
 -- Messages came to their end, gone or dead.
 local function finish(ids)
   if #ids == 0 then return end
-  release(ids)
-  tell(ids)
+  if call('EXISTS', p .. 'ui') == 1 then release(ids) end
+  if call('EXISTS', p .. 'n') == 1 then tell(ids) end
 end
 
 -- Removes messages with everything that belongs to them. Most have nothing, so that one EXISTS is all it costs.
@@ -33,7 +33,7 @@ local function remove(ids)
   if #ids == 0 then return end
   call('HDEL', p .. 'm', unpack(ids))
   if call('EXISTS', p .. 'a', p .. 'x', p .. 'ui', p .. 'n') == 0 then return end
-  call('HDEL', p .. 'a', unpack(ids))
-  call('SREM', p .. 'x', unpack(ids))
+  if call('EXISTS', p .. 'a') == 1 then call('HDEL', p .. 'a', unpack(ids)) end
+  if call('EXISTS', p .. 'x') == 1 then call('SREM', p .. 'x', unpack(ids)) end
   finish(ids)
 end

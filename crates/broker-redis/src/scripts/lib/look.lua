@@ -6,8 +6,7 @@ local function look(id, place, at)
   local reason
   if place == 'dead' then at, reason = (call('HGET', p .. 'kr', id) or ''):match('^(%d+) (.*)$') end
   local history = call('HGET', p .. 'a', id)
-  -- As text: a score is a double, and an answer in a table of others would be cut to an integer anyway.
-  return { id, record, history, call('SISMEMBER', p .. 'x', id), at or false, reason or false, place }
+  return { id, record, history, call('SISMEMBER', p .. 'x', id), tonumber(at) or false, reason or false, place }
 end
 
 -- The reservation that holds a message, and when its lease ends.
