@@ -171,8 +171,10 @@ macro_rules! broker_suite {
                 absence_is_of_one_queue
                 absence_does_not_delay_what_is_due
                 reclaim_respects_its_limit
+                reclaim_respects_its_limit_within_a_reservation
                 concurrent_maintenance_reclaims_once
                 clock_going_backwards_does_no_harm
+                clock_set_back_does_not_stretch_the_wait
                 unused_queue_is_maintained
             }
             fence {

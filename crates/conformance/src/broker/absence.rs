@@ -81,6 +81,20 @@ pub async fn reclaim_respects_its_limit(bed: &dyn BrokerBed) {
     assert_eq!(reclaimed, [2, 2, 1, 0]);
 }
 
+/// The limit counts messages, also those of one reservation; nothing is lost between two calls.
+pub async fn reclaim_respects_its_limit_within_a_reservation(bed: &dyn BrokerBed) {
+    let queue = Queue::join(bed).await;
+    queue.pass(0, 30).await;
+    queue.fill(5, at(30)).await;
+    queue.reserve(5, at(30)).await;
+    queue.pass(40, 59).await;
+    let mut reclaimed = Vec::new();
+    for _ in 0..4 {
+        reclaimed.push(queue.maintain(2, at(61)).await.reclaimed);
+    }
+    assert_eq!(reclaimed, [2, 2, 1, 0]);
+}
+
 /// Many maintain at the same time, and each message is reclaimed once.
 pub async fn concurrent_maintenance_reclaims_once(bed: &dyn BrokerBed) {
     let queue = Queue::join(bed).await;
@@ -122,6 +136,16 @@ pub async fn clock_going_backwards_does_no_harm(bed: &dyn BrokerBed) {
     let ready = queue.accept(queue.message(), at(250)).await;
     assert_eq!(queue.take(at(250)).await.1.id, ready);
     assert_eq!(queue.take(at(10_051)).await.1.id, delayed);
+}
+
+/// The wait after an absence is one lease, also when the clock is set back meanwhile.
+pub async fn clock_set_back_does_not_stretch_the_wait(bed: &dyn BrokerBed) {
+    let queue = Queue::join(bed).await;
+    queue.maintain(10, at(10_000)).await;
+    assert_eq!(queue.maintain(10, at(0)).await.reclaimed, 0);
+    queue.fill(1, at(0)).await;
+    queue.take(at(0)).await;
+    assert_eq!(queue.pass(10, 40).await, 1);
 }
 
 /// An unused queue can be maintained.
