@@ -1,0 +1,2 @@
+-- What is kept of a queue.
+SELECT paused, maintained_at, guarded_until, timer_handle, timer_at FROM lovage_queue WHERE name = ?1

@@ -1,0 +1,2 @@
+-- Every queue, by name.
+SELECT name FROM lovage_queue ORDER BY name

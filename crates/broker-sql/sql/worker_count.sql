@@ -1,0 +1,2 @@
+-- How many workers are registered.
+SELECT count(*) FROM lovage_worker

@@ -1,0 +1,2 @@
+-- Removes a worker.
+DELETE FROM lovage_worker WHERE id = ?1

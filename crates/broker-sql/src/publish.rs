@@ -1,0 +1,233 @@
+//! Publishing.
+
+use std::collections::{BTreeMap, HashSet};
+
+use lovage_core::{BackendError, Message, Published, QueueName, Timestamp};
+use lovage_sql::{WriteTransaction, sql_error};
+use sqlx::Row as _;
+
+use crate::broker::{Outbox, SqlBroker, tail, take_idle};
+use crate::wake::Signal;
+use crate::{rows, sql};
+
+const CONTEXT: &str = "publishing";
+
+/// What an operation did that an idle handle may want to know.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct News {
+    /// Something may have become ready.
+    pub(crate) ready: bool,
+    /// Something may become due, or a lease end, earlier than anybody looks.
+    pub(crate) due: bool,
+    pub(crate) now: Timestamp,
+}
+
+impl SqlBroker {
+    pub(crate) async fn publish_batch(
+        &self,
+        batch: &[Message],
+        now: Timestamp,
+    ) -> Result<Vec<Published>, BackendError> {
+        let mut answers: Vec<Published> = Vec::new();
+        answers.resize(batch.len(), Published::Accepted);
+        let mut by_queue: BTreeMap<&QueueName, Vec<usize>> = BTreeMap::new();
+        for (at, message) in batch.iter().enumerate() {
+            by_queue.entry(&message.queue).or_default().push(at);
+        }
+        if by_queue.is_empty() {
+            return Ok(answers);
+        }
+        let mut tx = self.db.write_tx().await?;
+        let mut outbox = Outbox::new();
+        for (queue, indexes) in by_queue {
+            let mut plain = Vec::with_capacity(indexes.len());
+            let due = indexes.iter().any(|at| batch[*at].delay.due_at(now).is_some());
+            for at in indexes {
+                let message = &batch[at];
+                if message.unique.is_none() && message.fence.is_none() {
+                    plain.push(at);
+                    continue;
+                }
+                // In order with the plain ones around it, so that duplicates within a batch are found.
+                insert(&mut tx, queue, batch, &std::mem::take(&mut plain), now, &mut answers).await?;
+                if let Some(refused) = refusal(&mut tx, message, now).await? {
+                    answers[at] = refused;
+                    continue;
+                }
+                claim(&mut tx, message, now).await?;
+                insert(&mut tx, queue, batch, &[at], now, &mut answers).await?;
+            }
+            insert(&mut tx, queue, batch, &plain, now, &mut answers).await?;
+            self.nudge(&mut tx, queue, News { ready: true, due, now }, &mut outbox).await?;
+        }
+        self.commit(tx, outbox).await?;
+        Ok(answers)
+    }
+
+    /// Wakes one idle handle if there is news for it.
+    pub(crate) async fn nudge(
+        &self,
+        tx: &mut WriteTransaction,
+        queue: &QueueName,
+        news: News,
+        outbox: &mut Outbox,
+    ) -> Result<(), BackendError> {
+        let fail = |error| sql_error("waking a worker", error);
+        let idle = sqlx::query(sql!("idle_any"))
+            .bind(queue.as_str())
+            .bind("")
+            .fetch_optional(&mut **tx)
+            .await
+            .map_err(fail)?;
+        if idle.is_none() {
+            return Ok(());
+        }
+        let row =
+            sqlx::query(sql!("queue_get")).bind(queue.as_str()).fetch_one(&mut **tx).await.map_err(fail)?;
+        if rows::get::<bool>(&row, "paused")? {
+            return Ok(());
+        }
+        let ready: bool = sqlx::query_scalar(sql!("ready_any"))
+            .bind(queue.as_str())
+            .fetch_one(&mut **tx)
+            .await
+            .map_err(fail)?;
+        let wake = news.ready && ready
+            || news.due && {
+                let next: Option<i64> = sqlx::query_scalar(sql!("next_event"))
+                    .bind(queue.as_str())
+                    .fetch_one(&mut **tx)
+                    .await
+                    .map_err(fail)?;
+                let timer: Option<i64> = rows::get(&row, "timer_at")?;
+                // Somebody has to look earlier than the one who said that it would.
+                next.is_some_and(|next| {
+                    timer.is_none_or(|timer| next < timer || timer <= news.now.as_micros())
+                })
+            };
+        if wake && let Some(handle) = take_idle(tx, queue, "").await? {
+            outbox.push((handle, Signal::Work(queue.clone())));
+        }
+        Ok(())
+    }
+}
+
+/// Inserts messages without conditions of their own, in one statement.
+async fn insert(
+    tx: &mut WriteTransaction,
+    queue: &QueueName,
+    batch: &[Message],
+    indexes: &[usize],
+    now: Timestamp,
+    answers: &mut [Published],
+) -> Result<(), BackendError> {
+    if indexes.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(sql!("queue_ensure"))
+        .bind(queue.as_str())
+        .execute(&mut **tx)
+        .await
+        .map_err(|error| sql_error(CONTEXT, error))?;
+    let before = tail(tx, indexes.len()).await?;
+    let inserted = sqlx::query(sql!("publish"))
+        .bind(queue.as_str())
+        .bind(now.as_micros())
+        .bind(before)
+        .bind(json_rows(batch, indexes, now))
+        .fetch_all(&mut **tx)
+        .await
+        .map_err(|error| sql_error(CONTEXT, error))?;
+    let mut fresh = HashSet::with_capacity(inserted.len());
+    for row in &inserted {
+        fresh.insert(rows::task_id(row.try_get(0).map_err(|error| sql_error(CONTEXT, error))?)?);
+    }
+    for at in indexes {
+        let id = batch[*at].id;
+        // Removed, so that its second one in this batch is the duplicate that it is.
+        if !fresh.remove(&id) {
+            answers[*at] = Published::Duplicate { holder: id };
+        }
+    }
+    Ok(())
+}
+
+fn json_rows(batch: &[Message], indexes: &[usize], now: Timestamp) -> String {
+    let mut text = String::from("[");
+    for at in indexes {
+        let message = &batch[*at];
+        text.push_str(if text.len() > 1 { ",[\"" } else { "[\"" });
+        rows::push_hex(&mut text, message.id.as_bytes());
+        text.push_str("\",");
+        text.push_str(&message.priority.to_string());
+        text.push(',');
+        match message.delay.due_at(now) {
+            Some(due) => text.push_str(&due.as_micros().to_string()),
+            None => text.push_str("null"),
+        }
+        text.push(',');
+        match &message.unique {
+            Some(unique) => text.push_str(&serde_json::Value::from(unique.key.as_str()).to_string()),
+            None => text.push_str("null"),
+        }
+        text.push_str(",\"");
+        rows::push_hex(&mut text, &message.body);
+        text.push_str("\"]");
+    }
+    text.push(']');
+    text
+}
+
+/// Whether a message with conditions is refused.
+async fn refusal(
+    tx: &mut WriteTransaction,
+    message: &Message,
+    now: Timestamp,
+) -> Result<Option<Published>, BackendError> {
+    let fail = |error| sql_error(CONTEXT, error);
+    let queue = message.queue.as_str();
+    let id = message.id.as_bytes().as_slice();
+    if sqlx::query(sql!("task_exists"))
+        .bind(id)
+        .bind(queue)
+        .fetch_optional(&mut **tx)
+        .await
+        .map_err(fail)?
+        .is_some()
+    {
+        return Ok(Some(Published::Duplicate { holder: message.id }));
+    }
+    if let Some(unique) = &message.unique {
+        let query = sqlx::query_scalar::<_, Vec<u8>>(sql!("unique_holder"))
+            .bind(queue)
+            .bind(&unique.key)
+            .bind(now.as_micros());
+        if let Some(holder) = query.fetch_optional(&mut **tx).await.map_err(fail)? {
+            return Ok(Some(Published::Duplicate { holder: rows::task_id(&holder)? }));
+        }
+    }
+    if let Some(fence) = &message.fence {
+        let query = sqlx::query_scalar::<_, i64>(sql!("fence_get")).bind(queue).bind(&fence.name);
+        let newest = query.fetch_optional(&mut **tx).await.map_err(fail)?.map(Timestamp::from_micros);
+        if let Some(newest) = newest.filter(|newest| fence.slot <= *newest) {
+            return Ok(Some(Published::Stale { newest }));
+        }
+    }
+    Ok(None)
+}
+
+/// Takes the key and moves the fence of a message that is not refused.
+async fn claim(tx: &mut WriteTransaction, message: &Message, now: Timestamp) -> Result<(), BackendError> {
+    let fail = |error| sql_error(CONTEXT, error);
+    let queue = message.queue.as_str();
+    if let Some(unique) = &message.unique {
+        let until = unique.ttl.map(|ttl| now.plus(ttl).as_micros());
+        let claim = sqlx::query(sql!("unique_claim")).bind(queue).bind(&unique.key);
+        claim.bind(message.id.as_bytes().as_slice()).bind(until).execute(&mut **tx).await.map_err(fail)?;
+    }
+    if let Some(fence) = &message.fence {
+        let set = sqlx::query(sql!("fence_set")).bind(queue).bind(&fence.name).bind(fence.slot.as_micros());
+        set.execute(&mut **tx).await.map_err(fail)?;
+    }
+    Ok(())
+}

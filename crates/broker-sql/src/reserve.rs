@@ -1,0 +1,144 @@
+//! Reserving, and who looks again when there is nothing.
+
+use std::time::Duration;
+
+use lovage_core::{BackendError, Delivery, QueueName, Reserve, Reserved, Timestamp, limits};
+use lovage_sql::{WriteTransaction, sql_error};
+use sqlx::sqlite::SqliteRow;
+
+use crate::broker::{Outbox, SqlBroker, tail};
+use crate::publish::News;
+use crate::{rows, sql};
+
+const CONTEXT: &str = "reserving";
+
+impl SqlBroker {
+    pub(crate) async fn reserve_batch(
+        &self,
+        request: Reserve<'_>,
+        now: Timestamp,
+    ) -> Result<Reserved, BackendError> {
+        let fail = |error| sql_error(CONTEXT, error);
+        let queue = request.queue;
+        let mut outbox = Outbox::new();
+        let mut tx = self.db.write_tx().await?;
+        sqlx::query(sql!("queue_ensure")).bind(queue.as_str()).execute(&mut *tx).await.map_err(fail)?;
+        sqlx::query(sql!("idle_remove"))
+            .bind(queue.as_str())
+            .bind(self.handle())
+            .execute(&mut *tx)
+            .await
+            .map_err(fail)?;
+        promote_due(&mut tx, queue, limits::RESERVE_BATCH, now).await?;
+        let row =
+            sqlx::query(sql!("queue_get")).bind(queue.as_str()).fetch_one(&mut *tx).await.map_err(fail)?;
+        let deliveries =
+            if rows::get(&row, "paused")? { Vec::new() } else { take(&mut tx, request, now).await? };
+        let next_check = if deliveries.is_empty() {
+            // What became due may be a suspect that this one did not ask for.
+            self.nudge(&mut tx, queue, News { ready: true, due: false, now }, &mut outbox).await?;
+            sqlx::query(sql!("idle_add"))
+                .bind(queue.as_str())
+                .bind(self.handle())
+                .execute(&mut *tx)
+                .await
+                .map_err(fail)?;
+            self.claim_timer(&mut tx, queue, &row, now).await?
+        } else {
+            sqlx::query(sql!("reservation_add"))
+                .bind(request.token.as_bytes().as_slice())
+                .bind(queue.as_str())
+                .bind(self.handle())
+                .bind(now.plus(request.lease).as_micros())
+                .execute(&mut *tx)
+                .await
+                .map_err(fail)?;
+            // A chain: each handle that found work wakes one more while something is left.
+            self.nudge(&mut tx, queue, News { ready: true, due: false, now }, &mut outbox).await?;
+            None
+        };
+        self.commit(tx, outbox).await?;
+        Ok(Reserved { now, deliveries, next_check })
+    }
+
+    /// One idle handle is the one that looks when something becomes due or a lease ends; the others sleep on.
+    async fn claim_timer(
+        &self,
+        tx: &mut WriteTransaction,
+        queue: &QueueName,
+        row: &SqliteRow,
+        now: Timestamp,
+    ) -> Result<Option<Duration>, BackendError> {
+        let fail = |error| sql_error(CONTEXT, error);
+        let next: Option<i64> = sqlx::query_scalar(sql!("next_event"))
+            .bind(queue.as_str())
+            .fetch_one(&mut **tx)
+            .await
+            .map_err(fail)?;
+        let Some(next) = next else { return Ok(None) };
+        let holder: Option<String> = rows::get(row, "timer_handle")?;
+        let at: Option<i64> = rows::get(row, "timer_at")?;
+        let theirs = holder.is_some_and(|holder| holder != self.handle());
+        if theirs && at.is_some_and(|at| at <= next && at > now.as_micros()) {
+            return Ok(None);
+        }
+        let timer = sqlx::query(sql!("queue_timer")).bind(queue.as_str()).bind(self.handle()).bind(next);
+        timer.execute(&mut **tx).await.map_err(fail)?;
+        Ok(Some(Timestamp::from_micros(next).since(now)))
+    }
+}
+
+/// Makes due messages ready, in the order of their times; answers how many.
+pub(crate) async fn promote_due(
+    tx: &mut WriteTransaction,
+    queue: &QueueName,
+    limit: usize,
+    now: Timestamp,
+) -> Result<usize, BackendError> {
+    let fail = |error| sql_error("looking for due messages", error);
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let due = sqlx::query_scalar::<_, i64>(sql!("due_count"))
+        .bind(queue.as_str())
+        .bind(now.as_micros())
+        .bind(limit);
+    let due = usize::try_from(due.fetch_one(&mut **tx).await.map_err(fail)?).unwrap_or(0);
+    if due == 0 {
+        return Ok(0);
+    }
+    let before = tail(tx, due).await?;
+    let promote =
+        sqlx::query(sql!("promote_due")).bind(queue.as_str()).bind(now.as_micros()).bind(limit).bind(before);
+    promote.execute(&mut **tx).await.map_err(fail)?;
+    Ok(due)
+}
+
+/// Leases a suspect first, when one is asked for, then the others in order.
+async fn take(
+    tx: &mut WriteTransaction,
+    request: Reserve<'_>,
+    now: Timestamp,
+) -> Result<Vec<Delivery>, BackendError> {
+    let fail = |error| sql_error(CONTEXT, error);
+    let token = request.token.as_bytes().as_slice();
+    let mut max = request.max.min(limits::RESERVE_BATCH);
+    let mut deliveries = Vec::new();
+    if request.suspects && max > 0 {
+        let query = sqlx::query(sql!("reserve_suspect")).bind(request.queue.as_str()).bind(token);
+        if let Some(row) = query.fetch_optional(&mut **tx).await.map_err(fail)? {
+            deliveries.push(rows::delivery(&row, now)?.1);
+            max -= 1;
+        }
+    }
+    if max == 0 {
+        return Ok(deliveries);
+    }
+    let query = sqlx::query(sql!("reserve"))
+        .bind(request.queue.as_str())
+        .bind(token)
+        .bind(i64::try_from(max).unwrap_or(0));
+    let found = query.fetch_all(&mut **tx).await.map_err(fail)?;
+    let mut others = found.iter().map(|row| rows::delivery(row, now)).collect::<Result<Vec<_>, _>>()?;
+    others.sort_unstable_by_key(|(key, _)| *key);
+    deliveries.extend(others.into_iter().map(|(_, delivery)| delivery));
+    Ok(deliveries)
+}
