@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fred::clients::SubscriberClient;
+use fred::error::Error;
 use fred::interfaces::{ClientLike, EventInterface, PubsubInterface};
 use fred::types::config::Server;
-use fred::types::{Builder, Message};
+use fred::types::{Builder, Message, Value};
 use lovage_core::BackendError;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
@@ -71,8 +72,12 @@ impl Subscriber {
     /// # Errors
     /// Those of a command; the channel is not kept then.
     pub async fn subscribe(&self, channel: &str) -> Result<(), BackendError> {
-        let done = self.inner.client.subscribe(channel).await;
-        done.map_err(|err| redis_error(&format!("subscribe to {channel}"), err))
+        let client = &self.inner.client;
+        let done = async {
+            client.subscribe(channel).await?;
+            confirm(client).await
+        };
+        done.await.map_err(|err| redis_error(&format!("subscribe to {channel}"), err))
     }
 
     /// Ends what `subscribe` started.
@@ -131,6 +136,22 @@ impl From<Message> for SubscriberEvent {
     }
 }
 
+/// Ends when Redis has run everything sent before: the driver ends a SUBSCRIBE when it is written, and Redis might
+/// publish to others before it reads that.
+async fn confirm(client: &SubscriberClient) -> Result<(), Error> {
+    client.ping::<Value>(None).await.map(|_| ())
+}
+
+/// Not the driver's own `resubscribe_all`: it also sends a PSUBSCRIBE of nothing, whose error would be taken for the
+/// answer of what follows.
+async fn subscribe_again(client: &SubscriberClient) -> Result<(), Error> {
+    let channels: Vec<String> = client.tracked_channels().iter().map(ToString::to_string).collect();
+    if !channels.is_empty() {
+        client.subscribe(channels).await?;
+    }
+    confirm(client).await
+}
+
 /// Subscribes again after each reconnect and tells of the gap once that is done: told earlier, a reader would
 /// look before it can hear.
 async fn keep_subscribed(
@@ -150,7 +171,8 @@ async fn keep_subscribed(
             },
             _ = refresh.tick() => {}
         }
-        match client.resubscribe_all().await {
+        let subscribed = subscribe_again(&client).await;
+        match subscribed {
             Ok(()) if owes_gap => {
                 owes_gap = false;
                 gap.send_modify(|gaps| *gaps += 1);
