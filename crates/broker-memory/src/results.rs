@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use lovage_core::{
     AttemptRecord, BackendError, Clock, Outcome, Page, Paged, Recorded, ResultFilter, ResultStore, TaskId,
-    TaskRecord, TaskState, Timestamp,
+    TaskRecord, TaskState, Timestamp, limits,
 };
 
 use crate::page::{bad_page, paged};
@@ -106,6 +106,16 @@ impl ResultStore for MemoryResults {
 }
 
 fn store(rows: &mut BTreeMap<TaskId, Row>, record: &TaskRecord, now: Timestamp) -> Recorded {
+    let bytes = match &record.outcome {
+        Outcome::Result(json) => json.len(),
+        Outcome::None | Outcome::Error(_) | Outcome::Marker(_) => 0,
+    };
+    if bytes > limits::MESSAGE_MAX {
+        return Recorded::Refused(format!(
+            "the result has {bytes} bytes, the limit is {}",
+            limits::MESSAGE_MAX
+        ));
+    }
     let until = now.plus(record.keep_for);
     // A row whose time has ended stands in nobody's way.
     if rows.get(&record.id).is_some_and(|row| row.until <= now) {

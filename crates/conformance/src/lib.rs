@@ -17,8 +17,10 @@
 )]
 
 pub mod broker;
+pub mod results;
 
 pub use broker::BrokerBed;
+pub use results::StoreBed;
 
 /// Runs one case as `#[tokio::test(flavor = "multi_thread", worker_threads = 2)]` would, without the caller's tokio.
 #[doc(hidden)]

@@ -16,9 +16,10 @@ use crate::{
 ///
 /// 1. `record` takes a batch in one statement or script. A record replaces the row of its id only when it is newer by
 ///    `(run, delivery, attempt)`; a row in a terminal state is replaced only by a higher run. A record that is not newer
-///    answers [`Recorded::Superseded`].
-/// 2. Each record with an `attempt_note`-worthy state (`retry`, `success`, `failure`) also adds to
-///    [`history`](Self::history), at most 20 rows per task.
+///    answers [`Recorded::Superseded`]. The start and the end of an attempt have the same version: what is not `started`
+///    replaces what is.
+/// 2. Each record of an ended attempt (`retry`, `success`, `failure`) also adds to [`history`](Self::history), once per
+///    version and at most 20 rows per task, also when it is superseded: a second run explains itself there.
 /// 3. A record that the store cannot take answers [`Recorded::Refused`], alone; the rest of its batch is stored.
 /// 4. Rows live for [`TaskRecord::keep_for`] from the record, by the store's clock (`now`); ended rows are not answered.
 #[async_trait]

@@ -1,0 +1,203 @@
+//! The store: one script per batch.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use fred::prelude::{KeysInterface as _, ListInterface as _};
+use fred::types::{Key, Value};
+use lovage_core::{
+    AttemptRecord, BackendError, BackendErrorKind, Page, Paged, Recorded, ResultFilter, ResultStore, TaskId,
+    TaskRecord, TaskState, Timestamp, limits,
+};
+use lovage_redis::{Redis, RedisConfig, Script, redis_error};
+
+/// Largest row in bytes: what does not fit into a message has no place here either.
+const LARGEST: usize = limits::MESSAGE_MAX;
+/// Attempts kept per task.
+const HISTORY: i64 = 20;
+
+/// Results on Redis.
+pub struct RedisResults {
+    redis: Redis,
+    namespace: String,
+    record: Script,
+    get: Script,
+}
+
+impl RedisResults {
+    /// Connects.
+    ///
+    /// # Errors
+    /// Those of [`Redis::connect`].
+    pub async fn connect(config: &RedisConfig) -> Result<Arc<Self>, BackendError> {
+        Self::connect_in(config, "lv1").await
+    }
+
+    /// Connects to results whose keys begin with another word than `lv1`, so that several systems share a server.
+    ///
+    /// # Errors
+    /// Those of [`Redis::connect`].
+    pub async fn connect_in(config: &RedisConfig, namespace: &str) -> Result<Arc<Self>, BackendError> {
+        Ok(Arc::new(Self {
+            redis: Redis::connect(config).await?,
+            namespace: namespace.to_owned(),
+            record: Script::new("record", include_str!("scripts/record.lua")),
+            get: Script::new("get", include_str!("scripts/get.lua")),
+        }))
+    }
+
+    fn row(&self, id: TaskId) -> Key {
+        format!("{}:res:{{{id}}}", self.namespace).into()
+    }
+
+    fn attempts(&self, id: TaskId) -> Key {
+        format!("{}:att:{{{id}}}", self.namespace).into()
+    }
+}
+
+#[async_trait]
+impl ResultStore for RedisResults {
+    async fn record(
+        &self,
+        batch: &[TaskRecord],
+        now: Option<Timestamp>,
+    ) -> Result<Vec<Recorded>, BackendError> {
+        let mut answers = Vec::with_capacity(batch.len());
+        let mut sent = Vec::with_capacity(batch.len());
+        let mut keys = Vec::with_capacity(batch.len() * 2);
+        let mut args: Vec<Value> = vec![instant(now), HISTORY.into()];
+        for (at, record) in batch.iter().enumerate() {
+            answers.push(match encode(record) {
+                Ok(encoded) => {
+                    keys.extend([self.row(record.id), self.attempts(record.id)]);
+                    args.extend(encoded);
+                    sent.push(at);
+                    Recorded::Superseded
+                }
+                Err(why) => Recorded::Refused(why),
+            });
+        }
+        if sent.is_empty() {
+            return Ok(answers);
+        }
+        let stored = list(self.record.run(&self.redis, keys, args).await?)?;
+        for (at, stored) in sent.into_iter().zip(stored) {
+            if stored.as_i64() == Some(1) {
+                answers[at] = Recorded::Stored;
+            }
+        }
+        Ok(answers)
+    }
+
+    async fn get(
+        &self,
+        ids: &[TaskId],
+        now: Option<Timestamp>,
+    ) -> Result<Vec<Option<TaskRecord>>, BackendError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys = ids.iter().map(|id| self.row(*id)).collect();
+        let found = list(self.get.run(&self.redis, keys, vec![instant(now)]).await?)?;
+        found
+            .iter()
+            .map(|row| match row.as_bytes() {
+                Some([]) | None => Ok(None),
+                Some(json) => serde_json::from_slice(json).map(Some).map_err(|error| corrupt(&error)),
+            })
+            .collect()
+    }
+
+    async fn history(&self, id: TaskId) -> Result<Vec<AttemptRecord>, BackendError> {
+        let rows: Vec<Value> = self
+            .redis
+            .client()
+            .lrange(self.attempts(id), 0, -1)
+            .await
+            .map_err(|error| redis_error("reading attempts", error))?;
+        rows.iter()
+            .filter_map(Value::as_bytes)
+            .map(|json| serde_json::from_slice(json).map_err(|error| corrupt(&error)))
+            .collect()
+    }
+
+    async fn list(&self, _filter: &ResultFilter, _page: Page) -> Result<Paged<TaskRecord>, BackendError> {
+        let message = "results on Redis are short-lived and read by id only: to list and filter them set LOVAGE_RESULTS_URL \
+                       to a SQL database, such as sqlite://results.db";
+        Err(BackendError::new(BackendErrorKind::Unsupported, message))
+    }
+
+    async fn expire(&self, _limit: usize, _now: Option<Timestamp>) -> Result<usize, BackendError> {
+        // Redis removes ended rows by itself.
+        Ok(0)
+    }
+
+    async fn delete(&self, ids: &[TaskId]) -> Result<usize, BackendError> {
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let fail = |error| redis_error("deleting results", error);
+        let rows: Vec<Key> = ids.iter().map(|id| self.row(*id)).collect();
+        let attempts: Vec<Key> = ids.iter().map(|id| self.attempts(*id)).collect();
+        let removed: usize = self.redis.client().del(rows).await.map_err(fail)?;
+        let _attempts: usize = self.redis.client().del(attempts).await.map_err(fail)?;
+        Ok(removed)
+    }
+}
+
+impl fmt::Debug for RedisResults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisResults").field("redis", &self.redis).finish_non_exhaustive()
+    }
+}
+
+fn encode(record: &TaskRecord) -> Result<[Value; 8], String> {
+    let json = serde_json::to_vec(record).map_err(|error| error.to_string())?;
+    if json.len() > LARGEST {
+        return Err(format!("the row has {} bytes, the limit is {LARGEST}", json.len()));
+    }
+    let attempt = match record.state {
+        TaskState::Retry | TaskState::Success | TaskState::Failure => {
+            serde_json::to_vec(&AttemptRecord::from(record)).map_err(|error| error.to_string())?
+        }
+        TaskState::Pending
+        | TaskState::Scheduled
+        | TaskState::Started
+        | TaskState::Revoked
+        | TaskState::Expired
+        | TaskState::Discarded => Vec::new(),
+    };
+    Ok([
+        i64::from(record.run).into(),
+        i64::from(record.delivery).into(),
+        i64::from(record.attempt).into(),
+        i64::from(record.state.is_terminal()).into(),
+        i64::from(record.state == TaskState::Started).into(),
+        // Lua counts exactly up to 2^53: 285 years.
+        i64::try_from(record.keep_for.as_micros()).unwrap_or(i64::MAX).min(1 << 52).into(),
+        Value::Bytes(json.into()),
+        Value::Bytes(attempt.into()),
+    ])
+}
+
+fn instant(now: Option<Timestamp>) -> Value {
+    now.map_or_else(|| "".into(), |now| now.as_micros().into())
+}
+
+fn list(answer: Value) -> Result<Vec<Value>, BackendError> {
+    match answer {
+        Value::Array(items) => Ok(items),
+        _ => Err(BackendError::new(
+            BackendErrorKind::Corrupt,
+            "a script of the results answered something else than a list",
+        )),
+    }
+}
+
+fn corrupt(error: &serde_json::Error) -> BackendError {
+    let message = format!(
+        "a stored result cannot be read ({error}): somebody else wrote to its key, or a newer release did"
+    );
+    BackendError::new(BackendErrorKind::Corrupt, message)
+}

@@ -1,0 +1,33 @@
+-- The tables of results: the newest row of each task, and its ended attempts.
+--
+-- `record` holds the whole row as JSON; what people filter and join by are columns computed from it.
+
+CREATE TABLE lovage_result (
+    id          BLOB PRIMARY KEY,
+    run         INTEGER NOT NULL,
+    delivery    INTEGER NOT NULL,
+    attempt     INTEGER NOT NULL,
+    terminal    INTEGER NOT NULL,
+    until       INTEGER NOT NULL,
+    finished_at INTEGER NOT NULL,
+    record      TEXT NOT NULL,
+    task        TEXT GENERATED ALWAYS AS (record ->> '$.task') VIRTUAL,
+    state       TEXT GENERATED ALWAYS AS (record ->> '$.state') VIRTUAL,
+    worker      TEXT GENERATED ALWAYS AS (record ->> '$.worker') VIRTUAL,
+    queue       TEXT GENERATED ALWAYS AS (record ->> '$.queue') VIRTUAL,
+    arguments   TEXT GENERATED ALWAYS AS (record ->> '$.arguments') VIRTUAL,
+    result      TEXT GENERATED ALWAYS AS (record ->> '$.outcome.result') VIRTUAL,
+    error       TEXT GENERATED ALWAYS AS (record ->> '$.outcome.error.message') VIRTUAL
+) STRICT;
+CREATE INDEX lovage_result_finished ON lovage_result (finished_at DESC, id DESC);
+CREATE INDEX lovage_result_task ON lovage_result (task, finished_at DESC, id DESC);
+CREATE INDEX lovage_result_until ON lovage_result (until);
+
+CREATE TABLE lovage_attempt (
+    id       BLOB NOT NULL,
+    run      INTEGER NOT NULL,
+    delivery INTEGER NOT NULL,
+    attempt  INTEGER NOT NULL,
+    record   TEXT NOT NULL,
+    PRIMARY KEY (id, run, delivery, attempt)
+) STRICT, WITHOUT ROWID;

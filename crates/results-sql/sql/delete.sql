@@ -1,0 +1,2 @@
+-- Removes rows: ?1 JSON list of ids in hexadecimal.
+DELETE FROM lovage_result WHERE id IN (SELECT unhex(value) FROM json_each(?1))

@@ -1,0 +1,300 @@
+//! The store: one statement per batch.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use lovage_core::{
+    AttemptRecord, BackendError, BackendErrorKind, Clock as _, Page, Paged, QueueName, Recorded,
+    ResultFilter, ResultStore, TaskId, TaskRecord, TaskState, Timestamp, limits,
+};
+use lovage_sql::{Database, WriteTransaction, migrate, sql_error};
+use lovage_system::SystemClock;
+use sqlx::Row as _;
+
+use crate::MIGRATIONS;
+
+/// Largest row in bytes: what does not fit into a message has no place here either.
+const LARGEST: usize = limits::MESSAGE_MAX;
+/// Attempts kept per task.
+const HISTORY: i64 = 20;
+
+macro_rules! sql {
+    ($name:literal) => {
+        include_str!(concat!("../sql/", $name, ".sql"))
+    };
+}
+
+/// Results in a SQLite file.
+pub struct SqlResults {
+    db: Database,
+    clock: SystemClock,
+}
+
+impl SqlResults {
+    /// The results in this database; the tables are made where they are missing.
+    ///
+    /// # Errors
+    /// When the tables cannot be made, or are those of a newer release.
+    pub async fn open(db: Database) -> Result<Arc<Self>, BackendError> {
+        migrate(&db, &MIGRATIONS).await?;
+        Ok(Arc::new(Self { db, clock: SystemClock::new() }))
+    }
+
+    /// The host's clock, which is the clock of every process that can open the file.
+    fn now(&self, now: Option<Timestamp>) -> Timestamp {
+        now.unwrap_or_else(|| self.clock.now())
+    }
+}
+
+/// One record, encoded once.
+struct Encoded {
+    id: TaskId,
+    row: String,
+    attempt: Option<String>,
+    trim: bool,
+}
+
+#[async_trait]
+impl ResultStore for SqlResults {
+    async fn record(
+        &self,
+        batch: &[TaskRecord],
+        now: Option<Timestamp>,
+    ) -> Result<Vec<Recorded>, BackendError> {
+        if batch.is_empty() {
+            return Ok(Vec::new());
+        }
+        let now = self.now(now);
+        let encoded: Vec<Result<Encoded, String>> = batch.iter().map(|record| encode(record, now)).collect();
+        let mut answers: Vec<Recorded> = encoded
+            .iter()
+            .map(|encoded| match encoded {
+                Ok(_) => Recorded::Superseded,
+                Err(why) => Recorded::Refused(why.clone()),
+            })
+            .collect();
+        let mut tx = self.db.write_tx().await?;
+        for part in without_doubles(&encoded) {
+            let stored = store(&mut tx, &part, now).await?;
+            for (at, one) in part {
+                if stored.contains(&one.id) {
+                    answers[at] = Recorded::Stored;
+                }
+            }
+        }
+        tx.commit().await.map_err(|error| sql_error("recording results", error))?;
+        Ok(answers)
+    }
+
+    async fn get(
+        &self,
+        ids: &[TaskId],
+        now: Option<Timestamp>,
+    ) -> Result<Vec<Option<TaskRecord>>, BackendError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = sqlx::query(sql!("get"))
+            .bind(self.now(now).as_micros())
+            .bind(hex_list(ids))
+            .fetch_all(self.db.reader())
+            .await
+            .map_err(|error| sql_error("reading results", error))?;
+        let mut rows = HashMap::with_capacity(found.len());
+        for row in &found {
+            let record = decode(row.try_get("record").map_err(|error| sql_error("reading results", error))?)?;
+            rows.insert(record.id, record);
+        }
+        Ok(ids.iter().map(|id| rows.get(id).cloned()).collect())
+    }
+
+    async fn history(&self, id: TaskId) -> Result<Vec<AttemptRecord>, BackendError> {
+        let rows: Vec<String> = sqlx::query_scalar(sql!("history"))
+            .bind(id.as_bytes().as_slice())
+            .fetch_all(self.db.reader())
+            .await
+            .map_err(|error| sql_error("reading attempts", error))?;
+        rows.iter().map(|row| serde_json::from_str(row).map_err(|error| corrupt(&error))).collect()
+    }
+
+    async fn list(&self, filter: &ResultFilter, page: Page) -> Result<Paged<TaskRecord>, BackendError> {
+        let (finished_at, id) = page.after.as_deref().map_or(Ok((i64::MAX, vec![0xff; 17])), cursor)?;
+        let states = (!filter.states.is_empty()).then(|| {
+            let words: Vec<&str> = filter.states.iter().map(|state| state.as_str()).collect();
+            serde_json::Value::from(words).to_string()
+        });
+        let limit = page.limit.clamp(1, 1_000);
+        let statement = if filter.task.is_some() { sql!("list_task") } else { sql!("list") };
+        let mut query = sqlx::query(statement)
+            .bind(self.clock.now().as_micros())
+            .bind(filter.since.map(Timestamp::as_micros))
+            .bind(filter.until.map(Timestamp::as_micros))
+            .bind(states)
+            .bind(filter.worker.as_deref())
+            .bind(filter.queue.as_ref().map(QueueName::as_str))
+            .bind(filter.error_contains.as_deref())
+            .bind(finished_at)
+            .bind(id)
+            // One more than asked for tells whether there is a next page.
+            .bind(i64::try_from(limit + 1).unwrap_or(i64::MAX));
+        if let Some(task) = &filter.task {
+            query = query.bind(task);
+        }
+        let fail = |error| sql_error("listing results", error);
+        let found = query.fetch_all(self.db.reader()).await.map_err(fail)?;
+        let mut items = Vec::with_capacity(found.len());
+        for row in found.iter().take(limit) {
+            items.push(decode(row.try_get("record").map_err(fail)?)?);
+        }
+        let next = items
+            .last()
+            .filter(|_| found.len() > limit)
+            .map(|last| format!("{}_{}", last.finished_at.as_micros(), last.id));
+        Ok(Paged { items, next })
+    }
+
+    async fn expire(&self, limit: usize, now: Option<Timestamp>) -> Result<usize, BackendError> {
+        let fail = |error| sql_error("removing ended results", error);
+        let mut tx = self.db.write_tx().await?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let expire = sqlx::query_scalar(sql!("expire")).bind(self.now(now).as_micros()).bind(limit);
+        let removed: Vec<Vec<u8>> = expire.fetch_all(&mut *tx).await.map_err(fail)?;
+        if removed.is_empty() {
+            return Ok(0);
+        }
+        let ids: Vec<TaskId> = removed
+            .iter()
+            .filter_map(|id| Some(TaskId::from_bytes(id.as_slice().try_into().ok()?)))
+            .collect();
+        sqlx::query(sql!("history_delete")).bind(hex_list(&ids)).execute(&mut *tx).await.map_err(fail)?;
+        tx.commit().await.map_err(fail)?;
+        Ok(removed.len())
+    }
+
+    async fn delete(&self, ids: &[TaskId]) -> Result<usize, BackendError> {
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let fail = |error| sql_error("deleting results", error);
+        let list = hex_list(ids);
+        let mut tx = self.db.write_tx().await?;
+        let done = sqlx::query(sql!("delete")).bind(&list).execute(&mut *tx).await.map_err(fail)?;
+        sqlx::query(sql!("history_delete")).bind(&list).execute(&mut *tx).await.map_err(fail)?;
+        tx.commit().await.map_err(fail)?;
+        Ok(usize::try_from(done.rows_affected()).unwrap_or(0))
+    }
+}
+
+impl fmt::Debug for SqlResults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqlResults").field("path", &self.db.path()).finish_non_exhaustive()
+    }
+}
+
+fn encode(record: &TaskRecord, now: Timestamp) -> Result<Encoded, String> {
+    let json = serde_json::to_string(record).map_err(|error| error.to_string())?;
+    if json.len() > LARGEST {
+        return Err(format!("the row has {} bytes, the limit is {LARGEST}", json.len()));
+    }
+    let id = hex(record.id);
+    let until = now.plus(record.keep_for).as_micros();
+    let row = format!("[\"{id}\",{},{until},{json}]", u8::from(record.state.is_terminal()));
+    let attempt = match record.state {
+        TaskState::Retry | TaskState::Success | TaskState::Failure => {
+            let attempt =
+                serde_json::to_string(&AttemptRecord::from(record)).map_err(|error| error.to_string())?;
+            Some(format!("[\"{id}\",{attempt}]"))
+        }
+        TaskState::Pending
+        | TaskState::Scheduled
+        | TaskState::Started
+        | TaskState::Revoked
+        | TaskState::Expired
+        | TaskState::Discarded => None,
+    };
+    Ok(Encoded { id: record.id, row, attempt, trim: i64::from(record.delivery) > HISTORY })
+}
+
+/// The batch in parts within which each id stands once, so that one statement can answer for each.
+fn without_doubles(encoded: &[Result<Encoded, String>]) -> Vec<Vec<(usize, &Encoded)>> {
+    let mut parts: Vec<Vec<(usize, &Encoded)>> = vec![Vec::new()];
+    let mut seen = HashSet::new();
+    for (at, one) in encoded.iter().enumerate().filter_map(|(at, one)| Some((at, one.as_ref().ok()?))) {
+        if !seen.insert(one.id) {
+            seen = HashSet::from([one.id]);
+            parts.push(Vec::new());
+        }
+        if let Some(part) = parts.last_mut() {
+            part.push((at, one));
+        }
+    }
+    parts
+}
+
+async fn store(
+    tx: &mut WriteTransaction,
+    part: &[(usize, &Encoded)],
+    now: Timestamp,
+) -> Result<HashSet<TaskId>, BackendError> {
+    let fail = |error| sql_error("recording results", error);
+    let record = sqlx::query_scalar(sql!("record"))
+        .bind(now.as_micros())
+        .bind(json_list(part.iter().map(|(_, one)| one.row.as_str())));
+    let stored: Vec<Vec<u8>> = record.fetch_all(&mut **tx).await.map_err(fail)?;
+    let attempts = json_list(part.iter().filter_map(|(_, one)| one.attempt.as_deref()));
+    if attempts.len() > 2 {
+        sqlx::query(sql!("history_add")).bind(attempts).execute(&mut **tx).await.map_err(fail)?;
+    }
+    for (_, one) in part.iter().filter(|(_, one)| one.trim) {
+        let trim = sqlx::query(sql!("history_trim")).bind(one.id.as_bytes().as_slice()).bind(HISTORY);
+        trim.execute(&mut **tx).await.map_err(fail)?;
+    }
+    Ok(stored.iter().filter_map(|id| Some(TaskId::from_bytes(id.as_slice().try_into().ok()?))).collect())
+}
+
+fn json_list<'a>(items: impl Iterator<Item = &'a str>) -> String {
+    let mut text = String::from("[");
+    for item in items {
+        if text.len() > 1 {
+            text.push(',');
+        }
+        text.push_str(item);
+    }
+    text.push(']');
+    text
+}
+
+fn hex(id: TaskId) -> String {
+    id.to_string().replace('-', "")
+}
+
+fn hex_list(ids: &[TaskId]) -> String {
+    let quoted: Vec<String> = ids.iter().map(|id| format!("\"{}\"", hex(*id))).collect();
+    json_list(quoted.iter().map(String::as_str))
+}
+
+fn decode(json: &str) -> Result<TaskRecord, BackendError> {
+    serde_json::from_str(json).map_err(|error| corrupt(&error))
+}
+
+fn corrupt(error: &serde_json::Error) -> BackendError {
+    let message = format!(
+        "a stored result cannot be read ({error}): somebody else wrote to the table, or a newer release did"
+    );
+    BackendError::new(BackendErrorKind::Corrupt, message)
+}
+
+fn cursor(text: &str) -> Result<(i64, Vec<u8>), BackendError> {
+    let parts = text
+        .split_once('_')
+        .and_then(|(micros, id)| Some((micros.parse().ok()?, id.parse::<TaskId>().ok()?)));
+    let (micros, id) = parts.ok_or_else(|| {
+        BackendError::new(
+            BackendErrorKind::Config,
+            format!("`{text}` is no end of a page: pass on what the last page said"),
+        )
+    })?;
+    Ok((micros, id.as_bytes().to_vec()))
+}
