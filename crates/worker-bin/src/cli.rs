@@ -1,0 +1,435 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use lovage_core::{DeadReason, Place, QueueName, TaskId, Timestamp, parse_duration};
+
+use crate::config::Setting;
+
+/// Sends tasks, runs them, and looks at them.
+///
+/// Settings come from flags, then the environment (LOVAGE_…), then .env, then lovage.toml. Durations are written as 250ms, 10s, 5m, 1h30m or 7d. Exit codes: 0 done, 1 failed, 2 wrong usage.
+#[derive(Debug, Parser)]
+#[command(subcommand_required = true, arg_required_else_help = true, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Where everything is.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Configuration")]
+pub(crate) struct Common {
+    /// The broker: sqlite://path.db or redis://host:port [LOVAGE_BROKER_URL; default: sqlite://lovage.db]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) broker: Option<String>,
+    /// The results [LOVAGE_RESULTS_URL; default: where the broker is]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) results: Option<String>,
+    /// The configuration file [LOVAGE_CONFIG; default: lovage.toml where there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Everything in one process: try tasks out without any set-up
+    Dev(Dev),
+    /// Run tasks until a signal comes
+    Worker(WorkerArgs),
+    /// Send a task
+    Call(Box<Call>),
+    /// The result of a task
+    Result(ResultArgs),
+    /// The live workers
+    Status(Format),
+    /// Look at what is queued and what workers do
+    #[command(subcommand)]
+    Inspect(Inspect),
+    /// Change what is queued and tell workers
+    #[command(subcommand)]
+    Control(Control),
+    /// How much is where in each queue
+    Queues(Format),
+    /// Remove what waits in a queue
+    Purge(Purge),
+    /// Dead letters: tasks that failed for good or that nobody can run
+    #[command(subcommand)]
+    Dead(Dead),
+    /// Make the tables of a SQL database; safe to repeat
+    Migrate(Migrate),
+    /// Versions, configuration without secrets, and what can be reached
+    Report(Format),
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Format {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Dev {
+    /// Run this task, print its result and end
+    pub(crate) task: Option<String>,
+    /// Its arguments: JSON where it parses, else a string
+    #[arg(allow_negative_numbers = true, value_name = "ARG")]
+    pub(crate) arguments: Vec<String>,
+    #[command(flatten)]
+    pub(crate) worker: WorkerSettings,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WorkerArgs {
+    #[command(flatten)]
+    pub(crate) settings: WorkerSettings,
+    /// Remove what waits in its queues first
+    #[arg(long)]
+    pub(crate) purge: bool,
+    /// End when the queues are empty
+    #[arg(long)]
+    pub(crate) burst: bool,
+}
+
+/// Kept as text: the configuration reads them, so that mistakes are told the same way for each source.
+#[derive(Debug, Args)]
+pub(crate) struct WorkerSettings {
+    /// Queues, with weights where some get more turns: q1,q2 or q1:3,q2:1 [default: default]
+    #[arg(short = 'Q', long, value_name = "QUEUES")]
+    queues: Option<String>,
+    /// Async tasks at once [default: 64]
+    #[arg(short, long, value_name = "N")]
+    concurrency: Option<String>,
+    /// Plain functions at once [default: one per core]
+    #[arg(long, value_name = "N")]
+    blocking: Option<String>,
+    /// Its name for people [default: worker@HOST]
+    #[arg(short, long, value_name = "NAME")]
+    name: Option<String>,
+    /// off, error, warn, info, debug or trace [default: info]
+    #[arg(short, long, alias = "loglevel", value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// text or json [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// How long a task stays with a worker that died: 1s to 1h [default: 30s]
+    #[arg(long, value_name = "DURATION")]
+    lease: Option<String>,
+    /// How long running tasks may go on after a signal [default: 25s]
+    #[arg(long, value_name = "DURATION")]
+    grace: Option<String>,
+    /// Stop tasks that set no limit of their own after this time
+    #[arg(long, value_name = "DURATION")]
+    time_limit: Option<String>,
+    /// Ask them to finish after this time
+    #[arg(long, value_name = "DURATION")]
+    soft_time_limit: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Call {
+    /// The task's name
+    pub(crate) task: String,
+    /// Arguments by position: JSON where it parses, else a string
+    #[arg(allow_negative_numbers = true, value_name = "ARG")]
+    pub(crate) arguments: Vec<String>,
+    /// All arguments by position as a JSON list
+    #[arg(long, value_name = "JSON", conflicts_with = "arguments")]
+    pub(crate) args: Option<String>,
+    /// All arguments by name as a JSON object
+    #[arg(long, value_name = "JSON", conflicts_with_all = ["arguments", "args"])]
+    pub(crate) kwargs: Option<String>,
+    /// Not before this time has passed
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, conflicts_with = "eta")]
+    pub(crate) countdown: Option<Duration>,
+    /// Not before this instant, such as 2026-11-23T13:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = Timestamp::parse)]
+    pub(crate) eta: Option<Timestamp>,
+    /// Not started after this duration or instant
+    #[arg(long, value_name = "DURATION|TIME", value_parser = parse_expires)]
+    pub(crate) expires: Option<lovage_core::Expires>,
+    /// The queue [default: the task's own, or by routes, or default]
+    #[arg(short = 'Q', long, value_name = "QUEUE")]
+    pub(crate) queue: Option<QueueName>,
+    /// 0 to 9, 9 first
+    #[arg(long, value_name = "0-9", value_parser = clap::value_parser!(u8).range(0..=9))]
+    pub(crate) priority: Option<u8>,
+    /// Refuse it while another call of the task with this key is live
+    #[arg(long, value_name = "KEY")]
+    pub(crate) unique: Option<String>,
+    /// The id, instead of a new one
+    #[arg(long, value_name = "UUID")]
+    pub(crate) id: Option<TaskId>,
+    /// Wait for the result and print it, at most this long
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, num_args = 0..=1, require_equals = true)]
+    #[expect(clippy::option_option, reason = "clap's form of a flag with an optional value")]
+    pub(crate) wait: Option<Option<Duration>>,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResultArgs {
+    /// The task's id
+    pub(crate) id: TaskId,
+    /// Wait for it, at most this long
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, num_args = 0..=1, require_equals = true)]
+    #[expect(clippy::option_option, reason = "clap's form of a flag with an optional value")]
+    pub(crate) wait: Option<Option<Duration>>,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Inspect {
+    /// Tasks that workers run now
+    Active(Format),
+    /// What workers have taken and not started
+    Reserved(Format),
+    /// Tasks that wait for their time
+    Scheduled(Listing),
+    /// Tasks that wait for their next attempt
+    Retry(Listing),
+    /// Tasks that the live workers can run
+    Registered(Format),
+    /// What each worker did since its start
+    Stats(Format),
+    /// The configuration of this command, and where each value comes from
+    Conf(Format),
+    /// Which workers are alive; exit code 1 when there is none
+    Ping(Format),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Listing {
+    /// Only this queue
+    #[arg(short = 'Q', long, value_name = "QUEUE")]
+    pub(crate) queue: Option<QueueName>,
+    /// At most this many of each queue
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one)]
+    pub(crate) limit: usize,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Control {
+    /// Cancel tasks: a waiting one does not run, a running one is told to stop
+    Revoke {
+        /// Ids of tasks
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<TaskId>,
+    },
+    /// Run tasks that wait for their time now
+    Promote {
+        /// Ids of tasks
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<TaskId>,
+    },
+    /// Stop handing out tasks of a queue
+    Pause {
+        /// The queue
+        queue: QueueName,
+    },
+    /// Hand out tasks of a queue again
+    Resume {
+        /// The queue
+        queue: QueueName,
+    },
+    /// Tell workers to stop gracefully
+    Shutdown {
+        #[command(flatten)]
+        workers: Workers,
+        /// How long running tasks may go on [default: the worker's own grace period]
+        #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+        grace: Option<Duration>,
+    },
+    /// Tell workers to take no more tasks and finish what runs
+    Quiet {
+        #[command(flatten)]
+        workers: Workers,
+    },
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Workers {
+    /// The worker's name or id
+    pub(crate) node: Option<String>,
+    /// All workers
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+/// What can be purged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Purgeable {
+    /// Waiting for a worker
+    Ready,
+    /// Waiting for its time
+    Delayed,
+    /// Dead letters
+    Dead,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Purge {
+    /// The queue
+    pub(crate) queue: QueueName,
+    /// What to remove; may be repeated [default: ready and delayed]
+    #[arg(long = "state", value_name = "STATE")]
+    pub(crate) states: Vec<Purgeable>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Dead {
+    /// The dead letters, the newest first
+    List {
+        #[command(flatten)]
+        filter: DeadFilter,
+        /// At most this many
+        #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one)]
+        limit: usize,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// One dead letter with its attempts
+    Show {
+        /// The task's id
+        id: TaskId,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Run dead letters again
+    Retry(DeadSelection),
+    /// Remove dead letters
+    Delete(DeadSelection),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeadFilter {
+    /// Only of this queue
+    #[arg(short = 'Q', long, value_name = "QUEUE")]
+    pub(crate) queue: Option<QueueName>,
+    /// Only of this task
+    #[arg(long, value_name = "TASK")]
+    pub(crate) task: Option<String>,
+    /// Only with this reason: exhausted, permanent, poisoned, undeliverable or unreadable
+    #[arg(long, value_name = "REASON", value_parser = parse_reason)]
+    pub(crate) reason: Option<DeadReason>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeadSelection {
+    /// Ids of tasks
+    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) ids: Vec<TaskId>,
+    /// All that match
+    #[arg(long)]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) filter: DeadFilter,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Migrate {
+    /// Only look: exit code 1 when something is to be done
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+impl Cli {
+    /// The settings that flags give.
+    pub(crate) fn flags(&self) -> Vec<(Setting, String)> {
+        let common = [(Setting::Broker, &self.common.broker), (Setting::Results, &self.common.results)];
+        let worker = match &self.command {
+            Command::Dev(dev) => Some(&dev.worker),
+            Command::Worker(worker) => Some(&worker.settings),
+            Command::Call(_) | Command::Result(_) | Command::Status(_) | Command::Inspect(_) => None,
+            Command::Control(_) | Command::Queues(_) | Command::Purge(_) | Command::Dead(_) => None,
+            Command::Migrate(_) | Command::Report(_) => None,
+        };
+        let worker = worker.map(WorkerSettings::flags).into_iter().flatten();
+        let given = common.into_iter().chain(worker);
+        given.filter_map(|(setting, text)| Some((setting, text.clone()?))).collect()
+    }
+}
+
+impl WorkerSettings {
+    fn flags(&self) -> [(Setting, &Option<String>); 10] {
+        [
+            (Setting::Queues, &self.queues),
+            (Setting::Concurrency, &self.concurrency),
+            (Setting::Blocking, &self.blocking),
+            (Setting::Name, &self.name),
+            (Setting::LogLevel, &self.log_level),
+            (Setting::LogFormat, &self.log_format),
+            (Setting::Lease, &self.lease),
+            (Setting::Grace, &self.grace),
+            (Setting::TimeLimit, &self.time_limit),
+            (Setting::SoftTimeLimit, &self.soft_time_limit),
+        ]
+    }
+}
+
+impl Purgeable {
+    pub(crate) fn place(self) -> Place {
+        match self {
+            Self::Ready => Place::Ready,
+            Self::Delayed => Place::Delayed,
+            Self::Dead => Place::Dead,
+        }
+    }
+}
+
+fn parse_expires(text: &str) -> Result<lovage_core::Expires, String> {
+    // A point in time has a `T` or a space in it, a duration never has.
+    if text.contains(['T', 't', ' ']) {
+        return Timestamp::parse(text).map(lovage_core::Expires::At);
+    }
+    parse_duration(text).map(lovage_core::Expires::After)
+}
+
+fn parse_reason(word: &str) -> Result<DeadReason, String> {
+    DeadReason::parse(word)
+        .ok_or_else(|| "expected exhausted, permanent, poisoned, undeliverable or unreadable".to_owned())
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "expected a number above 0".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_commands_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn expires_is_a_duration_or_an_instant() {
+        assert!(matches!(parse_expires("10m"), Ok(lovage_core::Expires::After(_))));
+        assert!(matches!(parse_expires("2026-11-23T13:00:00Z"), Ok(lovage_core::Expires::At(_))));
+        assert!(parse_expires("soon").is_err());
+    }
+
+    #[test]
+    fn arguments_may_be_negative_and_wait_may_follow() {
+        let cli = Cli::try_parse_from(["lovage", "call", "add", "-1", "3.5", "--wait=5s"]).unwrap();
+        let Command::Call(call) = cli.command else { panic!("not a call") };
+        assert_eq!(call.arguments, ["-1", "3.5"]);
+        assert_eq!(call.wait, Some(Some(Duration::from_secs(5))));
+    }
+}

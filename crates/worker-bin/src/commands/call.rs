@@ -1,0 +1,123 @@
+//! `call`: sends a task, and waits for it where asked to.
+
+use std::time::Duration;
+
+use lovage_core::{Expires, Payload, QueueName, TaskDef};
+use lovage_worker::{__private, Call as TaskCall, Client, Handle};
+use serde_json::{Value, json};
+
+use crate::cli::Call;
+use crate::commands::result::print_ended;
+use crate::error::CliError;
+use crate::output::Out;
+use crate::session::Session;
+
+/// `lovage call TASK …`.
+pub(crate) async fn call(session: &Session, args: Call) -> Result<(), CliError> {
+    let arguments = arguments(&args)?;
+    let call = with_options(task_call(&session.tasks, &args.task, &arguments), &args);
+    let client = session.connect_to_existing().await?;
+    let handle = client.send(call).await?;
+    note_missing_worker(&client, handle.queue(), &args.task).await?;
+    let id = handle.id().to_string();
+    match args.wait {
+        Some(patience) => {
+            Out.note(&id);
+            wait(&handle, patience, args.format.json).await
+        }
+        None if args.format.json => Out.json(&json!({ "id": id, "queue": handle.queue() })),
+        None => Out.line(id),
+    }
+}
+
+/// Waits for the end of a task and prints its result.
+pub(crate) async fn wait(
+    handle: &Handle<Value>,
+    patience: Option<Duration>,
+    as_json: bool,
+) -> Result<(), CliError> {
+    let record = handle.ended(patience.unwrap_or(Duration::MAX)).await?;
+    print_ended(&record, as_json)
+}
+
+/// A call of a task. One that this program knows is called with its own queue, priority and redactions.
+pub(crate) fn task_call(tasks: &[TaskDef], name: &str, arguments: &Value) -> TaskCall<Value> {
+    match tasks.iter().find(|task| task.name == name) {
+        Some(def) => {
+            let payload = Payload::Json(arguments.to_string());
+            __private::new_call(def.name, def.options.clone(), def.params, Ok(payload))
+        }
+        None => TaskCall::by_name(name, arguments),
+    }
+}
+
+/// An argument of the command line: JSON where it parses, else a string.
+pub(crate) fn positional(arguments: &[String]) -> Value {
+    let one = |text: &String| serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.clone()));
+    Value::Array(arguments.iter().map(one).collect())
+}
+
+fn arguments(args: &Call) -> Result<Value, CliError> {
+    let parse = |flag: &str, text: &str, form: &str, is_right: fn(&Value) -> bool| {
+        let expected = || CliError::usage(format!("{flag} is `{text}`: expected {form}"));
+        serde_json::from_str(text).ok().filter(is_right).ok_or_else(expected)
+    };
+    match (&args.args, &args.kwargs) {
+        (Some(list), _) => parse("--args", list, "a JSON list such as [1, \"two\"]", Value::is_array),
+        (None, Some(object)) => {
+            parse("--kwargs", object, "a JSON object such as {\"x\": 1}", Value::is_object)
+        }
+        (None, None) => Ok(positional(&args.arguments)),
+    }
+}
+
+fn with_options(mut call: TaskCall<Value>, args: &Call) -> TaskCall<Value> {
+    if let Some(delay) = args.countdown {
+        call = call.countdown(delay);
+    }
+    if let Some(at) = args.eta {
+        call = call.eta(at);
+    }
+    match args.expires {
+        Some(Expires::After(time)) => call = call.expires(time),
+        Some(Expires::At(at)) => call = call.expires_at(at),
+        None => {}
+    }
+    if let Some(queue) = &args.queue {
+        call = call.queue(queue);
+    }
+    if let Some(priority) = args.priority {
+        call = call.priority(priority);
+    }
+    if let Some(key) = &args.unique {
+        call = call.unique(key);
+    }
+    if let Some(id) = args.id {
+        call = call.id(id);
+    }
+    call
+}
+
+/// A task that nobody will run is the first thing that goes wrong for a newcomer.
+async fn note_missing_worker(client: &Client, queue: Option<&QueueName>, task: &str) -> Result<(), CliError> {
+    let Some(queue) = queue else { return Ok(()) };
+    let workers = client.broker().workers(None).await?;
+    let serving: Vec<_> = workers.iter().filter(|worker| worker.queues.contains(queue)).collect();
+    if serving.is_empty() {
+        Out.note(format!("note: no live worker serves the queue `{queue}`; the task waits for one"));
+    } else if !serving.iter().any(|worker| worker.tasks.iter().any(|known| known.name == task)) {
+        Out.note(format!("note: no live worker of the queue `{queue}` knows the task `{task}`"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_argument_is_json_or_else_a_string() {
+        let typed = ["1", "two", "[3]", "\"4\"", "null", "-5.5"].map(str::to_owned);
+        assert_eq!(positional(&typed), json!([1, "two", [3], "4", null, -5.5]));
+    }
+}

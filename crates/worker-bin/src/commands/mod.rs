@@ -1,0 +1,63 @@
+//! One module per command, or per family of commands.
+
+mod call;
+mod control;
+mod dead;
+mod inspect;
+mod migrate;
+mod purge;
+mod queues;
+mod report;
+mod result;
+mod worker;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use lovage_core::States;
+use lovage_worker::Hooks;
+
+use crate::cli::Command;
+use crate::config::{LogFormat, LogLevel};
+use crate::error::CliError;
+use crate::logging;
+use crate::session::Session;
+
+/// Does what a command says.
+pub(crate) async fn run(
+    session: Session,
+    states: States,
+    hooks: Option<Arc<dyn Hooks>>,
+    command: Command,
+) -> Result<ExitCode, CliError> {
+    match &command {
+        Command::Dev(_) | Command::Worker(_) => {
+            logging::start(session.config.log_level, session.config.log_format);
+        }
+        Command::Call(_)
+        | Command::Result(_)
+        | Command::Status(_)
+        | Command::Inspect(_)
+        | Command::Control(_)
+        | Command::Queues(_)
+        | Command::Purge(_)
+        | Command::Dead(_)
+        | Command::Migrate(_)
+        | Command::Report(_) => logging::start(LogLevel::Warn, LogFormat::Text),
+    }
+    let done = |()| ExitCode::SUCCESS;
+    match command {
+        Command::Dev(args) => worker::dev(session, states, hooks, args).await.map(done),
+        Command::Worker(args) => worker::worker(session, states, hooks, args).await.map(done),
+        Command::Call(args) => call::call(&session, *args).await.map(done),
+        Command::Result(args) => result::result(&session, &args).await.map(done),
+        Command::Status(format) => inspect::status(&session, format).await.map(done),
+        Command::Inspect(what) => inspect::inspect(&session, what).await.map(done),
+        Command::Control(what) => control::control(&session, what).await.map(done),
+        Command::Queues(format) => queues::queues(&session, format).await.map(done),
+        Command::Purge(args) => purge::purge(&session, &args).await.map(done),
+        Command::Dead(what) => dead::dead(&session, what).await.map(done),
+        Command::Migrate(args) => migrate::migrate(&session, &args).await,
+        Command::Report(format) => report::report(&session, format).await,
+    }
+}

@@ -1,0 +1,191 @@
+//! `worker` and `dev`: run tasks until a signal comes.
+
+use std::sync::Arc;
+
+use lovage_core::{Place, States, TaskDef};
+use lovage_worker::{Client, Hooks, RunningWorker, Summary, Worker};
+
+use crate::banner::banner;
+use crate::cli::{Dev, WorkerArgs};
+use crate::commands::call::{positional, task_call, wait};
+use crate::commands::purge::purge_queue;
+use crate::config::Config;
+use crate::error::CliError;
+use crate::output::Out;
+use crate::session::Session;
+use crate::signals::{Asked, Signals};
+
+/// `lovage worker`.
+pub(crate) async fn worker(
+    session: Session,
+    states: States,
+    hooks: Option<Arc<dyn Hooks>>,
+    args: WorkerArgs,
+) -> Result<(), CliError> {
+    // Before anything is said: whoever reads the banner may send a signal.
+    let signals = Signals::listen()?;
+    let client = session.connect().await?;
+    if args.purge {
+        purge_own(&client, &session.config).await?;
+    }
+    let worker = build(&session, states, hooks, args.burst, &client)?;
+    Out.line(banner(&session.program, worker.info(), &session.config))?;
+    let running = worker.start();
+    tracing::info!("{} ready", running.info().name);
+    finish(until_ended(running, signals).await?)
+}
+
+/// `lovage dev`.
+pub(crate) async fn dev(
+    session: Session,
+    states: States,
+    hooks: Option<Arc<dyn Hooks>>,
+    args: Dev,
+) -> Result<(), CliError> {
+    let signals = Signals::listen()?;
+    let client = session.connect().await?;
+    let worker = build(&session, states, hooks, false, &client)?;
+    let Some(task) = args.task else {
+        Out.line(banner(&session.program, worker.info(), &session.config))?;
+        Out.line(first_steps(&session))?;
+        let running = worker.start();
+        tracing::info!("{} ready", running.info().name);
+        return finish(until_ended(running, signals).await?);
+    };
+    let running = worker.start();
+    let done = run_one(&session, &client, signals, &task, &args.arguments).await;
+    running.stop();
+    finish(running.join().await?)?;
+    done
+}
+
+/// Sends one task and waits for it; a signal ends the wait.
+async fn run_one(
+    session: &Session,
+    client: &Client,
+    mut signals: Signals,
+    task: &str,
+    arguments: &[String],
+) -> Result<(), CliError> {
+    if !session.tasks.iter().any(|known| known.name == task) {
+        let names: Vec<&str> = session.tasks.iter().map(|task| task.name).collect();
+        return Err(CliError::usage(format!("this program has no task `{task}`"))
+            .hint(format!("it has {}", names.join(", "))));
+    }
+    let mut call = task_call(&session.tasks, task, &positional(arguments));
+    // Into a queue that this worker serves, whatever the task or the routes say.
+    if let Some((queue, _)) = session.config.queues.first() {
+        call = call.queue(queue);
+    }
+    let handle = client.send(call).await?;
+    tokio::select! {
+        done = wait(&handle, None, false) => done,
+        _ = signals.next() => Err(CliError::failed("stopped before the task had ended")),
+    }
+}
+
+fn build(
+    session: &Session,
+    states: States,
+    hooks: Option<Arc<dyn Hooks>>,
+    burst: bool,
+    client: &Client,
+) -> Result<Worker, CliError> {
+    let config = &session.config;
+    let mut builder = Worker::builder()
+        .tasks(session.tasks.iter().map(|task| with_ttl(task, config)))
+        .states(states)
+        .queues(config.queues.clone())
+        .soft_time_limit(config.soft_time_limit)
+        .time_limit(config.time_limit)
+        .burst(burst);
+    if let Some(slots) = config.concurrency {
+        builder = builder.concurrency(slots);
+    }
+    if let Some(slots) = config.blocking {
+        builder = builder.blocking(slots);
+    }
+    if let Some(name) = &config.name {
+        builder = builder.name(name);
+    }
+    if let Some(lease) = config.lease {
+        builder = builder.lease(lease);
+    }
+    if let Some(grace) = config.grace {
+        builder = builder.grace(grace);
+    }
+    if let Some(hooks) = hooks {
+        builder = builder.hooks(hooks);
+    }
+    Ok(builder.build(Arc::clone(client.broker()), client.results().cloned())?)
+}
+
+/// A task without a time to live of its own takes the configured one.
+fn with_ttl(task: &TaskDef, config: &Config) -> TaskDef {
+    let mut task = task.clone();
+    task.options.keep_success = task.options.keep_success.or(config.result_ttl);
+    task.options.keep_failure = task.options.keep_failure.or(config.failure_ttl);
+    task
+}
+
+/// Passes signals on until the worker has ended, by them or by a command.
+async fn until_ended(mut running: RunningWorker, mut signals: Signals) -> Result<Summary, CliError> {
+    let mut stops = 0;
+    loop {
+        tokio::select! {
+            summary = running.ended() => return Ok(summary?),
+            asked = signals.next() => match asked {
+                Asked::Quiet => running.quiet(),
+                Asked::Stop => {
+                    stops += 1;
+                    match stops {
+                        1 => running.stop(),
+                        2 => running.stop_now(),
+                        _ => return Err(CliError::failed("ended by a third signal, before everything was given back")),
+                    }
+                }
+            },
+        }
+    }
+}
+
+fn finish(summary: Summary) -> Result<(), CliError> {
+    tracing::info!("stopped: {} succeeded, {} failed", summary.succeeded, summary.failed);
+    if summary.unsettled > 0 {
+        tracing::warn!(
+            "{} outcomes could not be settled: their tasks may run a second time",
+            summary.unsettled
+        );
+    }
+    Ok(())
+}
+
+async fn purge_own(client: &Client, config: &Config) -> Result<(), CliError> {
+    for (queue, _) in &config.queues {
+        let depth = client.broker().depth(queue, None).await?;
+        let places = [Place::Ready, Place::Delayed];
+        let removed = purge_queue(client, queue, &places, depth.ready + depth.delayed).await?;
+        Out.note(format!("removed {removed} tasks from {queue}"));
+    }
+    Ok(())
+}
+
+/// How to send the first task from a second shell.
+fn first_steps(session: &Session) -> String {
+    let Some(task) = session.tasks.iter().min_by_key(|task| task.name) else { return String::new() };
+    let program = &session.program;
+    let mut number = -1;
+    let arguments = task.params.iter().map(|param| match param.type_name {
+        "i8" | "i16" | "i32" | "i64" | "isize" | "u8" | "u16" | "u32" | "u64" | "usize" | "f32" | "f64" => {
+            number += 2;
+            number.to_string()
+        }
+        _ => param.name.to_uppercase(),
+    });
+    let arguments: Vec<String> = arguments.collect();
+    format!(
+        "In a second shell, in this directory:\n  {program} call {} {} --wait\n  {program} inspect registered\n  {program} result ID\n",
+        task.name,
+        arguments.join(" ")
+    )
+}

@@ -1,0 +1,85 @@
+//! Which settings there are, and what each is called where.
+
+/// A setting.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Setting {
+    Broker,
+    Results,
+    Name,
+    Queues,
+    Concurrency,
+    Blocking,
+    Lease,
+    Grace,
+    TimeLimit,
+    SoftTimeLimit,
+    LogLevel,
+    LogFormat,
+    Routes,
+    ResultTtl,
+    FailureTtl,
+}
+
+/// The names of a setting.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spec {
+    /// In `lovage.toml`.
+    pub(crate) key: &'static str,
+    /// On the command line, where it has a flag.
+    pub(crate) flag: &'static str,
+    /// In the environment and `.env`.
+    pub(crate) variable: &'static str,
+}
+
+impl Setting {
+    /// All of them.
+    pub(crate) const ALL: [Self; 15] = [
+        Self::Broker,
+        Self::Results,
+        Self::Name,
+        Self::Queues,
+        Self::Concurrency,
+        Self::Blocking,
+        Self::Lease,
+        Self::Grace,
+        Self::TimeLimit,
+        Self::SoftTimeLimit,
+        Self::LogLevel,
+        Self::LogFormat,
+        Self::Routes,
+        Self::ResultTtl,
+        Self::FailureTtl,
+    ];
+
+    /// Its names.
+    pub(crate) const fn spec(self) -> Spec {
+        let (key, flag, variable) = match self {
+            Self::Broker => ("broker", "--broker", "LOVAGE_BROKER_URL"),
+            Self::Results => ("results", "--results", "LOVAGE_RESULTS_URL"),
+            Self::Name => ("name", "--name", "LOVAGE_NAME"),
+            Self::Queues => ("queues", "--queues", "LOVAGE_QUEUES"),
+            Self::Concurrency => ("concurrency", "--concurrency", "LOVAGE_CONCURRENCY"),
+            Self::Blocking => ("blocking", "--blocking", "LOVAGE_BLOCKING"),
+            Self::Lease => ("lease", "--lease", "LOVAGE_LEASE"),
+            Self::Grace => ("grace", "--grace", "LOVAGE_GRACE"),
+            Self::TimeLimit => ("time_limit", "--time-limit", "LOVAGE_TIME_LIMIT"),
+            Self::SoftTimeLimit => ("soft_time_limit", "--soft-time-limit", "LOVAGE_SOFT_TIME_LIMIT"),
+            Self::LogLevel => ("log_level", "--log-level", "LOVAGE_LOG_LEVEL"),
+            Self::LogFormat => ("log_format", "--log-format", "LOVAGE_LOG_FORMAT"),
+            Self::Routes => ("routes", "", "LOVAGE_ROUTES"),
+            Self::ResultTtl => ("result_ttl", "", "LOVAGE_RESULT_TTL"),
+            Self::FailureTtl => ("failure_ttl", "", "LOVAGE_FAILURE_TTL"),
+        };
+        Spec { key, flag, variable }
+    }
+
+    /// The setting of a key of `lovage.toml`.
+    pub(crate) fn by_key(key: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|setting| setting.spec().key == key)
+    }
+
+    /// The setting of a variable.
+    pub(crate) fn by_variable(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|setting| setting.spec().variable == name)
+    }
+}

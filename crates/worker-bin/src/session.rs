@@ -1,0 +1,89 @@
+//! What every command has: the configuration, the tasks of this program, and the way to the backends.
+
+use std::path::PathBuf;
+
+use lovage_core::{QueueName, TaskDef, Timestamp};
+use lovage_system::SystemClock;
+use lovage_worker::{Client, ClientErrorKind};
+
+use crate::config::{Config, Setting, mask_url};
+use crate::error::CliError;
+use crate::output::Out;
+
+/// The surroundings of one command.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// What the program is called.
+    pub(crate) program: String,
+    pub(crate) config: Config,
+    pub(crate) tasks: Vec<TaskDef>,
+}
+
+impl Session {
+    /// Connects to broker and results.
+    ///
+    /// # Errors
+    /// Names the settings that led there.
+    pub(crate) async fn connect(&self) -> Result<Client, CliError> {
+        let config = &self.config;
+        let mut builder = Client::builder(config.broker.clone()).routes(config.routes.clone());
+        if let Some(results) = &config.results {
+            builder = builder.results(results.clone());
+        }
+        builder.connect().await.map_err(|error| {
+            let todo = match error.kind() {
+                ClientErrorKind::Unavailable { .. } => "is it running? ",
+                _ => "",
+            };
+            CliError::from(error).hint(format!("{todo}{}", self.places()))
+        })
+    }
+
+    /// The same for commands that only look or send: says so when a new, empty file is made for them.
+    pub(crate) async fn connect_to_existing(&self) -> Result<Client, CliError> {
+        let missing = sqlite_file(&self.config.broker).filter(|path| !path.exists());
+        let client = self.connect().await?;
+        if let Some(path) = missing {
+            let source = self.config.source(Setting::Broker);
+            Out.note(format!(
+                "note: {} did not exist, a new one is made (broker from {source})",
+                path.display()
+            ));
+        }
+        Ok(client)
+    }
+
+    fn places(&self) -> String {
+        let config = &self.config;
+        let broker =
+            format!("the broker is {} (from {})", mask_url(&config.broker), config.source(Setting::Broker));
+        match &config.results {
+            Some(results) => format!(
+                "{broker}, the results are {} (from {})",
+                mask_url(results),
+                config.source(Setting::Results)
+            ),
+            None => broker,
+        }
+    }
+}
+
+/// The file of a SQLite URL, where it is written plainly.
+pub(crate) fn sqlite_file(url: &str) -> Option<PathBuf> {
+    let path = url.strip_prefix("sqlite://")?;
+    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    (!path.contains('%')).then(|| PathBuf::from(path))
+}
+
+/// The time of day, for ages.
+pub(crate) fn now() -> Timestamp {
+    lovage_core::Clock::now(&SystemClock::new())
+}
+
+/// One queue, or all that there are.
+pub(crate) async fn queues_of(client: &Client, only: Option<&QueueName>) -> Result<Vec<QueueName>, CliError> {
+    match only {
+        Some(queue) => Ok(vec![queue.clone()]),
+        None => Ok(client.broker().queues().await?),
+    }
+}

@@ -1,0 +1,139 @@
+//! How rows of the backends look, for people and for programs. Instants are RFC 3339, durations seconds.
+
+use std::time::Duration;
+
+use lovage_core::{
+    Envelope, Note, Outcome, StoredMessage, TaskRecord, TaskState, Timestamp, WorkerInfo, format_duration,
+    render_arguments,
+};
+use serde_json::{Value, json};
+
+/// A row of the results.
+pub(crate) fn record(record: &TaskRecord) -> Value {
+    let (result, error) = match &record.outcome {
+        Outcome::Result(text) => (json_or_text(text), Value::Null),
+        Outcome::Error(report) => (Value::Null, json!(report)),
+        Outcome::Marker(why) => (Value::Null, json!({ "kind": "not stored", "message": why })),
+        Outcome::None => (Value::Null, Value::Null),
+    };
+    json!({
+        "id": record.id.to_string(),
+        "task": record.task,
+        "arguments": json_or_text(&record.arguments),
+        "state": record.state.as_str(),
+        "result": result,
+        "error": error,
+        "queue": record.queue,
+        "priority": record.priority.get(),
+        "worker": record.worker,
+        "run": record.run,
+        "delivery": record.delivery,
+        "attempt": record.attempt,
+        "enqueued_at": record.enqueued_at.to_string(),
+        "started_at": record.started_at.map(|at| at.to_string()),
+        "finished_at": record.finished_at.to_string(),
+        "run_time": record.run_time.map(|time| time.as_secs_f64()),
+        "headers": record.headers,
+    })
+}
+
+/// A message of a broker.
+pub(crate) fn message(message: &StoredMessage) -> Value {
+    let content = Content::of(message);
+    json!({
+        "id": message.id.to_string(),
+        "task": content.task,
+        "arguments": json_or_text(&content.arguments),
+        "queue": message.queue,
+        "priority": message.priority.get(),
+        "place": message.place.as_str(),
+        "run": message.run,
+        "delivery": message.delivery,
+        "attempt": message.attempt,
+        "losses": message.losses,
+        "published_at": message.published_at.to_string(),
+        "at": message.at.map(|at| at.to_string()),
+        "revoked": message.revoked,
+        "reason": message.reason.map(|reason| reason.as_str()),
+        "notes": message.notes.iter().map(note).collect::<Vec<_>>(),
+    })
+}
+
+/// What a worker says of itself.
+pub(crate) fn worker(info: &WorkerInfo) -> Value {
+    json!({
+        "id": info.id.to_string(),
+        "name": info.name,
+        "host": info.host,
+        "pid": info.pid,
+        "version": info.version,
+        "mode": info.mode,
+        "started_at": info.started_at.to_string(),
+        "seen_at": info.seen_at.to_string(),
+        "queues": info.queues,
+        "concurrency": info.concurrency,
+        "blocking": info.blocking,
+        "active": info.active.len(),
+        "reserved": info.reserved,
+        "succeeded": info.succeeded,
+        "failed": info.failed,
+    })
+}
+
+/// What an envelope says, for people.
+#[derive(Debug)]
+pub(crate) struct Content {
+    /// The task's name; says so where the message is not readable.
+    pub(crate) task: String,
+    /// The arguments as JSON, the redacted ones hidden.
+    pub(crate) arguments: String,
+}
+
+impl Content {
+    pub(crate) fn of(message: &StoredMessage) -> Self {
+        match Envelope::decode(&message.body) {
+            Ok(envelope) => Self {
+                arguments: render_arguments(&envelope.payload, &envelope.redacted),
+                task: envelope.task,
+            },
+            Err(error) => Self { task: format!("({error})"), arguments: String::new() },
+        }
+    }
+}
+
+/// `2m ago`.
+pub(crate) fn ago(at: Timestamp, now: Timestamp) -> String {
+    format!("{} ago", whole_seconds(now.since(at)))
+}
+
+/// `in 2m`, or `now`.
+pub(crate) fn ahead(at: Option<Timestamp>, now: Timestamp) -> String {
+    match at {
+        Some(at) if at > now => format!("in {}", whole_seconds(at.since(now))),
+        Some(_) => "now".to_owned(),
+        None => String::new(),
+    }
+}
+
+/// A duration for people, without its milliseconds.
+pub(crate) fn whole_seconds(time: Duration) -> String {
+    format_duration(Duration::from_secs(time.as_secs()))
+}
+
+/// A state in the word that Celery's users know.
+pub(crate) fn state(state: TaskState) -> String {
+    state.as_str().to_ascii_uppercase()
+}
+
+/// A mode, which is a word in JSON.
+pub(crate) fn mode(info: &WorkerInfo) -> String {
+    json!(info.mode).as_str().unwrap_or_default().to_owned()
+}
+
+fn note(note: &Note) -> Value {
+    json!({ "at": note.at.to_string(), "worker": note.worker, "error": note.error })
+}
+
+fn json_or_text(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+}
