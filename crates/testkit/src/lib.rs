@@ -1,11 +1,15 @@
 //! Fake clock, seeded randomness, factories, faults, and inline and recording clients for tests of Lovage and of its users.
 
+#[cfg(feature = "client")]
+mod client;
 mod clock;
 mod entropy;
 mod factory;
 mod faults;
 mod wait;
 
+#[cfg(feature = "client")]
+pub use client::{Recording, Sent, inline_client};
 pub use clock::FakeClock;
 pub use entropy::SeededEntropy;
 pub use factory::{MessageBuilder, envelope, message, queue};

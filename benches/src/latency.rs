@@ -1,0 +1,63 @@
+//! From send to start at a low load, and from send to the value in hand.
+
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use lovage::{TaskError, Worker, tasks};
+use lovage_client::Client;
+use lovage_core::Clock as _;
+use lovage_system::SystemClock;
+
+use crate::report::Report;
+use crate::{Bed, Fallible, queue};
+
+const SAMPLES: usize = 300;
+const PAUSE: Duration = Duration::from_millis(10);
+
+static CLOCK: OnceLock<SystemClock> = OnceLock::new();
+static TAKEN: Mutex<Vec<Duration>> = Mutex::new(Vec::new());
+
+/// Notes how long it was on its way. Sender and worker share this process and so a clock.
+#[lovage::task(name = "bench.stamp")]
+async fn stamp(sent_micros: u64) -> Result<u64, TaskError> {
+    let now = CLOCK.get_or_init(SystemClock::new).monotonic();
+    let took = now.saturating_sub(Duration::from_micros(sent_micros));
+    TAKEN.lock().unwrap_or_else(PoisonError::into_inner).push(took);
+    Ok(sent_micros)
+}
+
+/// At 100 tasks a second.
+pub(crate) async fn measure(bed: &Bed, report: &mut Report) -> Fallible<()> {
+    let clock = CLOCK.get_or_init(SystemClock::new);
+    let from = queue("latency");
+    let results = bed.results().await?;
+    let worker = Worker::builder()
+        .tasks(tasks![stamp])
+        .queues(vec![(from.clone(), 1)])
+        .build(bed.broker().await?, Some(results.clone()))?;
+    let running = worker.start();
+    let client = Client::new(bed.broker().await?, Some(results));
+    let mut waited = Vec::with_capacity(SAMPLES);
+    for _ in 0..SAMPLES {
+        let sent = clock.monotonic();
+        let micros = u64::try_from(sent.as_micros())?;
+        let handle = stamp::call(micros).queue(&from).send(&client).await?;
+        let _value: u64 = handle.get(Duration::from_secs(10)).await?;
+        waited.push(clock.monotonic() - sent);
+        clock.sleep(PAUSE).await;
+    }
+    running.stop();
+    running.join().await?;
+    let mut started = std::mem::take(&mut *TAKEN.lock().unwrap_or_else(PoisonError::into_inner));
+    for (what, sample) in [("send to start", &mut started), ("send to value in hand", &mut waited)] {
+        sample.sort_unstable();
+        report.add(format!("{what}, 100/s, p50"), millis(sample, 50), "ms");
+        report.add(format!("{what}, 100/s, p99"), millis(sample, 99), "ms");
+    }
+    Ok(())
+}
+
+fn millis(sorted: &[Duration], percent: usize) -> f64 {
+    let at = (sorted.len().saturating_sub(1)) * percent / 100;
+    sorted.get(at).map_or(f64::NAN, |took| took.as_secs_f64() * 1_000.0)
+}

@@ -1,0 +1,117 @@
+//! Measures Lovage, one broker at a time: sending, draining, latency, and what an idle worker costs.
+//!
+//! Run it by `cargo xtask bench`, which builds it for release and starts the servers. Each rate stands beside a ceiling:
+//! the same broker operations in the same run without client and worker around them.
+
+mod idle;
+mod latency;
+mod report;
+mod throughput;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use lovage_client::Client;
+use lovage_client::connect::{open_broker, open_results};
+use lovage_core::{Broker, Clock, QueueName, ResultStore};
+use lovage_system::SystemClock;
+
+use crate::report::Report;
+
+/// What a measurement failed with.
+pub(crate) type Fallible<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+#[derive(Parser)]
+struct Options {
+    /// The broker: memory, or a URL.
+    #[arg(long)]
+    broker: String,
+    /// The name of this run in the table.
+    #[arg(long)]
+    name: String,
+    /// Messages to drain.
+    #[arg(long, default_value_t = 100_000)]
+    tasks: usize,
+    /// Seconds to watch an idle worker.
+    #[arg(long, default_value_t = 10)]
+    idle_seconds: u64,
+    /// Be an idle worker until stdin ends.
+    #[arg(long, hide = true)]
+    idle_worker: bool,
+}
+
+/// Where one measurement runs.
+pub(crate) struct Bed {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) url: String,
+    store: Option<lovage_broker_memory::MemoryStore>,
+}
+
+impl Bed {
+    fn new(url: &str) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let store = (url == "memory").then(|| lovage_broker_memory::MemoryStore::new(Arc::clone(&clock)));
+        Self { clock, url: url.to_owned(), store }
+    }
+
+    /// A new participant.
+    pub(crate) async fn broker(&self) -> Fallible<Arc<dyn Broker>> {
+        match &self.store {
+            Some(store) => Ok(store.handle()),
+            None => Ok(open_broker(&self.url).await?),
+        }
+    }
+
+    /// The results beside the broker.
+    pub(crate) async fn results(&self) -> Fallible<Arc<dyn ResultStore>> {
+        match &self.store {
+            Some(_) => Ok(Arc::new(lovage_broker_memory::MemoryResults::new(Arc::clone(&self.clock)))),
+            None => Ok(open_results(&self.url).await?),
+        }
+    }
+
+    /// A client without results.
+    pub(crate) async fn client(&self) -> Fallible<Client> {
+        Ok(Client::new(self.broker().await?, None))
+    }
+}
+
+/// A queue of its own for each measurement.
+pub(crate) fn queue(name: &str) -> QueueName {
+    QueueName::new(format!("bench-{name}")).unwrap_or_default()
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    match runtime.block_on(run(&options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&*error),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "a command line tool")]
+fn fail(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("error: {error}");
+    ExitCode::FAILURE
+}
+
+async fn run(options: &Options) -> Fallible<()> {
+    let bed = Bed::new(&options.broker);
+    if options.idle_worker {
+        return idle::be_idle(&bed).await;
+    }
+    let mut report = Report::new(&options.name);
+    throughput::send(&bed, &mut report, options.tasks).await?;
+    throughput::drain(&bed, &mut report, options.tasks).await?;
+    latency::measure(&bed, &mut report).await?;
+    if bed.store.is_none() {
+        idle::measure(&bed, &mut report, options.idle_seconds).await?;
+    }
+    report.print();
+    Ok(())
+}
