@@ -34,11 +34,13 @@ impl SqlBroker {
         for settlement in batch {
             let applied = match &settlement.how {
                 Settle::Ack => acked.remove(&settlement.id),
-                how => step.one(settlement.id, how, &mut given_back).await?,
+                how @ (Settle::Retry { .. } | Settle::GiveBack { .. } | Settle::DeadLetter { .. }) => {
+                    step.one(settlement.id, how, &mut given_back).await?
+                }
             };
             answers.push(if applied { Settled::Applied } else { Settled::LeaseLost });
         }
-        step.to_head(&given_back).await?;
+        step.put_at_head(&given_back).await?;
         let ended = step.ended;
         sqlx::query(sql!("reservation_end"))
             .bind(token.as_bytes().as_slice())
@@ -178,7 +180,7 @@ impl Step<'_> {
     }
 
     /// What was given back without a delay goes to the head, in the order of the batch.
-    async fn to_head(&mut self, given_back: &[i64]) -> Result<(), BackendError> {
+    async fn put_at_head(&mut self, given_back: &[i64]) -> Result<(), BackendError> {
         if given_back.is_empty() {
             return Ok(());
         }

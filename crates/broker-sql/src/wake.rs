@@ -114,16 +114,14 @@ impl Mailbox {
         let Some(out) = &self.out else { return true };
         match out.send_to(&signal.encode(), &path) {
             Ok(_) => true,
-            Err(error) => match error.kind() {
-                std::io::ErrorKind::NotFound => false,
-                std::io::ErrorKind::ConnectionRefused => {
-                    // Its process was killed: nobody listens there any more.
-                    let _already_gone = fs::remove_file(path);
-                    false
-                }
-                // Its mailbox is full: it has been told to look often enough.
-                _ => true,
-            },
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+                // Its process was killed: nobody listens there any more.
+                let _already_gone = fs::remove_file(path);
+                false
+            }
+            // Its mailbox is full: it has been told to look often enough.
+            Err(_) => true,
         }
     }
 

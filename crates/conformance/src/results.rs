@@ -35,6 +35,11 @@ macro_rules! store_suite {
             a_higher_run_replaces_a_terminal_row
             history_tells_of_each_attempt_in_order
             history_is_bounded
+            history_is_bounded_over_runs_too
+            history_tells_of_an_attempt_once
+            history_is_in_the_order_of_attempts
+            history_tells_of_a_superseded_end
+            history_begins_anew_after_the_time_to_live
             rows_are_answered_in_order_with_gaps
             rows_end_after_their_time_to_live
             expiry_removes_ended_rows_only
@@ -42,9 +47,11 @@ macro_rules! store_suite {
             empty_batches_do_nothing
             one_id_twice_in_a_batch_is_handled_in_order
             a_record_that_is_too_large_is_refused_alone
+            full_batches_are_taken
             any_text_survives
             concurrent_records_leave_the_newest
             lists_are_filtered
+            ended_rows_are_not_listed
             pages_have_no_gaps_and_no_doubles
             a_nonsense_page_is_an_error
         }
@@ -119,6 +126,11 @@ async fn put(store: &dyn ResultStore, record: &TaskRecord) -> Recorded {
 
 async fn read(store: &dyn ResultStore, n: u8) -> Option<TaskRecord> {
     store.get(&[id(n)], None).await.expect("the store reads").remove(0)
+}
+
+async fn versions(store: &dyn ResultStore, n: u8) -> Vec<(u32, u32, u32)> {
+    let history = store.history(id(n)).await.expect("history");
+    history.iter().map(|attempt| (attempt.run, attempt.delivery, attempt.attempt)).collect()
 }
 
 /// Every field survives.
@@ -227,6 +239,59 @@ pub async fn history_is_bounded(bed: &dyn StoreBed) {
     );
 }
 
+/// Deliveries are counted anew in each run.
+pub async fn history_is_bounded_over_runs_too(bed: &dyn StoreBed) {
+    let store = bed.store().await;
+    for run in 1..=3 {
+        for n in 1..=9 {
+            put(&*store, &record(id(1), (run, n, n), TaskState::Retry)).await;
+        }
+    }
+    let told = versions(&*store, 1).await;
+    assert_eq!((told.len(), told.first(), told.last()), (20, Some(&(1, 8, 8)), Some(&(3, 9, 9))));
+}
+
+/// A worker that got no answer records again, perhaps with another instant.
+pub async fn history_tells_of_an_attempt_once(bed: &dyn StoreBed) {
+    let store = bed.store().await;
+    let first = record(id(1), (1, 1, 1), TaskState::Retry);
+    let again = TaskRecord { finished_at: Timestamp::from_micros(3_000), ..first.clone() };
+    put(&*store, &first).await;
+    store.record(&[again.clone(), again], None).await.expect("recorded");
+    assert_eq!(versions(&*store, 1).await, [(1, 1, 1)]);
+}
+
+/// Not of their arrival.
+pub async fn history_is_in_the_order_of_attempts(bed: &dyn StoreBed) {
+    let store = bed.store().await;
+    for version in [(2, 1, 1), (1, 10, 3), (1, 9, 2), (1, 9, 1)] {
+        put(&*store, &record(id(1), version, TaskState::Retry)).await;
+    }
+    assert_eq!(versions(&*store, 1).await, [(1, 9, 1), (1, 9, 2), (1, 10, 3), (2, 1, 1)]);
+}
+
+/// A second run of what ended explains itself, although its row is not taken.
+pub async fn history_tells_of_a_superseded_end(bed: &dyn StoreBed) {
+    let store = bed.store().await;
+    put(&*store, &full(1)).await;
+    let second = record(id(1), (1, 2, 1), TaskState::Failure);
+    assert_eq!(put(&*store, &second).await, Recorded::Superseded);
+    assert_eq!(versions(&*store, 1).await, [(1, 1, 0), (1, 2, 1)]);
+}
+
+/// The attempts end with their row.
+pub async fn history_begins_anew_after_the_time_to_live(bed: &dyn StoreBed) {
+    let store = bed.store().await;
+    let now = start();
+    let old = [record(id(1), (1, 1, 1), TaskState::Retry), record(id(1), (1, 2, 2), TaskState::Retry)];
+    store.record(&old, Some(now)).await.expect("recorded");
+    let new = TaskRecord { worker: "later@host".into(), ..record(id(1), (1, 1, 1), TaskState::Retry) };
+    store.record(&[new], Some(now.plus(Duration::from_secs(3_600)))).await.expect("recorded");
+    let history = store.history(id(1)).await.expect("history");
+    let told: Vec<_> = history.iter().map(|attempt| (attempt.delivery, attempt.worker.as_str())).collect();
+    assert_eq!(told, [(1, "later@host")]);
+}
+
 /// One answer per id asked for.
 pub async fn rows_are_answered_in_order_with_gaps(bed: &dyn StoreBed) {
     let store = bed.store().await;
@@ -316,6 +381,25 @@ pub async fn a_record_that_is_too_large_is_refused_alone(bed: &dyn StoreBed) {
     assert!(read(&*store, 1).await.is_none() && read(&*store, 3).await.is_some());
 }
 
+/// As many as a worker settles at once, and all of them again.
+pub async fn full_batches_are_taken(bed: &dyn StoreBed) {
+    let store = bed.store().await;
+    let numbered = |n: u16| {
+        let mut bytes = [7; 16];
+        bytes[..2].copy_from_slice(&n.to_be_bytes());
+        TaskRecord { id: TaskId::from_bytes(bytes), ..full(1) }
+    };
+    let batch: Vec<TaskRecord> = (0..1_000).map(numbered).collect();
+    let ids: Vec<TaskId> = batch.iter().map(|row| row.id).collect();
+    let answers = store.record(&batch, None).await.expect("recorded");
+    assert_eq!(answers, vec![Recorded::Stored; batch.len()]);
+    let again = store.record(&batch, None).await.expect("recorded");
+    assert_eq!(again, vec![Recorded::Superseded; batch.len()]);
+    let rows: Vec<TaskRecord> = store.get(&ids, None).await.expect("read").into_iter().flatten().collect();
+    assert_eq!(rows, batch);
+    assert_eq!(store.delete(&ids).await.expect("deleted"), batch.len());
+}
+
 /// Quotes, other scripts, NUL.
 pub async fn any_text_survives(bed: &dyn StoreBed) {
     let store = bed.store().await;
@@ -380,6 +464,13 @@ pub async fn lists_are_filtered(bed: &dyn StoreBed) {
         (ResultFilter { queue: QueueName::new("math").ok(), ..any() }, vec![3]),
         (ResultFilter { since: Some(at(20)), ..any() }, vec![3, 2]),
         (ResultFilter { until: Some(at(20)), ..any() }, vec![1]),
+        (ResultFilter { since: Some(at(20)), until: Some(at(30)), ..any() }, vec![2]),
+        (ResultFilter { since: Some(at(11)), until: Some(at(20)), ..any() }, vec![]),
+        (ResultFilter { states: vec![TaskState::Failure], since: Some(at(31)), ..any() }, vec![]),
+        (ResultFilter { states: vec![TaskState::Failure], until: Some(at(31)), ..any() }, vec![3]),
+        (ResultFilter { task: Some("other".into()), until: Some(at(20)), ..any() }, vec![]),
+        (ResultFilter { error_contains: Some("disk".into()), until: Some(at(30)), ..any() }, vec![]),
+        (ResultFilter { error_contains: Some("disk".into()), worker: Some("w2".into()), ..any() }, vec![]),
         (ResultFilter { error_contains: Some("disk".into()), ..any() }, vec![3]),
         (ResultFilter { error_contains: Some("write".into()), ..any() }, vec![3]),
         (ResultFilter { error_contains: Some("%".into()), ..any() }, vec![]),
@@ -389,6 +480,19 @@ pub async fn lists_are_filtered(bed: &dyn StoreBed) {
         let ids: Vec<u8> = found.items.iter().map(|row| row.id.as_bytes()[0]).collect();
         assert_eq!(ids, expected, "{filter:?}");
     }
+}
+
+/// Whether or not somebody removed them yet.
+pub async fn ended_rows_are_not_listed(bed: &dyn StoreBed) {
+    if !bed.lists() {
+        return;
+    }
+    let store = bed.store().await;
+    let long_ago = start().minus(Duration::from_secs(3_601));
+    store.record(&[full(1)], Some(long_ago)).await.expect("recorded");
+    store.record(&[full(2)], None).await.expect("recorded");
+    let found = store.list(&ResultFilter::default(), Page::first(10)).await.expect("a list");
+    assert_eq!(found.items, [full(2)]);
 }
 
 /// The newest first, also where many ended at the same instant.

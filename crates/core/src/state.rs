@@ -266,9 +266,10 @@ mod tests {
             let policy = RetryPolicy::times(3);
             let (mut state, mut retries) = (TaskState::Pending, 0);
             for event in story {
-                let event = match event {
-                    Event::Fail { directive, random, .. } => Event::Fail { directive, failed: retries + 1, random },
-                    other => other,
+                let event = if let Event::Fail { directive, random, .. } = event {
+                    Event::Fail { directive, failed: retries + 1, random }
+                } else {
+                    event
                 };
                 if let Ok(step) = transition(state, event, &policy) {
                     if event == Event::RunAgain { retries = 0; }

@@ -1,5 +1,7 @@
 //! The wire format: golden files that never change once released, and round trips of everything else.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -51,6 +51,15 @@ impl Task {
         let register = body.as_ref().map(
             |_| quote!(#(#cfgs)* #core::__private::inventory::submit! { #core::Registered(#ident::def) }),
         );
+        // What a declaration names is used, or its imports would be reported as unused.
+        let declared = body.is_none().then(|| {
+            let output = &sig.output;
+            let inputs = sig.inputs.iter().filter_map(|input| match input {
+                syn::FnArg::Typed(typed) => Some(&typed.ty),
+                syn::FnArg::Receiver(_) => None,
+            });
+            quote!(#(#cfgs)* const _: ::std::option::Option<fn(#(#inputs),*) #output> = ::std::option::Option::None;)
+        });
         let about = format!("Sends and describes the task behind [`{ident}()`].");
         quote! {
             #function
@@ -90,6 +99,7 @@ impl Task {
             }
 
             #register
+            #declared
         }
     }
 

@@ -1,6 +1,9 @@
 //! The function under `#[task]`: which of its parameters are arguments, and what it returns.
 
-#![expect(clippy::wildcard_enum_match_arm, reason = "the enums of syn are open: new kinds of syntax may come")]
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the enums of syn are open: new kinds of syntax may come"
+)]
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};

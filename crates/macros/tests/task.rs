@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lovage::__private::core::{
-    AckMode, Arguments, Backoff, BoxFuture, Handler, Param, Payload, Priority, Progress, QueueName, RunControl, RunInfo, States,
-    TaskDef, TaskResult, Timestamp, registered_tasks,
+    AckMode, Arguments, Backoff, BoxFuture, Handler, Param, Payload, Priority, Progress, QueueName,
+    RunControl, RunInfo, States, TaskDef, TaskResult, Timestamp, registered_tasks,
 };
 use lovage::{Context, State, TaskError, TaskId};
 use serde::{Deserialize, Serialize};
@@ -23,15 +23,29 @@ async fn add(x: i64, y: i64) -> Result<i64, TaskError> {
 }
 
 #[lovage::task(
-    queue = "math", priority = 9, retries = 5, retry_delay = "10s", soft_time_limit = "1m", time_limit = "1m30s",
-    store_result = false, keep_result = "1d", ack = "early", default(y = 2), redact(x)
+    queue = "math",
+    priority = 9,
+    retries = 5,
+    retry_delay = "10s",
+    soft_time_limit = "1m",
+    time_limit = "1m30s",
+    store_result = false,
+    keep_result = "1d",
+    ack = "early",
+    default(y = 2),
+    redact(x)
 )]
 fn power(x: i64, y: u32) -> i64 {
     x.pow(y)
 }
 
 #[lovage::task]
-async fn greet(ctx: &Context, greeting: State<Greeting>, name: String, title: Option<String>) -> Result<String, std::fmt::Error> {
+async fn greet(
+    ctx: &Context,
+    greeting: State<Greeting>,
+    name: String,
+    title: Option<String>,
+) -> Result<String, std::fmt::Error> {
     Ok(format!("{} {}{name} #{}", greeting.0, title.unwrap_or_default(), ctx.attempt()))
 }
 
@@ -93,7 +107,8 @@ fn context() -> Context {
 }
 
 async fn run(def: &TaskDef, payload: Payload) -> TaskResult {
-    let args = Arguments::new(def.name, def.params, def.codec, payload).map_err(|error| error.into_task_error())?;
+    let args =
+        Arguments::new(def.name, def.params, def.codec, payload).map_err(|error| error.into_task_error())?;
     match def.handler {
         Handler::Async(run) => run(context(), args).await,
         Handler::Blocking(run) => run(context(), args),
@@ -140,7 +155,10 @@ fn options_arrive_in_the_definition() {
     assert_eq!(def.options.queue, Some("math"));
     assert_eq!(def.options.priority, Some(Priority::HIGHEST));
     let retry = def.options.retry.unwrap();
-    assert_eq!((retry.max_retries, retry.backoff, retry.jitter), (5, Backoff::Fixed(Duration::from_secs(10)), false));
+    assert_eq!(
+        (retry.max_retries, retry.backoff, retry.jitter),
+        (5, Backoff::Fixed(Duration::from_secs(10)), false)
+    );
     assert_eq!(def.options.time_limit, Some(Duration::from_secs(90)));
     assert_eq!(def.options.soft_time_limit, Some(Duration::from_secs(60)));
     assert_eq!(def.options.store_result, Some(false));

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use fred::prelude::{KeysInterface as _, ListInterface as _};
+use fred::prelude::{HashesInterface as _, KeysInterface as _};
 use fred::types::{Key, Value};
 use lovage_core::{
     AttemptRecord, BackendError, BackendErrorKind, Page, Paged, Recorded, ResultFilter, ResultStore, TaskId,
@@ -37,10 +37,25 @@ impl RedisResults {
     /// Connects to results whose keys begin with another word than `lv1`, so that several systems share a server.
     ///
     /// # Errors
-    /// Those of [`Redis::connect`].
+    /// Those of [`Redis::connect`], and of [`RedisResults::on`].
     pub async fn connect_in(config: &RedisConfig, namespace: &str) -> Result<Arc<Self>, BackendError> {
+        Self::on(Redis::connect(config).await?, namespace)
+    }
+
+    /// Results on a connection that others use too, such as the broker's.
+    ///
+    /// # Errors
+    /// `Config` when the namespace is empty or has other characters than letters, digits, `-`, `_` and `.`.
+    pub fn on(redis: Redis, namespace: &str) -> Result<Arc<Self>, BackendError> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if namespace.is_empty() || !namespace.chars().all(allowed) {
+            return Err(BackendError::new(
+                BackendErrorKind::Config,
+                "the namespace of the results is not valid: expected letters, digits, `-`, `_`, `.`",
+            ));
+        }
         Ok(Arc::new(Self {
-            redis: Redis::connect(config).await?,
+            redis,
             namespace: namespace.to_owned(),
             record: Script::new("record", include_str!("scripts/record.lua")),
             get: Script::new("get", include_str!("scripts/get.lua")),
@@ -110,14 +125,16 @@ impl ResultStore for RedisResults {
     }
 
     async fn history(&self, id: TaskId) -> Result<Vec<AttemptRecord>, BackendError> {
-        let rows: Vec<Value> = self
+        let mut rows: Vec<(String, Value)> = self
             .redis
             .client()
-            .lrange(self.attempts(id), 0, -1)
+            .hgetall(self.attempts(id))
             .await
             .map_err(|error| redis_error("reading attempts", error))?;
+        // By version, see record.lua.
+        rows.sort_unstable_by(|one, other| one.0.cmp(&other.0));
         rows.iter()
-            .filter_map(Value::as_bytes)
+            .filter_map(|(_, attempt)| attempt.as_bytes())
             .map(|json| serde_json::from_slice(json).map_err(|error| corrupt(&error)))
             .collect()
     }
@@ -140,8 +157,9 @@ impl ResultStore for RedisResults {
         let fail = |error| redis_error("deleting results", error);
         let rows: Vec<Key> = ids.iter().map(|id| self.row(*id)).collect();
         let attempts: Vec<Key> = ids.iter().map(|id| self.attempts(*id)).collect();
-        let removed: usize = self.redis.client().del(rows).await.map_err(fail)?;
+        // The attempts first: what is left when the connection breaks in between is deleted by the next try.
         let _attempts: usize = self.redis.client().del(attempts).await.map_err(fail)?;
+        let removed: usize = self.redis.client().del(rows).await.map_err(fail)?;
         Ok(removed)
     }
 }
@@ -186,13 +204,13 @@ fn instant(now: Option<Timestamp>) -> Value {
 }
 
 fn list(answer: Value) -> Result<Vec<Value>, BackendError> {
-    match answer {
-        Value::Array(items) => Ok(items),
-        _ => Err(BackendError::new(
-            BackendErrorKind::Corrupt,
-            "a script of the results answered something else than a list",
-        )),
+    if let Value::Array(items) = answer {
+        return Ok(items);
     }
+    Err(BackendError::new(
+        BackendErrorKind::Corrupt,
+        "a script of the results answered something else than a list",
+    ))
 }
 
 fn corrupt(error: &serde_json::Error) -> BackendError {

@@ -6,25 +6,20 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use lovage_core::{
-    AttemptRecord, BackendError, BackendErrorKind, Clock as _, Page, Paged, QueueName, Recorded,
-    ResultFilter, ResultStore, TaskId, TaskRecord, TaskState, Timestamp, limits,
+    AttemptRecord, BackendError, BackendErrorKind, Clock as _, Page, Paged, Recorded, ResultFilter,
+    ResultStore, TaskId, TaskRecord, TaskState, Timestamp, limits,
 };
 use lovage_sql::{Database, WriteTransaction, migrate, sql_error};
 use lovage_system::SystemClock;
 use sqlx::Row as _;
 
-use crate::MIGRATIONS;
+use crate::list::{self, SEARCH_WINDOW, Search};
+use crate::{MIGRATIONS, sql};
 
 /// Largest row in bytes: what does not fit into a message has no place here either.
 const LARGEST: usize = limits::MESSAGE_MAX;
 /// Attempts kept per task.
 const HISTORY: i64 = 20;
-
-macro_rules! sql {
-    ($name:literal) => {
-        include_str!(concat!("../sql/", $name, ".sql"))
-    };
-}
 
 /// Results in a SQLite file.
 pub struct SqlResults {
@@ -120,39 +115,8 @@ impl ResultStore for SqlResults {
     }
 
     async fn list(&self, filter: &ResultFilter, page: Page) -> Result<Paged<TaskRecord>, BackendError> {
-        let (finished_at, id) = page.after.as_deref().map_or(Ok((i64::MAX, vec![0xff; 17])), cursor)?;
-        let states = (!filter.states.is_empty()).then(|| {
-            let words: Vec<&str> = filter.states.iter().map(|state| state.as_str()).collect();
-            serde_json::Value::from(words).to_string()
-        });
-        let limit = page.limit.clamp(1, 1_000);
-        let statement = if filter.task.is_some() { sql!("list_task") } else { sql!("list") };
-        let mut query = sqlx::query(statement)
-            .bind(self.clock.now().as_micros())
-            .bind(filter.since.map(Timestamp::as_micros))
-            .bind(filter.until.map(Timestamp::as_micros))
-            .bind(states)
-            .bind(filter.worker.as_deref())
-            .bind(filter.queue.as_ref().map(QueueName::as_str))
-            .bind(filter.error_contains.as_deref())
-            .bind(finished_at)
-            .bind(id)
-            // One more than asked for tells whether there is a next page.
-            .bind(i64::try_from(limit + 1).unwrap_or(i64::MAX));
-        if let Some(task) = &filter.task {
-            query = query.bind(task);
-        }
-        let fail = |error| sql_error("listing results", error);
-        let found = query.fetch_all(self.db.reader()).await.map_err(fail)?;
-        let mut items = Vec::with_capacity(found.len());
-        for row in found.iter().take(limit) {
-            items.push(decode(row.try_get("record").map_err(fail)?)?);
-        }
-        let next = items
-            .last()
-            .filter(|_| found.len() > limit)
-            .map(|last| format!("{}_{}", last.finished_at.as_micros(), last.id));
-        Ok(Paged { items, next })
+        list::list(&self.db, Search { filter, page: &page, now: self.clock.now(), window: SEARCH_WINDOW })
+            .await
     }
 
     async fn expire(&self, limit: usize, now: Option<Timestamp>) -> Result<usize, BackendError> {
@@ -214,7 +178,9 @@ fn encode(record: &TaskRecord, now: Timestamp) -> Result<Encoded, String> {
         | TaskState::Expired
         | TaskState::Discarded => None,
     };
-    Ok(Encoded { id: record.id, row, attempt, trim: i64::from(record.delivery) > HISTORY })
+    // A first attempt has no others to make room for it.
+    let trim = attempt.is_some() && (record.run, record.delivery) != (1, 1) || record.attempt > 1;
+    Ok(Encoded { id: record.id, row, attempt, trim })
 }
 
 /// The batch in parts within which each id stands once, so that one statement can answer for each.
@@ -239,6 +205,9 @@ async fn store(
     now: Timestamp,
 ) -> Result<HashSet<TaskId>, BackendError> {
     let fail = |error| sql_error("recording results", error);
+    let ids: Vec<TaskId> = part.iter().map(|(_, one)| one.id).collect();
+    let end = sqlx::query(sql!("history_end")).bind(now.as_micros()).bind(hex_list(&ids));
+    end.execute(&mut **tx).await.map_err(fail)?;
     let record = sqlx::query_scalar(sql!("record"))
         .bind(now.as_micros())
         .bind(json_list(part.iter().map(|(_, one)| one.row.as_str())));
@@ -247,8 +216,9 @@ async fn store(
     if attempts.len() > 2 {
         sqlx::query(sql!("history_add")).bind(attempts).execute(&mut **tx).await.map_err(fail)?;
     }
-    for (_, one) in part.iter().filter(|(_, one)| one.trim) {
-        let trim = sqlx::query(sql!("history_trim")).bind(one.id.as_bytes().as_slice()).bind(HISTORY);
+    let long: Vec<TaskId> = part.iter().filter(|(_, one)| one.trim).map(|(_, one)| one.id).collect();
+    if !long.is_empty() {
+        let trim = sqlx::query(sql!("history_trim")).bind(hex_list(&long)).bind(HISTORY);
         trim.execute(&mut **tx).await.map_err(fail)?;
     }
     Ok(stored.iter().filter_map(|id| Some(TaskId::from_bytes(id.as_slice().try_into().ok()?))).collect())
@@ -275,7 +245,7 @@ fn hex_list(ids: &[TaskId]) -> String {
     json_list(quoted.iter().map(String::as_str))
 }
 
-fn decode(json: &str) -> Result<TaskRecord, BackendError> {
+pub(crate) fn decode(json: &str) -> Result<TaskRecord, BackendError> {
     serde_json::from_str(json).map_err(|error| corrupt(&error))
 }
 
@@ -284,17 +254,4 @@ fn corrupt(error: &serde_json::Error) -> BackendError {
         "a stored result cannot be read ({error}): somebody else wrote to the table, or a newer release did"
     );
     BackendError::new(BackendErrorKind::Corrupt, message)
-}
-
-fn cursor(text: &str) -> Result<(i64, Vec<u8>), BackendError> {
-    let parts = text
-        .split_once('_')
-        .and_then(|(micros, id)| Some((micros.parse().ok()?, id.parse::<TaskId>().ok()?)));
-    let (micros, id) = parts.ok_or_else(|| {
-        BackendError::new(
-            BackendErrorKind::Config,
-            format!("`{text}` is no end of a page: pass on what the last page said"),
-        )
-    })?;
-    Ok((micros, id.as_bytes().to_vec()))
 }

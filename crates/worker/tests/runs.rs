@@ -1,5 +1,11 @@
 //! A worker on the memory broker in virtual time: what becomes of a task, whatever it does.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test fails by panicking, and says what it found"
+)]
+
 extern crate lovage_worker as lovage;
 
 use std::sync::Arc;

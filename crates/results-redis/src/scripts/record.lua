@@ -1,5 +1,5 @@
 -- Stores a batch of results: new, newer, or in the place of an ended row.
--- KEYS: for each record its row (hash) and its attempts (list)
+-- KEYS: for each record its row (hash) and its attempts (hash of version to attempt)
 -- ARGV: now in microseconds or '' for the server's clock, attempts kept, then for each record
 --       run, delivery, attempt, 1 when terminal, 1 when started, time to live in microseconds, row, attempt or ''
 -- Returns a list of 1 (stored) or 0 (superseded), in the order of the records.
@@ -10,39 +10,57 @@ if now == '' then
 end
 now = tonumber(now)
 local keep = tonumber(ARGV[2])
+
+local function is_newer(old, new, started)
+    if new[1] ~= tonumber(old[1]) then
+        return new[1] > tonumber(old[1])
+    end
+    if old[4] == '1' then
+        return false
+    end
+    for n = 2, 3 do
+        if new[n] ~= tonumber(old[n]) then
+            return new[n] > tonumber(old[n])
+        end
+    end
+    return old[5] == '1' and started == '0'
+end
+
+-- Once per version: a batch that is recorded again, because its answer was lost, adds nothing.
+local function remember(attempts, new, attempt)
+    -- Ten digits, so that the order of the texts is the order of the versions.
+    redis.call('HSETNX', attempts, string.format('%010.0f.%010.0f.%010.0f', new[1], new[2], new[3]), attempt)
+    local surplus = redis.call('HLEN', attempts) - keep
+    if surplus > 0 then
+        local versions = redis.call('HKEYS', attempts)
+        table.sort(versions)
+        redis.call('HDEL', attempts, unpack(versions, 1, surplus))
+    end
+end
+
 local answers = {}
 for i = 1, #KEYS / 2 do
     local row, attempts, at = KEYS[2 * i - 1], KEYS[2 * i], 2 + (i - 1) * 8
     local new = { tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]) }
     local terminal, started, ttl = ARGV[at + 4], ARGV[at + 5], tonumber(ARGV[at + 6])
     local old = redis.call('HMGET', row, 'run', 'delivery', 'attempt', 'terminal', 'started', 'until')
-    local stored = true
-    if old[1] and tonumber(old[6]) > now then
-        local order = 0
-        for n = 1, 3 do
-            if order == 0 then
-                order = new[n] - tonumber(old[n])
-            end
-        end
-        if new[1] <= tonumber(old[1]) then
-            stored = old[4] == '0' and (order > 0 or (order == 0 and old[5] == '1' and started == '0'))
-        end
-    elseif old[1] then
+    local stands = old[1] and tonumber(old[6]) > now
+    -- Only where there are some: after a first write, whichever, a full Redis would not refuse the next ones.
+    if old[1] and not stands then
         redis.call('DEL', attempts)
     end
-    -- Redis removes a row some time after its end; what is answered is judged by the stored instant.
-    local garbage = math.ceil(ttl / 1000) + 60000
+    local stored = not stands or is_newer(old, new, started)
     if stored then
         redis.call('HSET', row, 'run', new[1], 'delivery', new[2], 'attempt', new[3], 'terminal', terminal,
             'started', started, 'until', string.format('%.0f', now + ttl), 'record', ARGV[at + 7])
-        redis.call('PEXPIRE', row, string.format('%.0f', garbage))
+        -- Redis removes a row some time after its end; what is answered is judged by the stored instant.
+        redis.call('PEXPIRE', row, string.format('%.0f', math.ceil(ttl / 1000) + 60000))
     end
-    -- Once: a batch that is recorded again, because its answer was lost, adds nothing.
-    if ARGV[at + 8] ~= '' and not redis.call('LPOS', attempts, ARGV[at + 8]) then
-        redis.call('RPUSH', attempts, ARGV[at + 8])
-        redis.call('LTRIM', attempts, -keep, -1)
-        redis.call('PEXPIRE', attempts, string.format('%.0f', garbage))
+    if ARGV[at + 8] ~= '' then
+        remember(attempts, new, ARGV[at + 8])
     end
+    -- The attempts end with their row, whichever record it stands for.
+    redis.call('PEXPIRE', attempts, redis.call('PTTL', row))
     answers[i] = stored and 1 or 0
 end
 return answers
