@@ -143,7 +143,7 @@ mod tests {
         let mut table = Table::new(["QUEUE", "READY"]);
         table.row(["default".into(), "1".into()]);
         table.row(["a\x1b[2J".into(), String::new()]);
-        assert_eq!(table.to_string(), "QUEUE        READY\ndefault      1\na\\u{1b}[2J  -");
+        assert_eq!(table.to_string(), "QUEUE       READY\ndefault     1\na\\u{1b}[2J  -");
     }
 
     #[test]

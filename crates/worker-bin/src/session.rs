@@ -31,10 +31,8 @@ impl Session {
             builder = builder.results(results.clone());
         }
         builder.connect().await.map_err(|error| {
-            let todo = match error.kind() {
-                ClientErrorKind::Unavailable { .. } => "is it running? ",
-                _ => "",
-            };
+            let unreachable = matches!(error.kind(), ClientErrorKind::Unavailable { .. });
+            let todo = if unreachable { "is it running? " } else { "" };
             CliError::from(error).hint(format!("{todo}{}", self.places()))
         })
     }

@@ -112,6 +112,17 @@ impl Waits {
     fn of(message: &StoredMessage) -> Self {
         if message.attempt == 0 { Self::ForItsTime } else { Self::ForARetry }
     }
+
+    fn note(self, message: &StoredMessage) -> String {
+        match self {
+            Self::ForARetry => message.notes.last().map_or_else(String::new, |note| note.error.clone()),
+            // Reserved and not run: by workers that do not know the task, most of the time.
+            Self::ForItsTime if message.delivery > 0 => {
+                format!("given back by workers, {} times so far", message.delivery)
+            }
+            Self::ForItsTime => String::new(),
+        }
+    }
 }
 
 async fn delayed(session: &Session, listing: &Listing, waits: Waits) -> Result<(), CliError> {
@@ -132,7 +143,7 @@ async fn delayed(session: &Session, listing: &Listing, waits: Waits) -> Result<(
                 content.arguments,
                 message.queue.to_string(),
                 ahead(message.at, now),
-                message.notes.last().map_or_else(String::new, |note| note.error.clone()),
+                waits.note(message),
             ]);
             rows.push(show::message(message));
         }

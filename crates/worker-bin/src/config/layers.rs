@@ -228,13 +228,13 @@ fn unknown_variable(variable: &str, source: &Source) -> Option<String> {
 
 /// The line itself is not shown: it may hold a password.
 fn bad_dot_env(path: &Path, text: &str, error: &dotenvy::Error) -> CliError {
-    let line = match error {
-        dotenvy::Error::LineParse(bad, _) => {
-            text.lines().position(|line| line.trim() == bad.trim()).map(|at| format!(" line {}", at + 1))
-        }
-        _ => None,
-    };
-    CliError::usage(format!("{}{} is not NAME=value", path.display(), line.unwrap_or_default()))
+    let mut line = String::new();
+    if let dotenvy::Error::LineParse(bad, _) = error
+        && let Some(at) = text.lines().position(|line| line.trim() == bad.trim())
+    {
+        line = format!(" line {}", at + 1);
+    }
+    CliError::usage(format!("{}{} is not NAME=value", path.display(), line))
 }
 
 fn line_of_variable(text: &str, variable: &str) -> usize {

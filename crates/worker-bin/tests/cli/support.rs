@@ -1,0 +1,169 @@
+//! The real binary in a directory of its own.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Longer than anything here takes, short enough to fail before the runner gives up.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A directory with a broker of its own.
+pub(crate) struct Bed {
+    directory: TempDir,
+    variables: Vec<(&'static str, String)>,
+}
+
+/// What a command did.
+pub(crate) struct Done {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// A process that goes on, ended on drop.
+pub(crate) struct Running {
+    child: Child,
+    lines: Receiver<String>,
+    seen: Vec<String>,
+}
+
+impl Bed {
+    pub(crate) fn new() -> Self {
+        Self { directory: tempfile::tempdir().unwrap(), variables: Vec::new() }
+    }
+
+    pub(crate) fn with(mut self, variable: &'static str, value: &str) -> Self {
+        self.variables.push((variable, value.to_owned()));
+        self
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lovage"));
+        command.args(args).current_dir(self.path()).stdin(Stdio::null());
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("LOVAGE_")) {
+            command.env_remove(name);
+        }
+        command.envs(self.variables.iter().map(|(name, value)| (*name, value)));
+        command
+    }
+
+    /// Runs a command to its end.
+    pub(crate) fn run(&self, args: &[&str]) -> Done {
+        let output = self.command(args).output().unwrap();
+        Done {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Runs a command that must succeed, and answers its standard output without the last line break.
+    pub(crate) fn ok(&self, args: &[&str]) -> String {
+        let done = self.run(args);
+        assert_eq!(done.code, 0, "{args:?}: {}{}", done.stdout, done.stderr);
+        done.stdout.trim_end().to_owned()
+    }
+
+    /// The same as JSON.
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
+        let text = self.ok(&[args, &["--json"]].concat());
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{args:?}: {error}: {text}"))
+    }
+
+    /// Runs a command that must fail with a code, and answers its standard error.
+    pub(crate) fn fails(&self, code: i32, args: &[&str]) -> String {
+        let done = self.run(args);
+        assert_eq!(done.code, code, "{args:?}: {}{}", done.stdout, done.stderr);
+        done.stderr
+    }
+
+    /// Starts a worker and waits until it says that it is ready.
+    pub(crate) fn worker(&self, args: &[&str]) -> Running {
+        let mut worker = self.start(&[&["worker"], args].concat());
+        worker.wait_for(" ready");
+        worker
+    }
+
+    pub(crate) fn start(&self, args: &[&str]) -> Running {
+        let mut child = self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (sender, lines) = mpsc::channel();
+        let pipes: [Box<dyn Read + Send>; 2] =
+            [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
+        for pipe in pipes {
+            let sender = sender.clone();
+            std::thread::spawn(move || {
+                BufReader::new(pipe).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+            });
+        }
+        Running { child, lines, seen: Vec::new() }
+    }
+
+    /// Asks again until the answer is right: each command is a process and paces itself.
+    pub(crate) fn until(&self, args: &[&str], is_right: impl Fn(&Value) -> bool) -> Value {
+        for _ in 0..500 {
+            let answer = self.json(args);
+            if is_right(&answer) {
+                return answer;
+            }
+        }
+        panic!("{args:?} does not become right: {}", self.json(args));
+    }
+}
+
+impl Running {
+    /// Waits for a line with a text in it, on either output; lines before it are kept.
+    pub(crate) fn wait_for(&mut self, part: &str) -> String {
+        if let Some(line) = self.seen.iter().find(|line| line.contains(part)) {
+            return line.clone();
+        }
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => {
+                    self.seen.push(line.clone());
+                    if line.contains(part) {
+                        return line;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    panic!("no line with `{part}`:\n{}", self.seen.join("\n"))
+                }
+            }
+        }
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+    }
+
+    /// Its exit code, after its outputs have ended.
+    pub(crate) fn exit_code(mut self) -> i32 {
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => self.seen.push(line),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("it does not end:\n{}", self.seen.join("\n")),
+            }
+        }
+        self.child.wait().unwrap().code().unwrap_or(-1)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
