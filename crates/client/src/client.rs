@@ -104,7 +104,12 @@ impl Client {
     /// As [`Call::send`].
     pub async fn send<R>(&self, call: Call<R>) -> Result<Handle<R>, ClientError> {
         let message = self.message(call)?;
-        let mut answers = self.0.broker.publish(std::slice::from_ref(&message), None).await?;
+        let mut answers = self
+            .0
+            .broker
+            .publish(std::slice::from_ref(&message), None)
+            .await
+            .map_err(ClientError::of_send)?;
         self.sent(message, answers.pop())
     }
 
@@ -124,7 +129,7 @@ impl Client {
         let mut messages = messages.into_iter().peekable();
         while messages.peek().is_some() {
             let batch: Vec<Message> = messages.by_ref().take(limits::PUBLISH_BATCH).collect();
-            let answers = self.0.broker.publish(&batch, None).await?;
+            let answers = self.0.broker.publish(&batch, None).await.map_err(ClientError::of_send)?;
             let mut answers = answers.into_iter();
             sent.extend(batch.into_iter().map(|message| self.sent(message, answers.next())));
         }

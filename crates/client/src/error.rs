@@ -60,6 +60,17 @@ impl ClientError {
         Self::new(ClientErrorKind::Invalid, message.to_string())
     }
 
+    /// The error of a send, which says whether the task may be on its way all the same.
+    pub(crate) fn of_send(error: BackendError) -> Self {
+        let mut error = Self::from(error);
+        if error.kind == (ClientErrorKind::Unavailable { maybe_accepted: true }) {
+            error
+                .message
+                .push_str(" (the task may have been accepted: sending it again with the same id is safe)");
+        }
+        error
+    }
+
     /// What can be done about it.
     #[must_use]
     pub fn kind(&self) -> &ClientErrorKind {
@@ -77,10 +88,7 @@ impl From<BackendError> for ClientError {
             // New kinds are refusals until this client knows better.
             BackendErrorKind::Unsupported | BackendErrorKind::Refused | _ => ClientErrorKind::Unsupported,
         };
-        let mut message = error.to_string();
-        if maybe_accepted {
-            message.push_str(" (the task may have been accepted: sending it again with the same id is safe)");
-        }
+        let message = error.to_string();
         Self { kind, message, source: Some(Box::new(error)) }
     }
 }
