@@ -1,7 +1,5 @@
--- Rows of one task that match: as list, and ?11 the task.
-SELECT id, finished_at, record FROM lovage_result
-WHERE task = ?11 AND until > ?1 AND (?2 IS NULL OR finished_at >= ?2) AND (?3 IS NULL OR finished_at < ?3)
-  AND (?4 IS NULL OR state IN (SELECT value FROM json_each(?4))) AND (?5 IS NULL OR worker = ?5) AND (?6 IS NULL OR queue = ?6)
-  AND (?7 IS NULL OR instr(error, ?7) > 0 OR EXISTS (SELECT 1 FROM json_each(record, '$.outcome.error.chain') AS c WHERE instr(c.value, ?7) > 0))
-  AND (finished_at, id) < (?8, ?9)
-ORDER BY finished_at DESC, id DESC LIMIT ?10
+-- Rows of one task that match: as list, and ?9 the task.
+SELECT record FROM lovage_result
+WHERE task = ?9 AND until > ?1 AND finished_at >= ?2 AND (finished_at, id) < (?6, ?7)
+  AND (?3 IS NULL OR state IN (SELECT value FROM json_each(?3))) AND (?4 IS NULL OR worker = ?4) AND (?5 IS NULL OR queue = ?5)
+ORDER BY finished_at DESC, id DESC LIMIT ?8

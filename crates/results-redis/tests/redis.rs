@@ -1,0 +1,142 @@
+//! What is particular to Redis: the layout of keys, forgotten scripts, full memory, garbage, the rights it needs.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fred::interfaces::{HashesInterface, KeysInterface, LuaInterface, ServerInterface};
+use lovage_core::{
+    BackendErrorKind, Outcome, Priority, QueueName, Recorded, ResultStore, TaskId, TaskRecord, TaskState,
+    Timestamp,
+};
+use lovage_redis::testing::RedisServer;
+use lovage_redis::{Redis, RedisConfig};
+use lovage_results_redis::RedisResults;
+
+const ROW: &str = "lv1:res:{01010101-0101-0101-0101-010101010101}";
+const ATTEMPTS: &str = "lv1:att:{01010101-0101-0101-0101-010101010101}";
+
+fn id() -> TaskId {
+    TaskId::from_bytes([1; 16])
+}
+
+fn record(version: (u32, u32, u32), state: TaskState) -> TaskRecord {
+    TaskRecord {
+        id: id(),
+        run: version.0,
+        delivery: version.1,
+        attempt: version.2,
+        task: "add".to_owned(),
+        arguments: "[1]".to_owned(),
+        state,
+        outcome: Outcome::None,
+        worker: "w".to_owned(),
+        queue: QueueName::default(),
+        priority: Priority::LOWEST,
+        enqueued_at: Timestamp::default(),
+        started_at: None,
+        finished_at: Timestamp::default(),
+        run_time: None,
+        schedule: None,
+        lineage: None,
+        headers: BTreeMap::new(),
+        keep_for: Duration::from_secs(3_600),
+    }
+}
+
+async fn connect(server: &RedisServer) -> (Arc<RedisResults>, Redis) {
+    let redis = Redis::connect(&RedisConfig::parse(server.url()).unwrap()).await.unwrap();
+    (RedisResults::on(redis.clone(), "lv1").unwrap(), redis)
+}
+
+#[tokio::test]
+async fn a_task_is_two_keys_that_end_by_themselves() {
+    let server = RedisServer::start_own(&[]).unwrap();
+    let (store, redis) = connect(&server).await;
+    store.record(&[record((1, 1, 1), TaskState::Retry)], None).await.unwrap();
+    let client = redis.client();
+    let keys: usize = client.dbsize().await.unwrap();
+    assert_eq!(keys, 2);
+    for key in [ROW, ATTEMPTS] {
+        let left: i64 = client.pttl(key).await.unwrap();
+        // An hour, and a minute in which a clock that was set back still finds the row.
+        assert!((3_600_000..=3_660_000).contains(&left), "{key} lives for {left} ms");
+    }
+    // A short row does not make the attempts outlive it, nor the other way round.
+    let short = TaskRecord { keep_for: Duration::from_secs(60), ..record((1, 2, 1), TaskState::Success) };
+    store.record(&[short, record((1, 3, 2), TaskState::Failure)], None).await.unwrap();
+    for key in [ROW, ATTEMPTS] {
+        let left: i64 = client.pttl(key).await.unwrap();
+        assert!((60_000..=120_000).contains(&left), "{key} lives for {left} ms");
+    }
+}
+
+#[tokio::test]
+async fn forgotten_scripts_are_sent_again() {
+    let server = RedisServer::start_own(&[]).unwrap();
+    let (store, redis) = connect(&server).await;
+    store.record(&[record((1, 1, 1), TaskState::Retry)], None).await.unwrap();
+    store.get(&[id()], None).await.unwrap();
+    redis.client().script_flush(false).await.unwrap();
+    let answers = store.record(&[record((1, 2, 1), TaskState::Success)], None).await.unwrap();
+    assert_eq!(answers, [Recorded::Stored]);
+    redis.client().script_flush(false).await.unwrap();
+    assert_eq!(store.get(&[id()], None).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn full_memory_refuses_a_batch_and_changes_nothing() {
+    let server = RedisServer::start_own(&["--maxmemory", "4mb"]).unwrap();
+    let (store, _redis) = connect(&server).await;
+    let first = record((1, 1, 1), TaskState::Retry);
+    store.record(std::slice::from_ref(&first), None).await.unwrap();
+    let (mut filler, mut n) = (Vec::new(), 0_u16);
+    let error = loop {
+        n += 1;
+        let mut id = [2; 16];
+        id[..2].copy_from_slice(&n.to_be_bytes());
+        let outcome = Outcome::Result(format!("\"{}\"", "x".repeat(20_000)));
+        let row = TaskRecord { id: TaskId::from_bytes(id), outcome, ..first.clone() };
+        match store.record(std::slice::from_ref(&row), None).await {
+            Ok(answers) => assert_eq!(answers, [Recorded::Stored]),
+            Err(error) => break error,
+        }
+        filler.push(row.id);
+    };
+    assert_eq!(error.kind(), BackendErrorKind::Refused);
+    assert!(error.to_string().contains("maxmemory"), "{error}");
+    let end = record((1, 2, 1), TaskState::Success);
+    let huge = Outcome::Result(format!("\"{}\"", "x".repeat(1_000_000)));
+    let error = store.record(&[TaskRecord { outcome: huge, ..end.clone() }], None).await.unwrap_err();
+    assert_eq!(error.kind(), BackendErrorKind::Refused);
+    assert_eq!(store.get(&[id()], None).await.unwrap(), [Some(first)]);
+    assert_eq!(store.history(id()).await.unwrap().len(), 1);
+
+    assert_eq!(store.delete(&filler).await.unwrap(), filler.len(), "room can be made");
+    assert_eq!(store.record(&[end], None).await.unwrap(), [Recorded::Stored]);
+}
+
+#[tokio::test]
+async fn foreign_data_is_corrupt_and_says_so() {
+    let server = RedisServer::start_own(&[]).unwrap();
+    let (store, redis) = connect(&server).await;
+    store.record(&[record((1, 1, 1), TaskState::Retry)], None).await.unwrap();
+    redis.client().hset::<(), _, _>(ROW, ("record", "{}")).await.unwrap();
+    assert_eq!(store.get(&[id()], None).await.unwrap_err().kind(), BackendErrorKind::Corrupt);
+    redis.client().set::<(), _, _>(ATTEMPTS, "mine", None, None, false).await.unwrap();
+    assert_eq!(store.history(id()).await.unwrap_err().kind(), BackendErrorKind::Corrupt);
+}
+
+#[tokio::test]
+async fn namespaces_do_not_see_each_other() {
+    let server = RedisServer::start_own(&[]).unwrap();
+    let (store, redis) = connect(&server).await;
+    store.record(&[record((1, 1, 1), TaskState::Retry)], None).await.unwrap();
+    let other = RedisResults::on(redis.clone(), "other").unwrap();
+    assert_eq!(other.get(&[id()], None).await.unwrap(), [None]);
+    for bad in ["", "a:b", "a{b}", "a b"] {
+        assert_eq!(RedisResults::on(redis.clone(), bad).unwrap_err().kind(), BackendErrorKind::Config);
+    }
+}
