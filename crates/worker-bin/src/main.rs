@@ -17,12 +17,12 @@ mod movies {
         x.checked_add(y).ok_or_else(|| TaskError::permanent("the sum does not fit into 64 bits"))
     }
 
-    #[lovage::task(name = "movies.tasks.multiply_two_numbers")]
+    #[lovage::task(name = "multiply_two_numbers")]
     pub(crate) async fn multiply_two_numbers(x: i64, y: i64) -> Result<i64, TaskError> {
         x.checked_mul(y).ok_or_else(|| TaskError::permanent("the product does not fit into 64 bits"))
     }
 
-    #[lovage::task(name = "movies.tasks.sum_list_numbers")]
+    #[lovage::task(name = "sum_list_numbers")]
     pub(crate) async fn sum_list_numbers(numbers: Vec<i64>) -> Result<i64, TaskError> {
         let sum = numbers.into_iter().try_fold(0_i64, i64::checked_add);
         sum.ok_or_else(|| TaskError::permanent("the sum does not fit into 64 bits"))

@@ -1,6 +1,12 @@
 //! The `lovage` binary as people use it.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+// The name that users give to the crate, and where `#[task]` looks.
+extern crate lovage_worker_bin as lovage;
+
 mod help;
+mod own;
 mod support;
 
 use lovage_redis::testing::RedisServer;
@@ -12,7 +18,7 @@ const UNKNOWN: &str = "0193a5c2-7b1e-7cc0-8000-0123456789ab";
 /// The tutorial: a worker in one shell, everything else in another.
 fn tutorial(bed: &Bed) {
     let mut worker = bed.worker(&[]);
-    worker.wait_for("movies.tasks.sum_list_numbers (numbers: Vec<i64>) -> i64");
+    worker.wait_for("sum_list_numbers (numbers: Vec<i64>) -> i64");
 
     let called = bed.run(&["call", "movies.tasks.add", "1", "3", "--wait"]);
     assert_eq!((called.code, called.stdout.as_str()), (0, "4\n"), "{}", called.stderr);
@@ -21,18 +27,15 @@ fn tutorial(bed: &Bed) {
     let line = worker.wait_for(&format!("task movies.tasks.add[{id}] succeeded in "));
     assert!(line.ends_with("s: 4"), "{line}");
 
-    assert_eq!(bed.ok(&["call", "movies.tasks.multiply_two_numbers", "-4", "3", "--wait=20s"]), "-12");
-    assert_eq!(bed.ok(&["call", "movies.tasks.sum_list_numbers", "[1,2,3]", "--wait"]), "6");
+    assert_eq!(bed.ok(&["call", "multiply_two_numbers", "-4", "3", "--wait=20s"]), "-12");
+    assert_eq!(bed.ok(&["call", "sum_list_numbers", "[1,2,3]", "--wait"]), "6");
     let by_name = ["call", "movies.tasks.add", "--kwargs", r#"{"y":2,"x":1}"#, "--wait"];
     assert_eq!(bed.ok(&by_name), "3");
 
     let registered = bed.until(&["inspect", "registered"], |tasks| tasks != &json!([]));
     let names: Vec<&str> =
         registered.as_array().unwrap().iter().map(|t| t["task"].as_str().unwrap()).collect();
-    assert_eq!(
-        names,
-        ["movies.tasks.add", "movies.tasks.multiply_two_numbers", "movies.tasks.sum_list_numbers"]
-    );
+    assert_eq!(names, ["movies.tasks.add", "multiply_two_numbers", "sum_list_numbers"]);
 
     // A second shell finds the result by its id.
     assert_eq!(bed.ok(&["result", &id]), "4");
@@ -174,7 +177,7 @@ fn a_worker_may_purge_and_end_when_there_is_nothing_left() {
 fn dead_letters_are_listed_read_run_again_and_removed() {
     let bed = Bed::new();
     let worker = bed.worker(&[]);
-    let called = bed.run(&["call", "movies.tasks.sum_list_numbers", "no list", "--wait"]);
+    let called = bed.run(&["call", "sum_list_numbers", "no list", "--wait"]);
     assert_eq!((called.code, called.stdout.as_str()), (1, ""));
     assert!(
         called.stderr.contains("ended as FAILURE") && called.stderr.contains("`numbers`"),

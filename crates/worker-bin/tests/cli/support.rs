@@ -1,7 +1,5 @@
 //! The real binary in a directory of its own.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -96,17 +94,31 @@ impl Bed {
     }
 
     pub(crate) fn start(&self, args: &[&str]) -> Running {
-        let mut child = self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let (sender, lines) = mpsc::channel();
-        let pipes: [Box<dyn Read + Send>; 2] =
-            [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
-        for pipe in pipes {
-            let sender = sender.clone();
-            std::thread::spawn(move || {
-                BufReader::new(pipe).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
-            });
+        Running::of(self.command(args))
+    }
+
+    /// A command of the program of `own.rs` instead of the stock one.
+    pub(crate) fn own(&self, args: &[&str]) -> Command {
+        let stock = self.command(&[]);
+        let mut own = Command::new(std::env::current_exe().unwrap());
+        own.args(["--exact", crate::own::PROGRAM, "--nocapture"])
+            .current_dir(self.path())
+            .stdin(Stdio::null());
+        for (name, value) in stock.get_envs() {
+            match value {
+                Some(value) => own.env(name, value),
+                None => own.env_remove(name),
+            };
         }
-        Running { child, lines, seen: Vec::new() }
+        own.env(crate::own::ARGUMENTS, args.join("\n"));
+        own
+    }
+
+    /// Starts a worker of that program and waits until it says that it is ready.
+    pub(crate) fn own_worker(&self, args: &[&str]) -> Running {
+        let mut worker = Running::of(self.own(&[&["worker"], args].concat()));
+        worker.wait_for(" ready");
+        worker
     }
 
     /// Asks again until the answer is right: each command is a process and paces itself.
@@ -122,6 +134,20 @@ impl Bed {
 }
 
 impl Running {
+    fn of(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (sender, lines) = mpsc::channel();
+        let pipes: [Box<dyn Read + Send>; 2] =
+            [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
+        for pipe in pipes {
+            let sender = sender.clone();
+            std::thread::spawn(move || {
+                BufReader::new(pipe).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+            });
+        }
+        Running { child, lines, seen: Vec::new() }
+    }
+
     /// Waits for a line with a text in it, on either output; lines before it are kept.
     pub(crate) fn wait_for(&mut self, part: &str) -> String {
         if let Some(line) = self.seen.iter().find(|line| line.contains(part)) {

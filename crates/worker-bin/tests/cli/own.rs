@@ -1,0 +1,152 @@
+//! A program of somebody's own, made with `App`: this test binary, started again.
+
+use std::process::ExitCode;
+
+use lovage::{App, Context, State, TaskError};
+use serde_json::json;
+
+use crate::support::Bed;
+
+/// The test below that is the program.
+pub(crate) const PROGRAM: &str = "own::is_a_program_when_asked";
+/// What it is asked to do, an argument on each line.
+pub(crate) const ARGUMENTS: &str = "LOVAGE_TEST_APP";
+/// Set: it forgets its state.
+const FORGETFUL: &str = "LOVAGE_TEST_FORGETFUL";
+
+struct Greeting(&'static str);
+
+#[lovage::task(name = "own.greet")]
+async fn greet(name: String, greeting: State<Greeting>) -> Result<String, TaskError> {
+    Ok(format!("{}, {name}!", greeting.0))
+}
+
+/// Goes on until it is told to stop, and then a little further: it must be cut off.
+#[lovage::task(name = "own.endless")]
+async fn endless(ctx: &Context) -> Result<(), TaskError> {
+    tracing::info!("{} runs", ctx.id());
+    std::future::pending().await
+}
+
+#[lovage::task(name = "own.blocked")]
+fn blocked(ctx: &Context) -> Result<(), TaskError> {
+    tracing::info!("{} blocks", ctx.id());
+    loop {
+        std::thread::park();
+    }
+}
+
+#[lovage::task(name = "own.flaky", retry_delay = "1h", retry_jitter = false)]
+async fn flaky() -> Result<(), TaskError> {
+    Err(TaskError::new("the well is dry"))
+}
+
+#[lovage::task(name = "own.pay", redact(card))]
+async fn pay(amount: i64, card: String) -> Result<bool, TaskError> {
+    Ok(amount > 0 && !card.is_empty())
+}
+
+#[test]
+fn is_a_program_when_asked() {
+    let Ok(asked) = std::env::var(ARGUMENTS) else { return };
+    let mut app = App::new().name("own").task_registry();
+    if std::env::var_os(FORGETFUL).is_none() {
+        app = app.state(Greeting("Welcome"));
+    }
+    let code = app.run_with(std::iter::once("own").chain(asked.lines()));
+    // An exit code does not tell its number.
+    std::process::exit(i32::from(format!("{code:?}") != format!("{:?}", ExitCode::SUCCESS)));
+}
+
+#[test]
+fn it_runs_its_registered_tasks_with_its_state() {
+    let bed = Bed::new();
+    let worker = bed.own_worker(&[]);
+    assert_eq!(bed.ok(&["call", "own.greet", "Ada", "--wait"]), "\"Welcome, Ada!\"");
+    let tasks = bed.until(&["inspect", "registered"], |tasks| tasks != &json!([]));
+    assert_eq!(tasks.as_array().map(Vec::len), Some(5));
+    drop(worker);
+}
+
+#[test]
+fn a_missing_state_is_an_error_at_the_start() {
+    let bed = Bed::new().with(FORGETFUL, "1");
+    let output = bed.own(&["worker"]).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(error.contains("own.greet needs State<") && error.contains(".state("), "{error}");
+}
+
+#[test]
+fn a_second_signal_gives_back_at_once() {
+    let bed = Bed::new();
+    let mut worker = bed.own_worker(&[]);
+    let id = bed.ok(&["call", "own.endless"]);
+    worker.wait_for(&format!("{id} runs"));
+    worker.signal("TERM");
+    worker.wait_for("stopping: waiting up to 25s for 1 tasks");
+    worker.signal("INT");
+    worker.wait_for(&format!("task own.endless[{id}] given back"));
+    assert_eq!(worker.exit_code(), 0);
+    assert_eq!(bed.json(&["queues"])[0]["ready"], 1);
+}
+
+#[test]
+fn the_grace_period_ends_what_a_signal_does_not() {
+    let bed = Bed::new();
+    let mut worker = bed.own_worker(&["--grace", "0s"]);
+    let id = bed.ok(&["call", "own.endless"]);
+    worker.wait_for(&format!("{id} runs"));
+    worker.signal("TERM");
+    assert_eq!(worker.exit_code(), 0);
+    assert_eq!(bed.json(&["queues"])[0]["ready"], 1);
+}
+
+#[test]
+fn a_thread_that_never_returns_does_not_keep_the_process() {
+    let bed = Bed::new();
+    let mut worker = bed.own_worker(&["--grace", "0s"]);
+    let id = bed.ok(&["call", "own.blocked"]);
+    worker.wait_for(&format!("{id} blocks"));
+    worker.signal("TERM");
+    worker.wait_for("stopping");
+    worker.signal("TERM");
+    assert_eq!(worker.exit_code(), 0);
+}
+
+#[test]
+fn a_running_task_is_seen_and_revoked() {
+    let bed = Bed::new();
+    let mut worker = bed.own_worker(&[]);
+    let id = bed.ok(&["call", "own.endless"]);
+    worker.wait_for(&format!("{id} runs"));
+    let active = bed.until(&["inspect", "active"], |tasks| tasks != &json!([]));
+    assert_eq!((&active[0]["id"], &active[0]["task"]), (&json!(id), &json!("own.endless")));
+    assert!(bed.ok(&["control", "revoke", &id]).contains("is with a worker, which is told to stop it"));
+    assert!(bed.fails(1, &["result", &id, "--wait"]).contains("ended as REVOKED"));
+    drop(worker);
+}
+
+#[test]
+fn a_failed_attempt_is_listed_until_its_retry() {
+    let bed = Bed::new();
+    let mut worker = bed.own_worker(&[]);
+    let id = bed.ok(&["call", "own.flaky"]);
+    worker.wait_for(&format!("task own.flaky[{id}] retry in 3600.0s: the well is dry"));
+    let retries = bed.until(&["inspect", "retry"], |tasks| tasks != &json!([]));
+    assert_eq!((&retries[0]["id"], &retries[0]["attempt"]), (&json!(id), &json!(1)));
+    assert!(bed.ok(&["inspect", "retry"]).contains("the well is dry"));
+    assert_eq!(bed.json(&["inspect", "scheduled"]), json!([]));
+    let not_ended = bed.fails(1, &["result", &id]);
+    assert!(not_ended.contains("it is RETRY"), "{not_ended}");
+    drop(worker);
+}
+
+#[test]
+fn a_call_of_a_known_task_hides_what_the_task_hides() {
+    let bed = Bed::new();
+    let sent = bed.own(&["call", "own.pay", "7", "4111", "--countdown", "1h"]).output().unwrap();
+    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+    let waits = bed.json(&["inspect", "scheduled"]);
+    assert_eq!(waits[0]["arguments"], json!([7, "[redacted]"]));
+}
