@@ -68,8 +68,8 @@ overlay / overlay rw,relatime 0 0
 server:/home /home nfs4 rw 0 0
 tmpfs /home/joe/local tmpfs rw 0 0
 //nas/share /mnt/the\\040share cifs rw 0 0
-host /work 9p rw 0 0
-/dev/sda1 /work ext4 rw 0 0
+host /srv 9p rw 0 0
+/dev/sda1 /srv ext4 rw 0 0
 me@host: /mnt/remote fuse.sshfs rw 0 0
 not a mount
 ";

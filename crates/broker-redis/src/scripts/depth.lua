@@ -1,5 +1,6 @@
 -- How much is where.
 -- KEYS 1 prefix
+-- ARGV none
 -- Returns ready, delayed, leased, dead, 1 when paused, the record at the head (or nil)
 local ready, leased, head = 0, 0, false
 for _, list in ipairs({ 's', 'r9', 'r8', 'r7', 'r6', 'r5', 'r4', 'r3', 'r2', 'r1', 'r0' }) do

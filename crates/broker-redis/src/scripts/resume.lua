@@ -1,5 +1,7 @@
 -- Hands out again, and wakes as many idle handles as there are ready messages.
 -- KEYS 1 prefix
+-- ARGV none
+-- Returns nothing
 call('HDEL', p .. 'i', 'paused')
 local ready = call('LLEN', p .. 's')
 for priority = 0, 9 do ready = ready + call('LLEN', p .. 'r' .. priority) end
