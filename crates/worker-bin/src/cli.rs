@@ -187,9 +187,9 @@ pub(crate) struct ResultArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Inspect {
-    /// Tasks that workers run now
+    /// Tasks that workers run, as of each one's last heartbeat
     Active(Format),
-    /// What workers have taken and not started
+    /// How much workers have taken and not started, as of their last heartbeat
     Reserved(Format),
     /// Tasks that wait for their time
     Scheduled(Listing),

@@ -6,6 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
+use lovage_core::Clock as _;
+use lovage_system::SystemClock;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -123,7 +125,8 @@ impl Bed {
 
     /// Asks again until the answer is right: each command is a process and paces itself.
     pub(crate) fn until(&self, args: &[&str], is_right: impl Fn(&Value) -> bool) -> Value {
-        for _ in 0..500 {
+        let clock = SystemClock::new();
+        while clock.monotonic() < PATIENCE {
             let answer = self.json(args);
             if is_right(&answer) {
                 return answer;
