@@ -55,8 +55,16 @@ impl RedisBroker {
     /// `Config` for a namespace with anything but letters, digits, `-`, `_` and `.`; those of [`Redis::connect`].
     #[doc(hidden)]
     pub async fn connect_in(config: &RedisConfig, namespace: &str) -> Result<Arc<dyn Broker>, BackendError> {
+        Self::on(Redis::connect(config).await?, namespace)
+    }
+
+    /// A broker on a connection that others use too, such as the results. One broker per connection: it uses its
+    /// subscriber.
+    ///
+    /// # Errors
+    /// `Config` for a namespace with anything but letters, digits, `-`, `_` and `.`; the usual one is `lv1`.
+    pub fn on(redis: Redis, namespace: &str) -> Result<Arc<dyn Broker>, BackendError> {
         let keys = Keys::new(namespace)?;
-        let redis = Redis::connect(config).await?;
         let channel = keys.new_channel(&SystemEntropy);
         Ok(Arc::new(Self { redis, keys, channel, inbox: Arc::default(), listener: OnceCell::new() }))
     }

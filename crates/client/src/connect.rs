@@ -50,7 +50,7 @@ pub async fn open_results(url: &str) -> Result<Arc<dyn ResultStore>, BackendErro
     }
 }
 
-/// Opens both. Where they are the same SQLite file they share its connections.
+/// Opens both. Where they are the same place they share its connections.
 ///
 /// # Errors
 /// As [`open_broker`] and [`open_results`].
@@ -60,6 +60,12 @@ pub async fn open_both(broker: &str, results: &str) -> Result<Backends, BackendE
         let database = lovage_sql::Database::connect(broker).await?;
         let broker = lovage_broker_sql::SqlBroker::open(database.clone()).await?;
         return Ok(Backends { broker, results: lovage_results_sql::SqlResults::open(database).await? });
+    }
+    #[cfg(feature = "redis")]
+    if broker == results && scheme(broker) == "redis" {
+        let redis = lovage_redis::Redis::connect(&lovage_redis::RedisConfig::parse(broker)?).await?;
+        let broker = lovage_broker_redis::RedisBroker::on(redis.clone(), "lv1")?;
+        return Ok(Backends { broker, results: lovage_results_redis::RedisResults::on(redis, "lv1")? });
     }
     Ok(Backends { broker: open_broker(broker).await?, results: open_results(results).await? })
 }
