@@ -329,14 +329,21 @@ pub(crate) struct DeadFilter {
 
 #[derive(Debug, Args)]
 pub(crate) struct DeadSelection {
+    #[command(flatten)]
+    pub(crate) letters: Letters,
+    #[command(flatten)]
+    pub(crate) filter: DeadFilter,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Letters {
     /// Ids of tasks
-    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "ID")]
     pub(crate) ids: Vec<TaskId>,
     /// All that match
     #[arg(long)]
     pub(crate) all: bool,
-    #[command(flatten)]
-    pub(crate) filter: DeadFilter,
 }
 
 #[derive(Debug, Args)]

@@ -111,13 +111,13 @@ async fn selected(
     selection: &DeadSelection,
 ) -> Result<BTreeMap<QueueName, Vec<TaskId>>, CliError> {
     let mut by_queue: BTreeMap<QueueName, Vec<TaskId>> = BTreeMap::new();
-    if selection.all {
+    if selection.letters.all {
         for letter in matching(client, &selection.filter, usize::MAX).await? {
             by_queue.entry(letter.queue).or_default().push(letter.id);
         }
         return Ok(by_queue);
     }
-    for id in &selection.ids {
+    for id in &selection.letters.ids {
         match client.broker().find(*id, selection.filter.queue.as_ref()).await? {
             Some(letter) if letter.place == Place::Dead && matches(&selection.filter, &letter) => {
                 by_queue.entry(letter.queue).or_default().push(*id);

@@ -193,6 +193,7 @@ fn dead_letters_are_listed_read_run_again_and_removed() {
     assert!(shown.contains("permanent") && shown.contains("is not a valid Vec<i64>"), "{shown}");
     assert!(bed.fails(1, &["dead", "show", UNKNOWN]).contains("is not a dead letter"));
 
+    assert!(bed.fails(2, &["dead", "retry"]).contains("--all"));
     assert_eq!(bed.ok(&["dead", "retry", "--all"]), "1 dead letters run again");
     let again = bed.until(&["dead", "list"], |letters| letters != &json!([]));
     assert_eq!((&again[0]["id"], &again[0]["run"]), (&json!(id), &json!(2)));
