@@ -140,3 +140,40 @@ async fn namespaces_do_not_see_each_other() {
         assert_eq!(RedisResults::on(redis.clone(), bad).unwrap_err().kind(), BackendErrorKind::Config);
     }
 }
+
+/// The rights as the manual lists them, without `ACL SETUSER`, `on` and the password.
+fn documented_rights() -> Vec<&'static str> {
+    let manual = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/redis.md"));
+    let from = manual.split_once("ACL SETUSER lovage on >secret").unwrap().1;
+    from.split_once("\n\n").unwrap().0.split_whitespace().collect()
+}
+
+#[tokio::test]
+async fn the_rights_in_the_manual_are_enough() {
+    let rights = documented_rights();
+    let user = [&["--user", "lovage", "on", ">secret"], rights.as_slice()].concat();
+    let server = RedisServer::start_own(&user).unwrap();
+    let url = server.url().replace("redis://", "redis://lovage:secret@");
+    let store = RedisResults::connect(&RedisConfig::parse(&url).unwrap()).await.unwrap();
+    for n in 1..=25 {
+        store.record(&[record((1, n, n), TaskState::Retry)], None).await.unwrap();
+    }
+    assert!(store.get(&[id()], None).await.unwrap()[0].is_some());
+    assert_eq!(store.history(id()).await.unwrap().len(), 20);
+    let later = Timestamp::from_micros(i64::MAX / 4);
+    store.record(&[record((1, 1, 1), TaskState::Retry)], Some(later)).await.unwrap();
+    assert_eq!(store.delete(&[id()]).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn missing_rights_point_to_the_manual() {
+    let rights: Vec<&str> = documented_rights().into_iter().filter(|right| *right != "+hset").collect();
+    let user = [&["--user", "lovage", "on", ">secret"], rights.as_slice()].concat();
+    let server = RedisServer::start_own(&user).unwrap();
+    let url = server.url().replace("redis://", "redis://lovage:secret@");
+    let store = RedisResults::connect(&RedisConfig::parse(&url).unwrap()).await.unwrap();
+    let error = store.record(&[record((1, 1, 1), TaskState::Retry)], None).await.unwrap_err();
+    assert_eq!(error.kind(), BackendErrorKind::Auth);
+    assert!(error.to_string().contains("docs/redis.md"), "{error}");
+    assert!(!error.to_string().contains("secret"), "{error}");
+}
