@@ -179,7 +179,8 @@ fn encode(record: &TaskRecord, now: Timestamp) -> Result<Encoded, String> {
         | TaskState::Discarded => None,
     };
     // A first attempt has no others to make room for it.
-    let trim = attempt.is_some() && (record.run, record.delivery) != (1, 1) || record.attempt > 1;
+    let first = (record.run, record.delivery) == (1, 1) && record.attempt <= 1;
+    let trim = attempt.is_some() && !first;
     Ok(Encoded { id: record.id, row, attempt, trim })
 }
 
