@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use lovage_client::Client;
 use lovage_core::{
-    Broker, Clock, Entropy, QueueName, ResultStore, RetryPolicy, States, TaskDef, TaskInfo, TaskName,
-    WorkerId, WorkerInfo, WorkerMode,
+    Broker, Clock, Entropy, QueueName, ResultStore, RetryPolicy, StateNeed, States, TaskDef, TaskInfo,
+    TaskName, WorkerId, WorkerInfo, WorkerMode,
 };
 use lovage_system::{SystemClock, SystemEntropy, host_name};
 
@@ -193,13 +193,15 @@ impl WorkerBuilder {
         broker: Arc<dyn Broker>,
         results: Option<Arc<dyn ResultStore>>,
     ) -> Result<Worker, WorkerError> {
-        let client = Client::with_clock_and_entropy(
-            Arc::clone(&broker),
-            results.clone(),
-            Arc::clone(&self.clock),
-            Arc::clone(&self.entropy),
-        );
-        self.states.insert(client);
+        // A client that was given as a state stays: it may know routes that this one does not.
+        if !self.states.has(&StateNeed::of::<Client>()) {
+            self.states.insert(Client::with_clock_and_entropy(
+                Arc::clone(&broker),
+                results.clone(),
+                Arc::clone(&self.clock),
+                Arc::clone(&self.entropy),
+            ));
+        }
         self.check()?;
         let mut tasks = HashMap::new();
         for def in &self.tasks {

@@ -95,6 +95,7 @@ fn build(
     let mut builder = Worker::builder()
         .tasks(session.tasks.iter().map(|task| with_ttl(task, config)))
         .states(states)
+        .state(client.clone())
         .queues(config.queues.clone())
         .soft_time_limit(config.soft_time_limit)
         .time_limit(config.time_limit)
