@@ -44,15 +44,18 @@ impl Settler {
     async fn record(&self, batch: &mut [Item]) {
         let records: Vec<TaskRecord> = batch.iter_mut().filter_map(|item| item.record.take()).collect();
         let Some(results) = self.results.as_ref().filter(|_| !records.is_empty()) else { return };
-        let answers = self.insist("result store", || results.record(&records, None)).await;
+        let answers = self.insist("result store", |_| true, || results.record(&records, None)).await;
         let Some(answers) = answers else { return };
         for (record, answer) in records.into_iter().zip(answers) {
             if let Recorded::Refused(why) = answer {
                 tracing::warn!(id = %record.id, why, "the result store refuses a record; its marker is stored instead");
                 let marker = marker(record, why);
                 // A store that refuses the marker as well must not block everybody else.
-                let _told =
-                    self.insist("result store", || results.record(std::slice::from_ref(&marker), None)).await;
+                let _told = self
+                    .insist("result store", BackendError::is_transient, || {
+                        results.record(std::slice::from_ref(&marker), None)
+                    })
+                    .await;
             }
         }
     }
@@ -69,8 +72,11 @@ impl Settler {
             }
         }
         let settled = join_all(groups.into_iter().map(|(token, (queue, settlements))| async move {
-            let answers =
-                self.insist("broker", || self.broker.settle(&queue, token, &settlements, None)).await;
+            let answers = self
+                .insist("broker", BackendError::is_transient, || {
+                    self.broker.settle(&queue, token, &settlements, None)
+                })
+                .await;
             (token, settlements, answers.unwrap_or_default())
         }))
         .await;
@@ -86,9 +92,15 @@ impl Settler {
         let _gone = self.events.send(Event::Settled(done));
     }
 
-    /// Tries until it gets an answer: an outcome keeps its lease meanwhile. An error that trying again does not help is
-    /// logged and given up: the lease ends, and somebody else runs the task.
-    async fn insist<T, F>(&self, what: &str, operation: impl Fn() -> F) -> Option<T>
+    /// Tries until it gets an answer, as long as an error is one to try `again` after: an outcome keeps its lease meanwhile.
+    /// Records are tried after any error, because what is not recorded must not be settled. A settlement that trying again
+    /// does not help is logged and given up: the lease ends, and whoever gets the task finds its record.
+    async fn insist<T, F>(
+        &self,
+        what: &str,
+        again: fn(&BackendError) -> bool,
+        operation: impl Fn() -> F,
+    ) -> Option<T>
     where
         F: Future<Output = Result<T, BackendError>>,
     {
@@ -101,7 +113,7 @@ impl Settler {
                     }
                     return Some(answer);
                 }
-                Err(error) if error.is_transient() => {
+                Err(error) if again(&error) => {
                     if attempt == 0 {
                         let _gone = self.events.send(Event::Blocked(true));
                         let _gone = self.events.send(Event::Unavailable(error.to_string()));

@@ -9,7 +9,7 @@
 extern crate lovage_worker as lovage;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use lovage::{
@@ -18,8 +18,9 @@ use lovage::{
 };
 use lovage_broker_memory::{MemoryResults, MemoryStore};
 use lovage_core::{
-    Cancelled, Clock, DeadReason, Delay, Envelope, Message, Outcome, Page, Payload, Place, Priority,
-    QueueName, Reserve, ResultStore, Settle, Settlement, Token,
+    AttemptRecord, BackendError, BackendErrorKind, Cancelled, Clock, DeadReason, Delay, Envelope, Message,
+    Outcome, Page, Paged, Payload, Place, Priority, QueueName, Recorded, Reserve, ResultFilter, ResultStore,
+    Settle, Settlement, Timestamp, Token,
 };
 use lovage_testkit::{FakeClock, SeededEntropy};
 
@@ -463,6 +464,73 @@ async fn a_lost_lease_stops_the_run_and_settles_nothing() {
     let ack = Settlement { id: handle.id(), how: Settle::Ack };
     assert_eq!(other.settle(&queue, token, &[ack], None).await.unwrap(), [lovage_core::Settled::Applied]);
     assert_eq!(world.results.get(&[handle.id()], None).await.unwrap(), [None]);
+}
+
+/// A result store that takes nothing until it is mended.
+#[derive(Debug)]
+struct Broken {
+    inner: Arc<MemoryResults>,
+    kind: BackendErrorKind,
+    refused: AtomicU32,
+    mended: AtomicBool,
+}
+
+#[async_trait::async_trait]
+impl ResultStore for Broken {
+    async fn record(
+        &self,
+        batch: &[TaskRecord],
+        now: Option<Timestamp>,
+    ) -> Result<Vec<Recorded>, BackendError> {
+        if self.mended.load(Ordering::SeqCst) {
+            return self.inner.record(batch, now).await;
+        }
+        self.refused.fetch_add(1, Ordering::SeqCst);
+        Err(BackendError::new(self.kind, "the disk is full"))
+    }
+    async fn get(
+        &self,
+        ids: &[TaskId],
+        now: Option<Timestamp>,
+    ) -> Result<Vec<Option<TaskRecord>>, BackendError> {
+        self.inner.get(ids, now).await
+    }
+    async fn history(&self, id: TaskId) -> Result<Vec<AttemptRecord>, BackendError> {
+        self.inner.history(id).await
+    }
+    async fn list(&self, filter: &ResultFilter, page: Page) -> Result<Paged<TaskRecord>, BackendError> {
+        self.inner.list(filter, page).await
+    }
+    async fn expire(&self, limit: usize, now: Option<Timestamp>) -> Result<usize, BackendError> {
+        self.inner.expire(limit, now).await
+    }
+    async fn delete(&self, ids: &[TaskId]) -> Result<usize, BackendError> {
+        self.inner.delete(ids).await
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_recorded_is_not_settled_whatever_the_store_says() {
+    for kind in [BackendErrorKind::Unavailable, BackendErrorKind::Refused, BackendErrorKind::Corrupt] {
+        let world = World::new();
+        let broken = Arc::new(Broken {
+            inner: world.results.clone(),
+            kind,
+            refused: AtomicU32::new(0),
+            mended: AtomicBool::new(false),
+        });
+        let _worker = world.builder().build(world.store.handle(), Some(broken.clone())).unwrap().start();
+        let handle = count::delay(&world.client).await.unwrap();
+        world
+            .until("it is tried again", async || (broken.refused.load(Ordering::SeqCst) >= 20).then_some(()))
+            .await;
+        let found = world.client.broker().find(handle.id(), None).await.unwrap().unwrap();
+        assert_eq!((found.place, world.runs()), (Place::Leased, 1), "{kind:?}");
+        broken.mended.store(true, Ordering::SeqCst);
+        assert_eq!(world.ended(handle.id()).await.state, TaskState::Success);
+        world.empty().await;
+        assert_eq!(world.runs(), 1, "{kind:?}");
+    }
 }
 
 #[tokio::test]
