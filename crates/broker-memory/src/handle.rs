@@ -183,6 +183,10 @@ impl Inspect for Handle {
             .map_or_else(|| Ok(Paged { items: Vec::new(), next: None }), |queue| queue.peek(place, &page))
     }
 
+    async fn ahead(&self, queue: &QueueName, id: TaskId) -> Result<Option<u64>, BackendError> {
+        Ok(self.shared.lock().queue(queue).and_then(|queue| queue.ahead(id)))
+    }
+
     async fn depth(&self, queue: &QueueName, _now: Option<Timestamp>) -> Result<Depth, BackendError> {
         Ok(self.shared.lock().queue(queue).map(crate::queue::Queue::depth).unwrap_or_default())
     }

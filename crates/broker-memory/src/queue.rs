@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use lovage_core::{
     Cancelled, DeadReason, Delivery, Envelope, Extended, Hint, Maintained, Message, Note, Place, Published,
-    QueueName, Reserve, Reserved, Settle, Settled, Settlement, TaskId, Timestamp, Token, Verdict, limits,
+    QueueName, Reserve, Reserved, Settle, Settled, Settlement, TaskId, Timestamp, Token, UniquePolicy,
+    Verdict, limits,
 };
 use tokio::sync::oneshot;
 
@@ -58,6 +59,7 @@ struct Stored {
     losses: u32,
     refused_since: Option<Timestamp>,
     revoked: bool,
+    replaced_by: Option<TaskId>,
     notes: Vec<Note>,
     spot: Spot,
 }
@@ -115,6 +117,7 @@ impl Queue {
         }
         let id = message.id;
         if let Some(unique) = &message.unique {
+            self.replace(&unique.key, id);
             let until = unique.ttl.map(|ttl| now.plus(ttl));
             self.unique.insert(unique.key.clone(), Claim { holder: id, until });
         }
@@ -130,6 +133,7 @@ impl Queue {
             losses: 0,
             refused_since: None,
             revoked: false,
+            replaced_by: None,
             notes: Vec::new(),
             // Replaced at once by `delay` or `push_tail`.
             spot: Spot::Delayed((now, 0)),
@@ -306,6 +310,7 @@ impl Queue {
             stored.losses = 0;
             stored.refused_since = None;
             stored.revoked = false;
+            stored.replaced_by = None;
             self.dead.remove(&key);
             self.push_tail(*id);
             count += 1;
@@ -326,14 +331,40 @@ impl Queue {
         if self.messages.contains_key(&message.id) {
             return Some(Published::Duplicate { holder: message.id });
         }
-        if let Some(claim) = message.unique.as_ref().and_then(|unique| self.unique.get(&unique.key))
+        if let Some(unique) = &message.unique
+            && let Some(claim) = self.unique.get(&unique.key)
             && claim.until.is_none_or(|until| until > now)
+            && (unique.policy == UniquePolicy::Reject || !self.waits(claim.holder))
         {
             return Some(Published::Duplicate { holder: claim.holder });
         }
         let fence = message.fence.as_ref()?;
         let newest = *self.fences.get(&fence.name)?;
         (fence.slot <= newest).then_some(Published::Stale { newest })
+    }
+
+    fn waits(&self, id: TaskId) -> bool {
+        let spot = self.messages.get(&id).map(|stored| stored.spot);
+        matches!(spot, Some(Spot::Ready(_) | Spot::Delayed(_)))
+    }
+
+    /// Ends the claim of a holder that waits, which is to learn of it as soon as a worker is free.
+    fn replace(&mut self, key: &str, by: TaskId) {
+        let Some(holder) = self.unique.remove(key).map(|claim| claim.holder) else { return };
+        let Some(stored) = self.messages.get_mut(&holder) else { return };
+        match stored.spot {
+            Spot::Ready(_) => {}
+            Spot::Delayed(key) => {
+                self.delayed.remove(&key);
+                self.push_tail(holder);
+            }
+            // Its claim had ended: it goes on.
+            Spot::Leased(_) | Spot::Dead(..) => return,
+        }
+        if let Some(stored) = self.messages.get_mut(&holder) {
+            stored.revoked = true;
+            stored.replaced_by = Some(by);
+        }
     }
 
     /// Takes ids out of the ready list: a suspect first, when one is asked for, then the others in order.
@@ -351,7 +382,9 @@ impl Queue {
         stored.spot = Spot::Leased(token);
         stored.delivery += 1;
         let expires = Envelope::expires_at(&stored.message.body, stored.published_at);
-        let verdict = if stored.revoked {
+        let verdict = if let Some(by) = stored.replaced_by {
+            Verdict::Replaced { by }
+        } else if stored.revoked {
             Verdict::Revoked
         } else if expires.is_some_and(|at| at <= now) {
             Verdict::Expired
@@ -360,6 +393,10 @@ impl Queue {
         } else {
             Verdict::Run
         };
+        let unique = stored.message.unique.as_ref();
+        if let Some(unique) = unique.filter(|unique| unique.until_start && verdict == Verdict::Run) {
+            release(&mut self.unique, &unique.key, id);
+        }
         Some(Delivery {
             id,
             priority: stored.message.priority,
@@ -516,16 +553,21 @@ impl Queue {
             let _gone = waiter.send(());
         }
         let unique = self.messages.get(&id).and_then(|stored| stored.message.unique.as_ref());
-        if let Some(unique) = unique
-            && self.unique.get(&unique.key).is_some_and(|claim| claim.holder == id)
-        {
-            self.unique.remove(&unique.key);
+        if let Some(unique) = unique {
+            release(&mut self.unique, &unique.key, id);
         }
     }
 
     fn next_sequence(&mut self) -> i64 {
         self.sequence += 1;
         self.sequence
+    }
+}
+
+/// Ends a claim, unless somebody else holds the key by now.
+fn release(claims: &mut BTreeMap<String, Claim>, key: &str, id: TaskId) {
+    if claims.get(key).is_some_and(|claim| claim.holder == id) {
+        claims.remove(key);
     }
 }
 

@@ -60,6 +60,10 @@ impl Inspect for RedisBroker {
         Ok(Paged { items, next: more.then(|| (skip + limit).to_string()) })
     }
 
+    async fn ahead(&self, _queue: &QueueName, _id: TaskId) -> Result<Option<u64>, BackendError> {
+        Ok(None)
+    }
+
     async fn depth(&self, queue: &QueueName, _now: Option<Timestamp>) -> Result<Depth, BackendError> {
         let mut answer = Answer::new("depth", self.on_queue(&scripts::DEPTH, queue, Args::new()).await?)?;
         let mut count = || answer.integer().map(|count| u64::try_from(count).unwrap_or(0));

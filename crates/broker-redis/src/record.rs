@@ -119,6 +119,8 @@ pub(crate) fn stored_message(
         published_at: record.published_at,
         at,
         revoked,
+        replaced_by: None,
+        unique_key: None,
         reason: known_reason,
         notes: known.notes,
     })

@@ -80,6 +80,10 @@ impl Inspect for SqlBroker {
         Ok(Paged { items: shown.iter().map(rows::stored).collect::<Result<_, _>>()?, next })
     }
 
+    async fn ahead(&self, _queue: &QueueName, _id: TaskId) -> Result<Option<u64>, BackendError> {
+        Ok(None)
+    }
+
     async fn depth(&self, queue: &QueueName, _now: Option<Timestamp>) -> Result<Depth, BackendError> {
         let fail = |error| sql_error("measuring a queue", error);
         let row = sqlx::query(sql!("depth"))

@@ -115,6 +115,8 @@ pub(crate) fn stored(row: &SqliteRow) -> Result<StoredMessage, BackendError> {
         published_at: Timestamp::from_micros(get(row, "published_at")?),
         at: at.map(Timestamp::from_micros),
         revoked: get(row, "revoked")?,
+        replaced_by: None,
+        unique_key: None,
         reason,
         notes: notes(get::<Option<String>>(row, "notes")?.as_deref())?,
     })

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lovage_core::{
     Delay, Entropy, Envelope, Expires, Message, Param, Payload, Priority, QueueName, RedactedArg,
-    RetryPolicy, TaskId, TaskName, TaskOptions, Timestamp, UniqueClaim,
+    RetryPolicy, TaskId, TaskName, TaskOptions, Timestamp, UniqueClaim, UniquePolicy,
 };
 use serde::de::DeserializeOwned;
 
@@ -226,7 +226,8 @@ impl<R> Call<R> {
 
     fn claim(self, key: &dyn fmt::Display, ttl: Option<Duration>) -> Self {
         self.with(|call| {
-            call.unique = Some(UniqueClaim { key: format!("{}:{key}", call.envelope.task), ttl })
+            let key = format!("{}:{key}", call.envelope.task);
+            call.unique = Some(UniqueClaim { key, ttl, until_start: false, policy: UniquePolicy::Reject });
         })
     }
 

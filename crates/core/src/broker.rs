@@ -14,6 +14,8 @@
 //! 7. **Order** within a queue and priority is the order of becoming ready (published, due, retried: tail; given back,
 //!    reclaimed: head); higher priority first.
 //! 8. **Publishing a live id** (ready, delayed, leased, dead) or a held unique key answers [`Published::Duplicate`].
+//!    With [`UniquePolicy::Replace`](crate::UniquePolicy::Replace) a holder that waits is marked as replaced instead,
+//!    atomically with the publish, and becomes ready at once.
 //! 9. **Every live message can be found and cancelled** by id; without the queue's name every queue is asked.
 //! 10. **Purge, pause and depth touch one queue only.** Hints are hints: a lost one delays, it loses nothing.
 //! 11. **Poison guard.** A message whose lease ended without an outcome is a *suspect*. A reservation hands out at most
@@ -132,6 +134,10 @@ pub trait Inspect: Send + Sync + fmt::Debug {
         place: Place,
         page: Page,
     ) -> Result<Paged<StoredMessage>, BackendError>;
+
+    /// How many messages would be handed out before this one, if it is ready; `None` if it is not. Beyond 100,000 messages
+    /// of its own priority it may be an estimate.
+    async fn ahead(&self, queue: &QueueName, id: TaskId) -> Result<Option<u64>, BackendError>;
 
     /// How much is where in a queue.
     async fn depth(&self, queue: &QueueName, now: Option<Timestamp>) -> Result<Depth, BackendError>;
@@ -272,6 +278,11 @@ pub enum Verdict {
     Run,
     /// It was cancelled: record that, then settle.
     Revoked,
+    /// A newer message took its unique key while it waited: record that, then settle.
+    Replaced {
+        /// The newer one.
+        by: TaskId,
+    },
     /// It expired before it was started: record that, then settle.
     Expired,
     /// It lost too many leases: record a failure, then settle it as a dead letter.
@@ -498,8 +509,12 @@ pub struct StoredMessage {
     pub published_at: Timestamp,
     /// Delayed: when it becomes ready. Leased: when the lease ends. Dead: since when.
     pub at: Option<Timestamp>,
-    /// Whether it was cancelled.
+    /// Whether it was cancelled, or replaced.
     pub revoked: bool,
+    /// The message that took its unique key while it waited.
+    pub replaced_by: Option<TaskId>,
+    /// The unique key that it holds.
+    pub unique_key: Option<String>,
     /// Dead: why.
     pub reason: Option<DeadReason>,
     /// The newest notes of failed attempts, oldest first.

@@ -39,7 +39,7 @@ pub use duration::{format_duration, parse_duration};
 pub use envelope::{Envelope, EnvelopeError, Expires, Lineage, ScheduledSlot};
 pub use error::{BackendError, BackendErrorKind, Directive, ErrorReport, TaskError};
 pub use id::{TaskId, Token, WorkerId};
-pub use message::{Delay, Fence, Message, MessageError, UniqueClaim};
+pub use message::{Delay, Fence, Message, MessageError, UniqueClaim, UniquePolicy};
 pub use name::{NameError, QueueName, TaskName};
 pub use payload::Payload;
 pub use redact::{RedactedArg, render_arguments};

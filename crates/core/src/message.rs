@@ -49,13 +49,29 @@ impl Delay {
     }
 }
 
-/// A claim on a unique key: held from publish until the task ends, or until its time to live has passed.
+/// A claim on a unique key: held from publish until the task ends, unless something ends it earlier.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct UniqueClaim {
     /// Task name and the caller's key; unique within the queue.
     pub key: String,
-    /// Ends the claim earlier.
+    /// Ends the claim this long after the publish.
     pub ttl: Option<Duration>,
+    /// Ends the claim when the message is first handed out to be run. A worker may hold it for a moment before it starts:
+    /// what is sent from then on is a task of its own, so that nothing that changed after the start is missed.
+    pub until_start: bool,
+    /// What becomes of this message when another one holds the key.
+    pub policy: UniquePolicy,
+}
+
+/// What becomes of a message whose unique key is held.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum UniquePolicy {
+    /// It is refused as a duplicate of the holder.
+    #[default]
+    Reject,
+    /// It takes the place of a holder that waits (ready, delayed, or for its next attempt), which is delivered with
+    /// [`Verdict::Replaced`](crate::Verdict::Replaced). While a worker has the holder it is refused as a duplicate.
+    Replace,
 }
 
 /// The newest slot of a name wins: a publish with a slot that is not newer is refused as stale.

@@ -335,6 +335,10 @@ impl Inspect for Inline {
         self.inner.peek(queue, place, page).await
     }
 
+    async fn ahead(&self, queue: &QueueName, id: TaskId) -> Result<Option<u64>, BackendError> {
+        self.inner.ahead(queue, id).await
+    }
+
     async fn depth(&self, queue: &QueueName, now: Option<Timestamp>) -> Result<Depth, BackendError> {
         self.inner.depth(queue, now).await
     }

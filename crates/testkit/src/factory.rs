@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use lovage_core::{
     Delay, Envelope, Expires, Fence, Message, Payload, Priority, QueueName, TaskId, Timestamp, UniqueClaim,
+    UniquePolicy,
 };
 
 use crate::SeededEntropy;
@@ -96,14 +97,28 @@ impl MessageBuilder {
     /// Claims a unique key until its end.
     #[must_use]
     pub fn unique(mut self, key: impl Into<String>) -> Self {
-        self.message.unique = Some(UniqueClaim { key: key.into(), ttl: None });
+        self.message.unique = Some(claim(key, None));
         self
     }
 
     /// Claims a unique key for this time at most.
     #[must_use]
     pub fn unique_for(mut self, key: impl Into<String>, ttl: Duration) -> Self {
-        self.message.unique = Some(UniqueClaim { key: key.into(), ttl: Some(ttl) });
+        self.message.unique = Some(claim(key, Some(ttl)));
+        self
+    }
+
+    /// Ends its claim on a unique key at its first start.
+    #[must_use]
+    pub fn until_start(mut self) -> Self {
+        self.message.unique.iter_mut().for_each(|unique| unique.until_start = true);
+        self
+    }
+
+    /// Takes the place of a waiting holder of its unique key.
+    #[must_use]
+    pub fn replace(mut self) -> Self {
+        self.message.unique.iter_mut().for_each(|unique| unique.policy = UniquePolicy::Replace);
         self
     }
 
@@ -144,6 +159,10 @@ impl From<MessageBuilder> for Message {
     fn from(builder: MessageBuilder) -> Self {
         builder.build()
     }
+}
+
+fn claim(key: impl Into<String>, ttl: Option<Duration>) -> UniqueClaim {
+    UniqueClaim { key: key.into(), ttl, until_start: false, policy: UniquePolicy::Reject }
 }
 
 #[cfg(test)]

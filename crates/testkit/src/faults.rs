@@ -254,6 +254,10 @@ impl Inspect for FaultyBroker {
         self.through(Operation::Inspect, self.inner.peek(queue, place, page)).await
     }
 
+    async fn ahead(&self, queue: &QueueName, id: TaskId) -> Result<Option<u64>, BackendError> {
+        self.through(Operation::Inspect, self.inner.ahead(queue, id)).await
+    }
+
     async fn depth(&self, queue: &QueueName, now: Option<Timestamp>) -> Result<Depth, BackendError> {
         self.through(Operation::Inspect, self.inner.depth(queue, now)).await
     }

@@ -126,6 +126,11 @@ pub(crate) fn plan(
     match verdict {
         Verdict::Run => {}
         Verdict::Revoked => return ended(meta, Event::Revoke, None, defaults, now),
+        Verdict::Replaced { by } => {
+            let report =
+                ErrorReport::new("replaced", format!("replaced by {by}, which has the same unique key"));
+            return ended(meta, Event::Revoke, Some(report), defaults, now);
+        }
         Verdict::Expired => return ended(meta, Event::Expire, None, defaults, now),
         Verdict::Poisoned => {
             let losses = meta.delivery.losses;

@@ -30,6 +30,8 @@ impl Queue {
             published_at: stored.published_at,
             at,
             revoked: stored.revoked,
+            replaced_by: stored.replaced_by,
+            unique_key: self.held_key(id).map(str::to_owned),
             reason,
             notes: stored.notes.clone(),
         })
@@ -65,6 +67,17 @@ impl Queue {
                 Ok(paged(items.map(|(id, _)| (id.to_string(), *id)).filter_map(find), page.limit))
             }
         }
+    }
+
+    /// How many are handed out before it, if it is ready.
+    pub(crate) fn ahead(&self, id: TaskId) -> Option<u64> {
+        let Spot::Ready(key) = self.messages.get(&id)?.spot else { return None };
+        u64::try_from(self.ready.range(..key).count()).ok()
+    }
+
+    fn held_key(&self, id: TaskId) -> Option<&str> {
+        let key = &self.messages.get(&id)?.message.unique.as_ref()?.key;
+        self.unique.get(key).filter(|claim| claim.holder == id).map(|_| key.as_str())
     }
 
     pub(crate) fn depth(&self) -> Depth {
