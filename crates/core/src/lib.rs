@@ -21,6 +21,8 @@ mod redact;
 mod registry;
 mod results;
 mod retry;
+#[cfg(feature = "schedule")]
+pub mod schedule;
 pub mod signature;
 mod state;
 mod task;
