@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use lovage_broker_sql::SqlBroker;
 use lovage_conformance::BrokerBed;
 use lovage_core::Broker;
 use lovage_sql::Database;
@@ -15,7 +14,7 @@ impl BrokerBed for Bed {
     async fn handle(&self) -> Arc<dyn Broker> {
         let url = format!("sqlite://{}", self.0.path().join("broker.db").display());
         let database = Database::connect(&url).await.expect("a database in a fresh directory opens");
-        SqlBroker::open(database).await.expect("the tables of a fresh database are made")
+        lovage_broker_sql::open(database).await.expect("the tables of a fresh database are made")
     }
 }
 

@@ -22,8 +22,8 @@ pub struct Backends {
 /// When the scheme is unknown or its feature is off, or the server cannot be used.
 pub async fn open_broker(url: &str) -> Result<Arc<dyn Broker>, BackendError> {
     match scheme(url) {
-        #[cfg(feature = "sqlite")]
-        "sqlite" => lovage_broker_sql::SqlBroker::open(lovage_sql::Database::connect(url).await?).await,
+        #[cfg(feature = "sql")]
+        scheme if is_sql(scheme) => lovage_broker_sql::open(lovage_sql::Database::connect(url).await?).await,
         #[cfg(feature = "redis")]
         "redis" | "rediss" | "redis-cluster" | "redis-sentinel" => {
             lovage_broker_redis::RedisBroker::connect(&lovage_redis::RedisConfig::parse(url)?).await
@@ -38,10 +38,8 @@ pub async fn open_broker(url: &str) -> Result<Arc<dyn Broker>, BackendError> {
 /// When the scheme is unknown or its feature is off, or the server cannot be used.
 pub async fn open_results(url: &str) -> Result<Arc<dyn ResultStore>, BackendError> {
     match scheme(url) {
-        #[cfg(feature = "sqlite")]
-        "sqlite" => {
-            Ok(lovage_results_sql::SqlResults::open(lovage_sql::Database::connect(url).await?).await?)
-        }
+        #[cfg(feature = "sql")]
+        scheme if is_sql(scheme) => lovage_results_sql::open(lovage_sql::Database::connect(url).await?).await,
         #[cfg(feature = "redis")]
         "redis" | "rediss" | "redis-cluster" | "redis-sentinel" => {
             Ok(lovage_results_redis::RedisResults::connect(&lovage_redis::RedisConfig::parse(url)?).await?)
@@ -55,11 +53,11 @@ pub async fn open_results(url: &str) -> Result<Arc<dyn ResultStore>, BackendErro
 /// # Errors
 /// As [`open_broker`] and [`open_results`].
 pub async fn open_both(broker: &str, results: &str) -> Result<Backends, BackendError> {
-    #[cfg(feature = "sqlite")]
-    if broker == results && scheme(broker) == "sqlite" {
+    #[cfg(feature = "sql")]
+    if broker == results && is_sql(scheme(broker)) {
         let database = lovage_sql::Database::connect(broker).await?;
-        let broker = lovage_broker_sql::SqlBroker::open(database.clone()).await?;
-        return Ok(Backends { broker, results: lovage_results_sql::SqlResults::open(database).await? });
+        let broker = lovage_broker_sql::open(database.clone()).await?;
+        return Ok(Backends { broker, results: lovage_results_sql::open(database).await? });
     }
     #[cfg(feature = "redis")]
     if broker == results && scheme(broker) == "redis" {
@@ -70,12 +68,26 @@ pub async fn open_both(broker: &str, results: &str) -> Result<Backends, BackendE
     Ok(Backends { broker: open_broker(broker).await?, results: open_results(results).await? })
 }
 
+/// Whether a database that this program was built for keeps it.
+#[cfg(feature = "sql")]
+fn is_sql(scheme: &str) -> bool {
+    match scheme {
+        "sqlite" => cfg!(feature = "sqlite"),
+        "postgres" | "postgresql" => cfg!(feature = "postgres"),
+        _ => false,
+    }
+}
+
 fn scheme(url: &str) -> &str {
     url.split_once(':').map_or("", |(scheme, _)| scheme)
 }
 
 fn unknown(scheme: &str) -> BackendError {
-    let known = [("sqlite", cfg!(feature = "sqlite")), ("redis", cfg!(feature = "redis"))];
+    let known = [
+        ("sqlite", cfg!(feature = "sqlite")),
+        ("postgres", cfg!(feature = "postgres")),
+        ("redis", cfg!(feature = "redis")),
+    ];
     let off = known.iter().find(|(name, on)| *name == scheme && !on);
     // The URL itself is not shown: it may hold a password.
     let message = match off {
@@ -83,7 +95,7 @@ fn unknown(scheme: &str) -> BackendError {
             "this program was built without `{name}`: switch on the feature `{name}` of lovage-client"
         ),
         None => format!(
-            "the URL's scheme `{scheme}` is not known: expected sqlite://path.db or redis://host:port"
+            "the URL's scheme `{scheme}` is not known: expected sqlite://path.db, redis://host:port or postgres://host/database"
         ),
     };
     BackendError::new(BackendErrorKind::Config, message)

@@ -1,25 +1,43 @@
-//! Lovage results in SQLite, to be kept, filtered and joined.
+//! Lovage results in SQL, to be kept, filtered and joined.
 //!
 //! `lovage_result` has one row per task, its newest state; `lovage_attempt` its ended attempts. Both are there to be read by
 //! other programs too; see `migrations/` for their columns.
 
-mod list;
-mod results;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
-pub use results::SqlResults;
+use std::sync::Arc;
 
-use lovage_sql::{Migration, Migrations};
+use lovage_core::{BackendError, ResultStore};
+use lovage_sql::{Database, Migration, Migrations};
 
 /// The tables of the results.
 pub static MIGRATIONS: Migrations = Migrations {
     component: "results",
-    steps: &[Migration { version: 1, name: "results", sql: include_str!("../migrations/0001_results.sql") }],
+    sqlite: &[Migration {
+        version: 1,
+        name: "results",
+        sql: include_str!("../migrations/sqlite/0001_results.sql"),
+    }],
+    postgres: &[],
 };
 
-/// The text of a statement.
-macro_rules! sql {
-    ($name:literal) => {
-        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/", $name, ".sql"))
-    };
+/// The results in this database. On SQLite the tables are made where they are missing; on PostgreSQL
+/// [`migrate`](lovage_sql::migrate) makes them when somebody says so.
+///
+/// # Errors
+/// When the tables are missing, cannot be made, or are those of a newer release.
+pub async fn open(db: Database) -> Result<Arc<dyn ResultStore>, BackendError> {
+    match db {
+        #[cfg(feature = "sqlite")]
+        Database::Sqlite(db) => {
+            lovage_sql::migrate(&db.clone().into(), &MIGRATIONS).await?;
+            Ok(Arc::new(sqlite::SqliteResults::new(db)))
+        }
+        #[cfg(feature = "postgres")]
+        Database::Postgres(_) => Err(BackendError::new(
+            lovage_core::BackendErrorKind::Unsupported,
+            "PostgreSQL is not in this release yet",
+        )),
+    }
 }
-pub(crate) use sql;

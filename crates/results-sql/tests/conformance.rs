@@ -5,7 +5,6 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use lovage_conformance::StoreBed;
 use lovage_core::ResultStore;
-use lovage_results_sql::SqlResults;
 use lovage_sql::Database;
 
 struct Bed(tempfile::TempDir);
@@ -15,7 +14,7 @@ impl StoreBed for Bed {
     async fn store(&self) -> Arc<dyn ResultStore> {
         let url = format!("sqlite://{}", self.0.path().join("results.db").display());
         let database = Database::connect(&url).await.expect("a database in a fresh directory opens");
-        SqlResults::open(database).await.expect("the tables of a fresh database are made")
+        lovage_results_sql::open(database).await.expect("the tables of a fresh database are made")
     }
 
     fn lists(&self) -> bool {

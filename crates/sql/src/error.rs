@@ -12,7 +12,21 @@ pub fn sql_error(context: &str, err: sqlx::Error) -> BackendError {
         "" => format!("{context}: {err}"),
         advice => format!("{context}: {err}; {advice}"),
     };
-    BackendError::new(kind, message).with_source(err)
+    let unsure = lost_connection(&err);
+    let error = BackendError::new(kind, message).with_source(err);
+    if unsure { error.maybe_applied() } else { error }
+}
+
+/// The connection to a server broke while a statement was on its way: nobody knows whether it took effect.
+fn lost_connection(err: &sqlx::Error) -> bool {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "sqlx::Error is non-exhaustive")]
+    match err {
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
+        sqlx::Error::Database(err) => {
+            err.code().is_some_and(|code| code.starts_with("57P") || code.starts_with("08"))
+        }
+        _ => false,
+    }
 }
 
 fn classify(err: &sqlx::Error) -> (BackendErrorKind, &'static str) {
@@ -21,8 +35,13 @@ fn classify(err: &sqlx::Error) -> (BackendErrorKind, &'static str) {
     #[expect(clippy::wildcard_enum_match_arm, reason = "sqlx::Error is non-exhaustive")]
     match err {
         sqlx::Error::Database(err) => {
-            let code = err.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or(SQLITE_ERROR);
-            classify_sqlite(code, err.message())
+            let code = err.code().unwrap_or_default();
+            // SQLite's codes are numbers below 10,000; PostgreSQL's have five letters or digits.
+            match code.parse::<i32>() {
+                Ok(number) if code.len() < 5 => classify_sqlite(number, err.message()),
+                _ if code.len() == 5 => classify_postgres(&code),
+                _ => classify_sqlite(SQLITE_ERROR, err.message()),
+            }
         }
         sqlx::Error::PoolTimedOut => {
             (Unavailable, "all connections were busy: look for a transaction that stays open for long")
@@ -64,6 +83,31 @@ fn classify_sqlite(code: i32, message: &str) -> (BackendErrorKind, &'static str)
         ),
         18 => (Refused, "the value is larger than SQLite takes (1 GB)"),
         19 | 20 => (Refused, ""),
+        _ => (Refused, ""),
+    }
+}
+
+/// Error codes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>. The first two letters are the class.
+fn classify_postgres(code: &str) -> (BackendErrorKind, &'static str) {
+    use BackendErrorKind::{Auth, Config, Corrupt, Refused, Unavailable};
+    match (code.get(..2).unwrap_or_default(), code) {
+        (_, "42P01" | "42703" | "42883" | "3F000") => {
+            (Config, "the tables are missing or old: run `lovage migrate` with the same URL")
+        }
+        (_, "42501") => (Config, "give this user the right (GRANT) or use another one"),
+        (_, "3D000") => (Config, "make the database (createdb) or name another one"),
+        ("28", _) => (Auth, "check user and password in the URL, and the server's pg_hba.conf"),
+        (_, "25006") => {
+            (Unavailable, "this server is a standby: name the primary, or wait for its promotion")
+        }
+        (_, "53100") => (Refused, "the server's disk is full: free some space"),
+        (_, "53300") => (
+            Unavailable,
+            "the server has no connection left: raise max_connections or lower `connections` in the URL",
+        ),
+        (_, "57014") => (Unavailable, "the statement took longer than 30 s, or somebody cancelled it"),
+        ("08" | "40" | "53" | "55" | "57" | "58", _) => (Unavailable, ""),
+        ("XX", _) => (Corrupt, "look at the server's log"),
         _ => (Refused, ""),
     }
 }

@@ -6,13 +6,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use lovage_core::BackendErrorKind;
-use lovage_sql::{Database, sql_error};
+use lovage_sql::{sql_error, sqlite::SqliteDatabase};
 
 fn url(path: &Path) -> String {
     format!("sqlite://{}", path.display())
 }
 
-async fn pragma(db: &Database, sql: &'static str) -> String {
+async fn pragma(db: &SqliteDatabase, sql: &'static str) -> String {
     let mut tx = db.write_tx().await.unwrap();
     let value: String = sqlx::query_scalar(sql).fetch_one(&mut *tx).await.unwrap();
     tx.rollback().await.unwrap();
@@ -23,7 +23,7 @@ async fn pragma(db: &Database, sql: &'static str) -> String {
 async fn a_missing_file_is_created_in_wal_mode() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("new file.db");
-    let db = Database::connect(&url(&path)).await.unwrap();
+    let db = SqliteDatabase::connect(&url(&path)).await.unwrap();
     assert_eq!(db.path(), path.canonicalize().unwrap());
     let pragmas = [
         ("SELECT journal_mode FROM pragma_journal_mode", "wal"),
@@ -40,14 +40,14 @@ async fn a_missing_file_is_created_in_wal_mode() {
 async fn full_durability_is_full_synchronous() {
     let dir = tempfile::tempdir().unwrap();
     let url = format!("{}?durability=full", url(&dir.path().join("a.db")));
-    let db = Database::connect(&url).await.unwrap();
+    let db = SqliteDatabase::connect(&url).await.unwrap();
     assert_eq!(pragma(&db, "SELECT CAST(synchronous AS TEXT) FROM pragma_synchronous").await, "2");
 }
 
 #[tokio::test]
 async fn a_commit_is_seen_by_readers_and_a_dropped_transaction_is_not() {
     let dir = tempfile::tempdir().unwrap();
-    let db = Database::connect(&url(&dir.path().join("a.db"))).await.unwrap();
+    let db = SqliteDatabase::connect(&url(&dir.path().join("a.db"))).await.unwrap();
     let mut tx = db.write_tx().await.unwrap();
     sqlx::raw_sql("CREATE TABLE t (x); INSERT INTO t VALUES (1)").execute(&mut *tx).await.unwrap();
     tx.commit().await.unwrap();
@@ -62,7 +62,7 @@ async fn a_commit_is_seen_by_readers_and_a_dropped_transaction_is_not() {
 #[tokio::test]
 async fn readers_do_not_write() {
     let dir = tempfile::tempdir().unwrap();
-    let db = Database::connect(&url(&dir.path().join("a.db"))).await.unwrap();
+    let db = SqliteDatabase::connect(&url(&dir.path().join("a.db"))).await.unwrap();
     let err = sqlx::query("CREATE TABLE t (x)").execute(db.reader()).await.unwrap_err();
     assert!(err.to_string().contains("readonly"), "{err}");
 }
@@ -78,7 +78,7 @@ async fn unusable_places_are_refused_with_what_to_do() {
         (read_only, "read-only"),
         (dir.path().join("no/such/dir.db"), "create it first"),
     ] {
-        let error = Database::connect(&url(&path)).await.unwrap_err();
+        let error = SqliteDatabase::connect(&url(&path)).await.unwrap_err();
         assert_eq!(error.kind(), BackendErrorKind::Config, "{error}");
         assert!(error.to_string().contains(says), "{error}");
     }
@@ -89,7 +89,7 @@ async fn a_file_that_is_no_database_is_corrupt() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
     std::fs::write(&path, "not a database at all, but long enough to have a header".repeat(40)).unwrap();
-    let error = Database::connect(&url(&path)).await.unwrap_err();
+    let error = SqliteDatabase::connect(&url(&path)).await.unwrap_err();
     assert_eq!(error.kind(), BackendErrorKind::Corrupt, "{error}");
 }
 
@@ -106,7 +106,7 @@ async fn many_can_open_a_new_file_at_once() {
 }
 
 async fn open(url: String) {
-    let db = Database::connect(&url).await.unwrap();
+    let db = SqliteDatabase::connect(&url).await.unwrap();
     db.write_tx().await.unwrap().commit().await.unwrap();
     db.close().await;
 }
@@ -114,7 +114,7 @@ async fn open(url: String) {
 #[tokio::test]
 async fn a_missing_table_asks_for_migrate_and_a_closed_handle_is_unavailable() {
     let dir = tempfile::tempdir().unwrap();
-    let db = Database::connect(&url(&dir.path().join("a.db"))).await.unwrap();
+    let db = SqliteDatabase::connect(&url(&dir.path().join("a.db"))).await.unwrap();
     let err = sqlx::query("SELECT * FROM task").fetch_all(db.reader()).await.unwrap_err();
     let error = sql_error("find a task", err);
     assert_eq!(error.kind(), BackendErrorKind::Config);

@@ -15,15 +15,22 @@ const FIRST: Migration = Migration {
 };
 const SECOND: Migration =
     Migration { version: 2, name: "add_due", sql: "ALTER TABLE task ADD COLUMN due INTEGER;" };
-const V1: Migrations = Migrations { component: "test", steps: &[FIRST] };
-const V2: Migrations = Migrations { component: "test", steps: &[FIRST, SECOND] };
+const V1: Migrations = Migrations { component: "test", sqlite: &[FIRST], postgres: &[] };
+const V2: Migrations = Migrations { component: "test", sqlite: &[FIRST, SECOND], postgres: &[] };
 
 async fn database(dir: &TempDir) -> Database {
     Database::connect(&format!("sqlite://{}/a.db", dir.path().display())).await.unwrap()
 }
 
+fn reader(db: &Database) -> &sqlx::SqlitePool {
+    match db {
+        Database::Sqlite(db) => db.reader(),
+        Database::Postgres(_) => panic!("these tests are about SQLite"),
+    }
+}
+
 async fn count(db: &Database, sql: &'static str) -> i64 {
-    sqlx::query_scalar(sql).fetch_one(db.reader()).await.unwrap()
+    sqlx::query_scalar(sql).fetch_one(reader(db)).await.unwrap()
 }
 
 #[tokio::test]
@@ -65,7 +72,8 @@ async fn components_are_apart() {
     migrate(&db, &V1).await.unwrap();
     const OTHER: Migrations = Migrations {
         component: "other",
-        steps: &[Migration { version: 1, name: "x", sql: "CREATE TABLE other (x)" }],
+        sqlite: &[Migration { version: 1, name: "x", sql: "CREATE TABLE other (x)" }],
+        postgres: &[],
     };
     assert_eq!(pending(&db, &OTHER).await.unwrap().len(), 1);
     migrate(&db, &OTHER).await.unwrap();
@@ -79,7 +87,8 @@ async fn an_edited_step_is_refused() {
     migrate(&db, &V1).await.unwrap();
     const EDITED: Migrations = Migrations {
         component: "test",
-        steps: &[Migration { sql: "CREATE TABLE task (id)", ..FIRST }, SECOND],
+        sqlite: &[Migration { sql: "CREATE TABLE task (id)", ..FIRST }, SECOND],
+        postgres: &[],
     };
     let error = migrate(&db, &EDITED).await.unwrap_err();
     assert_eq!(error.kind(), BackendErrorKind::Config);
@@ -104,7 +113,8 @@ async fn a_failing_step_leaves_nothing_behind() {
     let db = database(&dir).await;
     const BROKEN: Migrations = Migrations {
         component: "test",
-        steps: &[
+        postgres: &[],
+        sqlite: &[
             FIRST,
             Migration { version: 2, name: "broken", sql: "CREATE TABLE good (x); CREATE NONSENSE" },
         ],

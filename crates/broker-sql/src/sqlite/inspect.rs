@@ -8,14 +8,14 @@ use lovage_core::{
 use lovage_sql::sql_error;
 use sqlx::Row as _;
 
-use crate::broker::SqlBroker;
-use crate::{rows, sql};
+use crate::sqlite::broker::SqliteBroker;
+use crate::sqlite::{rows, sql};
 
 /// Where a page ended: the last row's sort keys.
 type Cursor = (i64, i64, i64);
 
 #[async_trait]
-impl Inspect for SqlBroker {
+impl Inspect for SqliteBroker {
     async fn queues(&self) -> Result<Vec<QueueName>, BackendError> {
         let names: Vec<String> = sqlx::query_scalar(sql!("queue_names"))
             .fetch_all(self.db.reader())

@@ -1,26 +1,26 @@
 //! The plans of the statements, and searches that read part of the failures.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use lovage_core::{Clock as _, ErrorReport, Outcome, Priority, ResultStore as _};
 use lovage_system::SystemClock;
 
 use super::*;
-use crate::SqlResults;
+use crate::sqlite::SqliteResults;
 
 struct Fixture {
-    db: Database,
-    store: Arc<SqlResults>,
+    db: SqliteDatabase,
+    store: SqliteResults,
     _directory: tempfile::TempDir,
 }
 
 async fn fixture() -> Fixture {
     let directory = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}", directory.path().join("results.db").display());
-    let db = Database::connect(&url).await.unwrap();
-    let store = SqlResults::open(db.clone()).await.unwrap();
+    let db = SqliteDatabase::connect(&url).await.unwrap();
+    lovage_sql::migrate(&db.clone().into(), &crate::MIGRATIONS).await.unwrap();
+    let store = SqliteResults::new(db.clone());
     Fixture { db, store, _directory: directory }
 }
 
@@ -48,7 +48,7 @@ fn failure(n: u8, message: &str) -> TaskRecord {
     }
 }
 
-async fn plan(db: &Database, statement: &'static str) -> Vec<String> {
+async fn plan(db: &SqliteDatabase, statement: &'static str) -> Vec<String> {
     let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
     let rows: Vec<(i64, i64, i64, String)> = sqlx::query_as(explain).fetch_all(db.reader()).await.unwrap();
     rows.into_iter()

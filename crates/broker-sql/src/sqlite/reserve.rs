@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use lovage_core::{BackendError, Delivery, QueueName, Reserve, Reserved, Timestamp, limits};
-use lovage_sql::{WriteTransaction, sql_error};
+use lovage_sql::{sql_error, sqlite::WriteTransaction};
 use sqlx::sqlite::SqliteRow;
 
-use crate::broker::{Outbox, SqlBroker, tail};
-use crate::publish::News;
-use crate::{rows, sql};
+use crate::sqlite::broker::{Outbox, SqliteBroker, tail};
+use crate::sqlite::publish::News;
+use crate::sqlite::{rows, sql};
 
 const CONTEXT: &str = "reserving";
 
-impl SqlBroker {
+impl SqliteBroker {
     pub(crate) async fn reserve_batch(
         &self,
         request: Reserve<'_>,

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, HashSet};
 
 use lovage_core::{BackendError, Message, Published, QueueName, Timestamp};
-use lovage_sql::{WriteTransaction, sql_error};
+use lovage_sql::{sql_error, sqlite::WriteTransaction};
 use sqlx::Row as _;
 
-use crate::broker::{Outbox, SqlBroker, tail, take_idle};
-use crate::wake::Signal;
-use crate::{rows, sql};
+use crate::sqlite::broker::{Outbox, SqliteBroker, tail, take_idle};
+use crate::sqlite::wake::Signal;
+use crate::sqlite::{rows, sql};
 
 const CONTEXT: &str = "publishing";
 
@@ -22,7 +22,7 @@ pub(crate) struct News {
     pub(crate) now: Timestamp,
 }
 
-impl SqlBroker {
+impl SqliteBroker {
     pub(crate) async fn publish_batch(
         &self,
         batch: &[Message],

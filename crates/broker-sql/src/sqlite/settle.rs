@@ -5,17 +5,17 @@ use std::collections::HashSet;
 use lovage_core::{
     BackendError, Note, QueueName, Settle, Settled, Settlement, TaskId, Timestamp, Token, Watch, limits,
 };
-use lovage_sql::{WriteTransaction, sql_error};
+use lovage_sql::{sql_error, sqlite::WriteTransaction};
 use sqlx::sqlite::SqliteRow;
 
-use crate::broker::{Outbox, SqlBroker, head, tail};
-use crate::publish::News;
-use crate::wake::Signal;
-use crate::{rows, sql};
+use crate::sqlite::broker::{Outbox, SqliteBroker, head, tail};
+use crate::sqlite::publish::News;
+use crate::sqlite::wake::Signal;
+use crate::sqlite::{rows, sql};
 
 const CONTEXT: &str = "settling";
 
-impl SqlBroker {
+impl SqliteBroker {
     pub(crate) async fn settle_batch(
         &self,
         queue: &QueueName,

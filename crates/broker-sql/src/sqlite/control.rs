@@ -7,14 +7,14 @@ use lovage_core::{
 };
 use lovage_sql::sql_error;
 
-use crate::broker::{Outbox, SqlBroker, tail};
-use crate::publish::News;
-use crate::settle::{release_key, tell_waiters};
-use crate::wake::Signal;
-use crate::{rows, sql};
+use crate::sqlite::broker::{Outbox, SqliteBroker, tail};
+use crate::sqlite::publish::News;
+use crate::sqlite::settle::{release_key, tell_waiters};
+use crate::sqlite::wake::Signal;
+use crate::sqlite::{rows, sql};
 
 #[async_trait]
-impl Control for SqlBroker {
+impl Control for SqliteBroker {
     async fn cancel(
         &self,
         id: TaskId,
@@ -155,7 +155,7 @@ impl Control for SqlBroker {
     }
 }
 
-impl SqlBroker {
+impl SqliteBroker {
     async fn set_paused(&self, queue: &QueueName, paused: bool) -> Result<(), BackendError> {
         let fail = |error| sql_error("pausing a queue", error);
         let mut tx = self.db.write_tx().await?;
@@ -174,7 +174,7 @@ impl SqlBroker {
     /// Makes the delayed message of a row ready.
     async fn wake_up_row(
         &self,
-        tx: &mut lovage_sql::WriteTransaction,
+        tx: &mut lovage_sql::sqlite::WriteTransaction,
         row: &sqlx::sqlite::SqliteRow,
         now: Option<Timestamp>,
         outbox: &mut Outbox,

@@ -10,16 +10,19 @@ use lovage_core::{
     Published, QueueName, Reserve, Reserved, Settled, Settlement, TaskId, Timestamp, Token, Watch, WorkerId,
     WorkerInfo,
 };
-use lovage_sql::{Database, WriteTransaction, migrate, sql_error};
+use lovage_sql::{
+    sql_error,
+    sqlite::{SqliteDatabase, WriteTransaction},
+};
 use lovage_system::{SystemClock, SystemEntropy};
 
-use crate::wake::{Mailbox, Signal};
-use crate::{MIGRATIONS, rows, sql};
+use crate::sqlite::wake::{Mailbox, Signal};
+use crate::sqlite::{rows, sql};
 
 /// A participant of a broker in a SQLite file.
 #[derive(Clone)]
-pub struct SqlBroker {
-    pub(crate) db: Database,
+pub(crate) struct SqliteBroker {
+    pub(crate) db: SqliteDatabase,
     pub(crate) mailbox: Arc<Mailbox>,
     clock: SystemClock,
 }
@@ -27,16 +30,12 @@ pub struct SqlBroker {
 /// Signals to send once the transaction is committed.
 pub(crate) type Outbox = Vec<(String, Signal)>;
 
-impl SqlBroker {
-    /// A new participant of the broker in this database; the tables are made where they are missing.
-    ///
-    /// # Errors
-    /// When the tables cannot be made, or are those of a newer release.
-    pub async fn open(db: Database) -> Result<Arc<dyn Broker>, BackendError> {
-        migrate(&db, &MIGRATIONS).await?;
+impl SqliteBroker {
+    /// A new participant, in a database that has the tables.
+    pub(crate) fn new(db: SqliteDatabase) -> Self {
         let name = format!("{:016x}.sock", SystemEntropy.next_u64());
         let mailbox = Arc::new(Mailbox::open(db.path(), &name));
-        Ok(Arc::new(Self { db, mailbox, clock: SystemClock::new() }))
+        Self { db, mailbox, clock: SystemClock::new() }
     }
 
     /// The host's clock, which is the clock of every process that can open the file.
@@ -77,7 +76,7 @@ impl SqlBroker {
 }
 
 #[async_trait]
-impl Broker for SqlBroker {
+impl Broker for SqliteBroker {
     async fn publish(
         &self,
         batch: &[Message],
@@ -134,25 +133,25 @@ impl Broker for SqlBroker {
     async fn open_leases(&self) -> Result<Box<dyn Leases>, BackendError> {
         // A connection of its own: a blocked runtime must not keep the writer from renewing.
         let url = format!("sqlite://{}", self.db.path().display());
-        let db = Database::connect(&url).await?;
-        Ok(Box::new(SqlLeases { db, clock: self.clock }))
+        let db = SqliteDatabase::connect(&url).await?;
+        Ok(Box::new(SqliteLeases { db, clock: self.clock }))
     }
 }
 
-impl fmt::Debug for SqlBroker {
+impl fmt::Debug for SqliteBroker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqlBroker").field("path", &self.db.path()).finish_non_exhaustive()
+        f.debug_struct("SqliteBroker").field("path", &self.db.path()).finish_non_exhaustive()
     }
 }
 
 #[derive(Debug)]
-struct SqlLeases {
-    db: Database,
+struct SqliteLeases {
+    db: SqliteDatabase,
     clock: SystemClock,
 }
 
 #[async_trait]
-impl Leases for SqlLeases {
+impl Leases for SqliteLeases {
     async fn extend(
         &self,
         queue: &QueueName,

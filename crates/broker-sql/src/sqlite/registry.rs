@@ -5,13 +5,13 @@ use std::time::Duration;
 use lovage_core::{BackendError, Heartbeat, Timestamp, WorkerCommand, WorkerId, WorkerInfo};
 use lovage_sql::sql_error;
 
-use crate::broker::{Outbox, SqlBroker};
-use crate::wake::Signal;
-use crate::{rows, sql};
+use crate::sqlite::broker::{Outbox, SqliteBroker};
+use crate::sqlite::wake::Signal;
+use crate::sqlite::{rows, sql};
 
 const CONTEXT: &str = "registering a worker";
 
-impl SqlBroker {
+impl SqliteBroker {
     pub(crate) async fn register(
         &self,
         info: &WorkerInfo,

@@ -4,11 +4,11 @@ use lovage_core::{
     BackendError, BackendErrorKind, Page, Paged, QueueName, ResultFilter, TaskId, TaskRecord, TaskState,
     Timestamp,
 };
-use lovage_sql::{Database, sql_error};
+use lovage_sql::{sql_error, sqlite::SqliteDatabase};
 use sqlx::{Sqlite, SqliteConnection};
 
-use crate::results::decode;
-use crate::sql;
+use crate::sqlite::results::decode;
+use crate::sqlite::sql;
 
 /// Failures that are read for one page of a search in their text, which no index serves. What did not match there is
 /// left behind: the page may be short, or empty, and its `next` goes on behind them.
@@ -31,7 +31,7 @@ pub(crate) struct Search<'a> {
 type Key = (i64, Vec<u8>);
 
 /// One page, the newest first.
-pub(crate) async fn list(db: &Database, search: Search<'_>) -> Result<Paged<TaskRecord>, BackendError> {
+pub(crate) async fn list(db: &SqliteDatabase, search: Search<'_>) -> Result<Paged<TaskRecord>, BackendError> {
     let after = search.page.after.as_deref().map_or(Ok((i64::MAX, vec![0xff; 17])), read_key)?;
     // Nothing that ended at `until` or later comes before the empty id at that instant.
     let after = match search.filter.until {

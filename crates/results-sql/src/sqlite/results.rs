@@ -2,19 +2,21 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use lovage_core::{
     AttemptRecord, BackendError, BackendErrorKind, Clock as _, Page, Paged, Recorded, ResultFilter,
     ResultStore, TaskId, TaskRecord, TaskState, Timestamp, limits,
 };
-use lovage_sql::{Database, WriteTransaction, migrate, sql_error};
+use lovage_sql::{
+    sql_error,
+    sqlite::{SqliteDatabase, WriteTransaction},
+};
 use lovage_system::SystemClock;
 use sqlx::Row as _;
 
-use crate::list::{self, SEARCH_WINDOW, Search};
-use crate::{MIGRATIONS, sql};
+use crate::sqlite::list::{self, SEARCH_WINDOW, Search};
+use crate::sqlite::sql;
 
 /// Largest row in bytes: what does not fit into a message has no place here either.
 const LARGEST: usize = limits::MESSAGE_MAX;
@@ -22,19 +24,15 @@ const LARGEST: usize = limits::MESSAGE_MAX;
 const HISTORY: i64 = 20;
 
 /// Results in a SQLite file.
-pub struct SqlResults {
-    db: Database,
+pub(crate) struct SqliteResults {
+    db: SqliteDatabase,
     clock: SystemClock,
 }
 
-impl SqlResults {
-    /// The results in this database; the tables are made where they are missing.
-    ///
-    /// # Errors
-    /// When the tables cannot be made, or are those of a newer release.
-    pub async fn open(db: Database) -> Result<Arc<Self>, BackendError> {
-        migrate(&db, &MIGRATIONS).await?;
-        Ok(Arc::new(Self { db, clock: SystemClock::new() }))
+impl SqliteResults {
+    /// The results in a database that has the tables.
+    pub(crate) fn new(db: SqliteDatabase) -> Self {
+        Self { db, clock: SystemClock::new() }
     }
 
     /// The host's clock, which is the clock of every process that can open the file.
@@ -52,7 +50,7 @@ struct Encoded {
 }
 
 #[async_trait]
-impl ResultStore for SqlResults {
+impl ResultStore for SqliteResults {
     async fn record(
         &self,
         batch: &[TaskRecord],
@@ -151,9 +149,9 @@ impl ResultStore for SqlResults {
     }
 }
 
-impl fmt::Debug for SqlResults {
+impl fmt::Debug for SqliteResults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqlResults").field("path", &self.db.path()).finish_non_exhaustive()
+        f.debug_struct("SqliteResults").field("path", &self.db.path()).finish_non_exhaustive()
     }
 }
 

@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use lovage_core::{BackendError, Maintained, QueueName, Timestamp};
-use lovage_sql::{WriteTransaction, sql_error};
+use lovage_sql::{sql_error, sqlite::WriteTransaction};
 
-use crate::broker::{Outbox, SqlBroker, head};
-use crate::publish::News;
-use crate::reserve::promote_due;
-use crate::{rows, sql};
+use crate::sqlite::broker::{Outbox, SqliteBroker, head};
+use crate::sqlite::publish::News;
+use crate::sqlite::reserve::promote_due;
+use crate::sqlite::{rows, sql};
 
 const CONTEXT: &str = "maintaining a queue";
 
-impl SqlBroker {
+impl SqliteBroker {
     pub(crate) async fn maintain_queue(
         &self,
         queue: &QueueName,

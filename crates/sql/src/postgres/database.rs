@@ -1,0 +1,145 @@
+//! The handle to a PostgreSQL database.
+
+use std::fmt;
+use std::sync::Arc;
+
+use lovage_core::{BackendError, BackendErrorKind};
+use sqlx::postgres::{PgArguments, PgListener, PgPoolOptions, PgRow};
+use sqlx::query::Query;
+use sqlx::{PgConnection, Postgres, Row as _};
+
+use super::connections::{Connections, PgTransaction};
+use super::url::PgUrl;
+use crate::sql_error;
+
+/// The oldest version that has what the statements use.
+const OLDEST: i32 = 13;
+
+/// A PostgreSQL database, opened and checked. Cheap to clone; clones share the connections, which belong to the
+/// runtime that opened them.
+#[derive(Clone)]
+pub struct PgDatabase {
+    url: Arc<PgUrl>,
+    connections: Arc<Connections>,
+}
+
+impl PgDatabase {
+    /// Opens `postgres://user:password@host:5432/database`. Beside the driver's settings (`sslmode`, `sslrootcert`,
+    /// `sslcert`, `sslkey`, `application_name`, …) the query may have
+    /// - `schema`: where the tables are, made by `migrate` (default: the first of the user's `search_path`);
+    /// - `connections`: at most this many at once, 1 to 100 (default 8), and one more that waits for notifications.
+    ///
+    /// # Errors
+    /// `Config` for a URL that is not understood, a database that does not exist, a server older than 13; `Auth` for
+    /// wrong credentials; `Unavailable` where the server cannot be reached.
+    pub async fn connect(url: &str) -> Result<Self, BackendError> {
+        let database = Self::new(PgUrl::parse(url)?);
+        let version = database.rows("connect to PostgreSQL", sqlx::query("SHOW server_version_num")).await?;
+        let version: String = match version.first() {
+            Some(row) => row.try_get(0).map_err(|error| sql_error("connect to PostgreSQL", error))?,
+            None => String::new(),
+        };
+        let major = version.parse::<i32>().unwrap_or(0) / 10_000;
+        if major < OLDEST {
+            return Err(BackendError::new(
+                BackendErrorKind::Config,
+                format!("the server is PostgreSQL {major} and Lovage needs {OLDEST} or later: upgrade it"),
+            ));
+        }
+        Ok(database)
+    }
+
+    fn new(url: PgUrl) -> Self {
+        let connections = Connections::new(url.options.clone(), url.connections);
+        Self { url: Arc::new(url), connections }
+    }
+
+    /// The same database with connections of its own, made on the runtime that uses it.
+    #[must_use]
+    pub fn separate(&self) -> Self {
+        Self::new(PgUrl { connections: 1, ..PgUrl::clone(&self.url) })
+    }
+
+    /// Runs one statement, which is its own transaction, named by `context` in errors ("publish to queue mail").
+    ///
+    /// # Errors
+    /// See [`sql_error`]; an error after the statement was sent says that it may have been applied. A server that does
+    /// not answer within 35 s is unavailable.
+    pub async fn rows(
+        &self,
+        context: &str,
+        query: Query<'_, Postgres, PgArguments>,
+    ) -> Result<Vec<PgRow>, BackendError> {
+        self.connections.rows(context, query).await
+    }
+
+    /// Starts a transaction on one of the connections.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or refuses.
+    pub async fn begin(&self, context: &str) -> Result<PgTransaction, BackendError> {
+        self.connections.begin(context).await
+    }
+
+    /// Ends what takes longer than an operation may take (35 s), with an error that says that it may have been applied.
+    ///
+    /// # Errors
+    /// That, and those of the operation.
+    pub async fn in_time<T>(
+        &self,
+        context: &str,
+        operation: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, BackendError> {
+        self.connections.in_time(context, operation).await
+    }
+
+    /// A connection of its own, for what needs more than one statement.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or refuses.
+    pub async fn dedicated(&self, context: &str) -> Result<PgConnection, BackendError> {
+        self.connections.connect(context).await
+    }
+
+    /// Listens on a channel, with a connection of its own that is made again when it is lost.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or refuses.
+    pub async fn listen(&self, channel: &str) -> Result<PgListener, BackendError> {
+        const CONTEXT: &str = "listen for notifications";
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .max_lifetime(None)
+            .idle_timeout(None)
+            .connect_lazy_with(self.url.options.clone());
+        let mut listener =
+            PgListener::connect_with(&pool).await.map_err(|error| sql_error(CONTEXT, error))?;
+        listener.listen(channel).await.map_err(|error| sql_error(CONTEXT, error))?;
+        Ok(listener)
+    }
+
+    /// The schema that the URL names.
+    pub(crate) fn schema(&self) -> Option<&str> {
+        self.url.schema.as_deref()
+    }
+
+    /// Where it is, without secrets: two handles with the same place see the same tables.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let options = &self.url.options;
+        let database = options.get_database().unwrap_or_else(|| options.get_username());
+        let schema = self.schema().map(|schema| format!("?schema={schema}")).unwrap_or_default();
+        format!("postgres://{}:{}/{database}{schema}", options.get_host(), options.get_port())
+    }
+
+    /// Closes the connections after what runs on them has ended. Later calls fail as `Unavailable`.
+    pub async fn close(&self) {
+        self.connections.close().await;
+    }
+}
+
+impl fmt::Debug for PgDatabase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PgDatabase").field("place", &self.place()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,11 @@
+//! PostgreSQL: a few connections to one schema of one server.
+
+mod connections;
+mod database;
+mod migrate;
+pub mod testing;
+mod url;
+
+pub use connections::PgTransaction;
+pub use database::PgDatabase;
+pub(crate) use migrate::{migrate, pending};
