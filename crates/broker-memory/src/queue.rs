@@ -117,7 +117,7 @@ impl Queue {
         }
         let id = message.id;
         if let Some(unique) = &message.unique {
-            self.replace(&unique.key, id);
+            self.replace(&unique.key, id, now);
             let until = unique.ttl.map(|ttl| now.plus(ttl));
             self.unique.insert(unique.key.clone(), Claim { holder: id, until });
         }
@@ -348,9 +348,11 @@ impl Queue {
         matches!(spot, Some(Spot::Ready(_) | Spot::Delayed(_)))
     }
 
-    /// Ends the claim of a holder that waits, which is to learn of it as soon as a worker is free.
-    fn replace(&mut self, key: &str, by: TaskId) {
-        let Some(holder) = self.unique.remove(key).map(|claim| claim.holder) else { return };
+    /// Ends the claim of a holder that waits, which is to learn of it as soon as a worker is free. One whose claim had
+    /// ended by its time to live goes on.
+    fn replace(&mut self, key: &str, by: TaskId, now: Timestamp) {
+        let claim = self.unique.remove(key).filter(|claim| claim.until.is_none_or(|until| until > now));
+        let Some(holder) = claim.map(|claim| claim.holder) else { return };
         let Some(stored) = self.messages.get_mut(&holder) else { return };
         match stored.spot {
             Spot::Ready(_) => {}
@@ -358,7 +360,7 @@ impl Queue {
                 self.delayed.remove(&key);
                 self.push_tail(holder);
             }
-            // Its claim had ended: it goes on.
+            // Refused before.
             Spot::Leased(_) | Spot::Dead(..) => return,
         }
         if let Some(stored) = self.messages.get_mut(&holder) {

@@ -122,6 +122,36 @@ macro_rules! broker_suite {
                 duplicates_within_a_batch_are_refused
                 concurrent_duplicates_are_accepted_once
             }
+            unique {
+                ready_holder_is_replaced
+                free_key_is_claimed_by_a_replacement
+                delayed_holder_is_replaced_at_once
+                holder_that_waits_for_a_retry_is_replaced
+                suspect_is_replaced
+                replacements_form_a_chain
+                leased_holder_is_not_replaced
+                refused_replacement_changes_nothing
+                holder_whose_claim_ended_is_not_replaced
+                replaced_holder_does_not_release_the_key
+                replacement_outlives_the_lease
+                concurrent_replacements_leave_one
+                replacement_wakes_an_idle_handle
+                requeued_dead_letter_is_no_longer_replaced
+                until_start_ends_at_the_hand_out
+                until_start_outlasts_a_hand_out_that_is_no_start
+                until_start_is_not_claimed_again
+                until_start_may_end_earlier_by_time
+                until_start_and_replace_go_together
+                purge_releases_keys_held_until_the_start
+                held_key_is_found
+            }
+            ahead {
+                each_message_has_its_predecessors_ahead
+                higher_priority_is_ahead
+                given_back_message_is_ahead
+                suspects_are_ahead
+                only_ready_messages_are_in_the_order
+            }
             find {
                 message_is_found_in_every_place
                 message_is_found_without_its_queue

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use lovage_core::Broker;
 
 pub mod absence;
+pub mod ahead;
 pub mod counters;
 pub mod dead;
 pub mod delay;
@@ -23,6 +24,7 @@ pub mod lease;
 pub mod order;
 pub mod poison;
 mod support;
+pub mod unique;
 pub mod verdict;
 pub mod watch;
 pub mod workers;
