@@ -33,7 +33,9 @@ pub struct Call<R> {
     delay: Delay,
     queue: Option<QueueName>,
     priority: Priority,
-    unique: Option<UniqueClaim>,
+    unique: Option<(String, Option<Duration>)>,
+    until_start: bool,
+    policy: UniquePolicy,
     id: Option<TaskId>,
     wrong: Option<String>,
     returns: PhantomData<fn() -> R>,
@@ -87,6 +89,8 @@ impl<R> Call<R> {
             queue: None,
             priority: Priority::LOWEST,
             unique: None,
+            until_start: false,
+            policy: UniquePolicy::Reject,
             id: None,
             wrong,
             returns: PhantomData,
@@ -146,14 +150,38 @@ impl<R> Call<R> {
         self.with(|call| call.envelope.time_limit = Some(limit))
     }
 
-    /// While a call of this task with this key is live in the queue, another one is a duplicate.
+    /// While a call of this task with this key is live in the queue, from its publish through retries to its end, another
+    /// one is refused as a [`Duplicate`](crate::ClientErrorKind::Duplicate) that names the holder.
+    ///
+    /// ```
+    /// # extern crate lovage_client as lovage;
+    /// # #[lovage::task(name = "search.index")]
+    /// # async fn index(movie: u64) -> Result<(), lovage::TaskError> { Ok(()) }
+    /// // However often a movie is edited, it is indexed once, with what it is when the run starts.
+    /// let call = index::call(7).unique(7).until_start();
+    /// // Only the newest of several waiting calls is run.
+    /// let call = index::call(7).unique(7).replace();
+    /// ```
     pub fn unique(self, key: impl fmt::Display) -> Self {
         self.claim(&key, None)
     }
 
-    /// The same, ended earlier by a time to live.
+    /// The same for this time after the publish at most.
     pub fn unique_for(self, key: impl fmt::Display, ttl: Duration) -> Self {
         self.claim(&key, Some(ttl))
+    }
+
+    /// Holds its unique key only until a worker first gets it to run, so that a call made during the run is a task of its
+    /// own. With [`unique`](Self::unique) or [`unique_for`](Self::unique_for).
+    pub fn until_start(self) -> Self {
+        self.with(|call| call.until_start = true)
+    }
+
+    /// Takes the unique key from a call that holds it and waits (for a worker, its time or its next attempt): that one ends
+    /// as revoked, replaced by this one. While the holder runs this one is a duplicate. With [`unique`](Self::unique) or
+    /// [`unique_for`](Self::unique_for).
+    pub fn replace(self) -> Self {
+        self.with(|call| call.policy = UniquePolicy::Replace)
     }
 
     /// A header, for the task's `ctx.header(…)` and the result's row.
@@ -179,6 +207,8 @@ impl<R> Call<R> {
             queue: self.queue,
             priority: self.priority,
             unique: self.unique,
+            until_start: self.until_start,
+            policy: self.policy,
             id: self.id,
             wrong: self.wrong,
             returns: PhantomData,
@@ -202,13 +232,21 @@ impl<R> Call<R> {
         if let Some(wrong) = self.wrong {
             return Err(ClientError::invalid(wrong));
         }
+        let (until_start, policy) = (self.until_start, self.policy);
+        if self.unique.is_none() && (until_start || policy == UniquePolicy::Replace) {
+            let option = if until_start { "until_start" } else { "replace" };
+            let task = &self.envelope.task;
+            return Err(ClientError::invalid(format!(
+                "{task}: {option} is about a unique key: give one with unique"
+            )));
+        }
         let queue = self.queue.unwrap_or_else(|| route(&self.envelope.task));
         let message = Message {
             id: self.id.unwrap_or_else(|| TaskId::new(now, entropy)),
             queue,
             priority: self.priority,
             delay: self.delay,
-            unique: self.unique,
+            unique: self.unique.map(|(key, ttl)| UniqueClaim { key, ttl, until_start, policy }),
             fence: None,
             body: self.envelope.encode(),
         };
@@ -226,8 +264,7 @@ impl<R> Call<R> {
 
     fn claim(self, key: &dyn fmt::Display, ttl: Option<Duration>) -> Self {
         self.with(|call| {
-            let key = format!("{}:{key}", call.envelope.task);
-            call.unique = Some(UniqueClaim { key, ttl, until_start: false, policy: UniquePolicy::Reject });
+            call.unique = Some((format!("{}:{key}", call.envelope.task), ttl));
         })
     }
 

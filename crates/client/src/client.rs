@@ -245,7 +245,7 @@ impl Client {
             return Ok(record.map(TaskStatus::ended));
         }
         if let Some(message) = self.0.broker.find(id, queue).await? {
-            return Ok(Some(TaskStatus { state: live_state(&message), record, message: Some(message) }));
+            return Ok(Some(TaskStatus { state: message.state(), record, message: Some(message) }));
         }
         if let Some(newer) = self.record(id).await? {
             record = Some(newer);
@@ -253,7 +253,7 @@ impl Client {
         Ok(record.map(TaskStatus::ended))
     }
 
-    async fn record(&self, id: TaskId) -> Result<Option<TaskRecord>, ClientError> {
+    pub(crate) async fn record(&self, id: TaskId) -> Result<Option<TaskRecord>, ClientError> {
         match &self.0.results {
             Some(results) => Ok(results.get(&[id], None).await?.pop().flatten()),
             None => Ok(None),
@@ -346,17 +346,6 @@ impl fmt::Debug for Client {
             .field("broker", &self.0.broker)
             .field("results", &self.0.results)
             .finish_non_exhaustive()
-    }
-}
-
-/// The state of a task whose message is live.
-fn live_state(message: &StoredMessage) -> TaskState {
-    match message.place {
-        Place::Ready => TaskState::Pending,
-        Place::Leased => TaskState::Started,
-        Place::Delayed if message.attempt > 0 => TaskState::Retry,
-        Place::Delayed => TaskState::Scheduled,
-        Place::Dead => TaskState::Failure,
     }
 }
 

@@ -180,7 +180,12 @@ pub(crate) fn value<R: DeserializeOwned>(record: &TaskRecord) -> Result<R, Clien
             let message = format!("task {id} failed: {report}");
             Err(ClientError::new(ClientErrorKind::Failed(Box::new(report)), message))
         }
-        TaskState::Revoked => ended(ClientErrorKind::Revoked, "was cancelled"),
+        TaskState::Revoked => match &record.outcome {
+            Outcome::Error(report) => ended(ClientErrorKind::Revoked, &format!("was {report}")),
+            Outcome::None | Outcome::Result(_) | Outcome::Marker(_) => {
+                ended(ClientErrorKind::Revoked, "was cancelled")
+            }
+        },
         TaskState::Expired => ended(ClientErrorKind::Expired, "expired before anybody started it"),
         TaskState::Discarded => ended(ClientErrorKind::Discarded, "discarded itself"),
         TaskState::Pending | TaskState::Scheduled | TaskState::Started | TaskState::Retry => {

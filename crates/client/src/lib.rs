@@ -27,6 +27,7 @@ mod call;
 mod client;
 pub mod connect;
 mod error;
+mod explain;
 mod handle;
 mod routes;
 
@@ -37,8 +38,9 @@ pub use handle::Handle;
 pub use routes::Routes;
 
 pub use lovage_core::{
-    AckMode, Backoff, Cancelled, Context, ErrorReport, NameError, Outcome, Priority, QueueName, RetryPolicy,
-    Signature, State, TaskDef, TaskError, TaskId, TaskName, TaskRecord, TaskState, Timestamp,
+    AckMode, Backoff, Cancelled, Context, ErrorReport, Explanation, NameError, Outcome, Point, Priority,
+    QueueName, RetryPolicy, Signature, State, TaskDef, TaskError, TaskId, TaskName, TaskRecord, TaskState,
+    Timestamp,
 };
 pub use lovage_macros::{Signature, task};
 

@@ -38,8 +38,8 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BackendError, BoxFuture, Message, Priority, QueueName, TaskId, Timestamp, Token, WorkerCommand, WorkerId,
-    WorkerInfo,
+    BackendError, BoxFuture, Message, Priority, QueueName, TaskId, TaskState, Timestamp, Token,
+    WorkerCommand, WorkerId, WorkerInfo,
 };
 
 /// The data path of a queue. Every operation takes a batch, because round trips are what a queue's speed is made of.
@@ -519,6 +519,20 @@ pub struct StoredMessage {
     pub reason: Option<DeadReason>,
     /// The newest notes of failed attempts, oldest first.
     pub notes: Vec<Note>,
+}
+
+impl StoredMessage {
+    /// The state of its task.
+    #[must_use]
+    pub const fn state(&self) -> TaskState {
+        match self.place {
+            Place::Ready => TaskState::Pending,
+            Place::Leased => TaskState::Started,
+            Place::Delayed if self.attempt > 0 => TaskState::Retry,
+            Place::Delayed => TaskState::Scheduled,
+            Place::Dead => TaskState::Failure,
+        }
+    }
 }
 
 /// Which part of a list.

@@ -5,11 +5,11 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use lovage_core::nearest;
 use toml::de::{DeTable, DeValue};
 
 use super::Found;
 use super::setting::Setting;
-use super::suggest::nearest;
 use crate::error::CliError;
 
 const FILE: &str = "lovage.toml";

@@ -3,7 +3,6 @@
 mod layers;
 mod mask;
 mod setting;
-mod suggest;
 
 use std::collections::BTreeMap;
 use std::fmt;

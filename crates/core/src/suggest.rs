@@ -1,7 +1,8 @@
 //! Did you mean …?
 
 /// The candidate that is nearest to what was written, where one is near enough to be a slip.
-pub(crate) fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+#[must_use]
+pub fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let near = (written.len() / 3).max(2);
     candidates
         .into_iter()
