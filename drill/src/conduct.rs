@@ -1,0 +1,458 @@
+//! The schedule: what is broken, in which order, and what is waited for. Every wait has an end and then tells where things
+//! stood.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use lovage::{Client, TaskId};
+use lovage_core::{Clock as _, Page, Place, QueueName, ResultFilter, TaskRecord, Timestamp};
+use lovage_drill::journal::{self, Ended, Execution};
+use lovage_drill::judge::{AGAIN, Fault, History, Line, Sent, judge, twice};
+use lovage_drill::sender::{AnyCall, Ledger, send_surely};
+use lovage_drill::tasks::{block, nap};
+use lovage_system::SystemClock;
+
+use crate::Fallible;
+use crate::process::{Process, log_of};
+use crate::report::say;
+use crate::services::{Kind, Services};
+
+/// Longer than anything here takes on a slow machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+const GRACE: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(20);
+/// The conductor's own tasks are numbered from here.
+const OWN: u64 = 1_000_000_000;
+/// Tasks that become due while the broker is away: enough that no worker can take them all.
+const DUE_MEANWHILE: u64 = 640;
+
+/// What is to be done.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) broker: Kind,
+    pub(crate) results: Kind,
+    pub(crate) tasks: u64,
+    pub(crate) lease: Duration,
+    /// Over how long the senders spread their tasks.
+    pub(crate) sending: Duration,
+}
+
+/// Runs the whole schedule and judges it.
+pub(crate) async fn run(plan: &Plan) -> Fallible<Vec<Line>> {
+    let dir = tempfile::tempdir()?;
+    let services = Services::start(plan.broker, plan.results, dir.path())?;
+    let mut conductor = Conductor::new(plan, services, dir.path()).await?;
+    let done = conductor.all().await;
+    match done {
+        Ok(lines) if lines.iter().all(|line| line.kept) => Ok(lines),
+        other => {
+            let diagnosis = conductor.diagnosis().await;
+            let kept = dir.keep();
+            say(&format!("{diagnosis}\nlogs, journals and ledgers are in {}", kept.display()));
+            other
+        }
+    }
+}
+
+struct Conductor<'a> {
+    plan: &'a Plan,
+    services: Services,
+    dir: &'a Path,
+    client: Client,
+    ledger: Ledger,
+    clock: SystemClock,
+    queue: QueueName,
+    number: u64,
+    /// Those that run, in the order of their start.
+    workers: Vec<Process>,
+    /// The names of all that ever ran.
+    names: Vec<String>,
+    senders: Vec<Process>,
+    faults: Vec<Fault>,
+}
+
+impl<'a> Conductor<'a> {
+    async fn new(plan: &'a Plan, services: Services, dir: &'a Path) -> Fallible<Self> {
+        let mut migrate = Process::start("drill-worker", "migrate", dir, |command| {
+            command.args(["migrate", "--broker", services.broker_url(), "--results", services.results_url()]);
+        })?;
+        let clock = SystemClock::new();
+        let code = loop {
+            match migrate.ended()? {
+                Some(code) => break code,
+                None => clock.sleep(LOOK).await,
+            }
+        };
+        if code != Some(0) {
+            return Err(format!("the tables cannot be made:\n    {}", migrate.tail()).into());
+        }
+        let client = Client::builder(services.broker_url()).results(services.results_url()).connect().await?;
+        Ok(Self {
+            plan,
+            services,
+            dir,
+            client,
+            ledger: Ledger::open(&dir.join("conductor.ledger"))?,
+            clock,
+            queue: QueueName::default_queue(),
+            number: OWN,
+            workers: Vec::new(),
+            names: Vec::new(),
+            senders: Vec::new(),
+            faults: Vec::new(),
+        })
+    }
+
+    async fn all(&mut self) -> Fallible<Vec<Line>> {
+        self.begin().await?;
+        self.kill("w1", "w4").await?;
+        self.stop("w2", "w5").await?;
+        self.freeze("w3").await?;
+        self.block().await?;
+        self.results_away().await?;
+        self.broker_away().await?;
+        self.end().await?;
+        let history = self.history().await?;
+        Ok(judge(&history))
+    }
+
+    async fn begin(&mut self) -> Fallible<()> {
+        say("three workers, two senders");
+        for name in ["w1", "w2", "w3"] {
+            self.start_worker(name)?;
+        }
+        let half = self.plan.tasks / 2;
+        for (name, first, count) in [("s1", 1, half), ("s2", half + 1, self.plan.tasks - half)] {
+            let (broker, dir) = (self.services.broker_url().to_owned(), self.dir);
+            let seconds = self.plan.sending.as_secs();
+            self.senders.push(Process::start("drill-sender", name, dir, |command| {
+                command.args(["--broker", &broker]).arg("--ledger").arg(ledger_of(dir, name));
+                command.args(
+                    [("--first", first), ("--count", count), ("--seconds", seconds)]
+                        .map(|(flag, value)| format!("{flag}={value}")),
+                );
+            })?);
+        }
+        let names = self.names.clone();
+        self.until("every worker works", PATIENCE, |drill| {
+            let runs = drill.executions(&names)?;
+            Ok(names.iter().all(|name| runs.iter().any(|run| run.worker == *name)))
+        })
+        .await?;
+        self.clock.sleep(self.plan.lease).await;
+        Ok(())
+    }
+
+    async fn kill(&mut self, victim: &str, heir: &str) -> Fallible<()> {
+        say(&format!("SIGKILL to {victim}"));
+        self.load(victim).await?;
+        let at = self.clock.now();
+        self.take(victim)?.kill()?;
+        self.faults.push(Fault::Killed { worker: victim.to_owned(), at });
+        self.start_worker(heir)?;
+        let cut: HashSet<TaskId> = self
+            .executions(&[victim.to_owned()])?
+            .iter()
+            .filter(|run| run.ended.is_none())
+            .map(|run| run.id)
+            .collect();
+        // Whether that was in time is for the judge to say.
+        let patience = self.plan.lease + AGAIN * 4;
+        let others: Vec<String> = self.names.iter().filter(|name| *name != victim).cloned().collect();
+        self.until("what was killed runs again", patience, |drill| {
+            let again: HashSet<TaskId> =
+                drill.executions(&others)?.iter().filter(|run| run.began > at).map(|run| run.id).collect();
+            Ok(cut.is_subset(&again))
+        })
+        .await
+    }
+
+    async fn stop(&mut self, victim: &str, heir: &str) -> Fallible<()> {
+        say(&format!("SIGTERM to {victim}"));
+        self.load(victim).await?;
+        let at = self.clock.now();
+        let mut process = self.take(victim)?;
+        process.signal("TERM")?;
+        let code = self.exit_of(&mut process).await?;
+        let gone = self.clock.now();
+        self.faults.push(Fault::Stopped { worker: victim.to_owned(), at, gone, code });
+        self.start_worker(heir)
+    }
+
+    async fn freeze(&mut self, victim: &str) -> Fallible<()> {
+        say(&format!("SIGSTOP to {victim} for twice its lease"));
+        self.load(victim).await?;
+        let at = self.clock.now();
+        self.signal(victim, "STOP")?;
+        self.clock.sleep(self.plan.lease * 2).await;
+        self.signal(victim, "CONT")?;
+        let until = self.clock.now();
+        self.faults.push(Fault::Frozen { worker: victim.to_owned(), at, until });
+        self.clock.sleep(self.plan.lease).await;
+        Ok(())
+    }
+
+    async fn block(&mut self) -> Fallible<()> {
+        say("a task keeps its thread for twice the lease");
+        let millis = u64::try_from(self.plan.lease.as_millis())? * 2;
+        let id = self.send(1, |number| block::call(number, millis)).await?[0];
+        self.faults.push(Fault::Blocked { id });
+        let names = self.names.clone();
+        self.until("the blocking task ends", self.plan.lease * 2 + PATIENCE, |drill| {
+            let runs = drill.executions(&names)?;
+            Ok(runs.iter().any(|run| run.id == id && matches!(run.ended, Some((Ended::Succeeded, _)))))
+        })
+        .await
+    }
+
+    async fn results_away(&mut self) -> Fallible<()> {
+        let Some(mut server) = self.services.results() else {
+            say("the results have no server of their own to stop");
+            return Ok(());
+        };
+        say("the results' server is stopped for half a lease");
+        let at = self.clock.now();
+        server.stop()?;
+        self.clock.sleep(self.plan.lease / 2).await;
+        server.resume()?;
+        let back = self.clock.now();
+        self.faults.push(Fault::ResultsAway { at, back });
+        self.clock.sleep(self.plan.lease).await;
+        Ok(())
+    }
+
+    async fn broker_away(&mut self) -> Fallible<()> {
+        if self.services.broker().is_none() {
+            say("the broker has no server to stop");
+            return Ok(());
+        }
+        say("the broker's server is killed and away for twice the lease");
+        let workers: Vec<String> = self.workers.iter().map(|worker| worker.name.clone()).collect();
+        let due = self.plan.lease;
+        self.send(DUE_MEANWHILE, |number| nap::call(number, 150).countdown(due)).await?;
+        let Some(mut server) = self.services.broker() else { return Ok(()) };
+        let at = self.clock.now();
+        server.stop()?;
+        self.clock.sleep(self.plan.lease * 2).await;
+        server.resume()?;
+        let back = self.clock.now();
+        self.faults.push(Fault::BrokerAway { at, back, workers: workers.clone() });
+        self.until("every worker works again", PATIENCE, |drill| {
+            let runs = drill.executions(&workers)?;
+            Ok(workers.iter().all(|name| runs.iter().any(|run| run.worker == *name && run.began >= back)))
+        })
+        .await
+    }
+
+    /// Waits until everything sent has run, then stops the workers.
+    async fn end(&mut self) -> Fallible<()> {
+        say("waiting for the senders and the queue");
+        for mut sender in std::mem::take(&mut self.senders) {
+            let code = self.exit_of(&mut sender).await;
+            let well = matches!(code, Ok(Some(0)));
+            let tail = sender.tail();
+            self.senders.push(sender);
+            if !well {
+                return Err(format!("a sender ended with {code:?}:\n    {tail}").into());
+            }
+        }
+        let deadline = self.clock.monotonic() + PATIENCE * 2;
+        loop {
+            let depth = self.client.broker().depth(&self.queue, None).await?;
+            if depth.ready + depth.delayed + depth.leased == 0 {
+                break;
+            }
+            if self.clock.monotonic() > deadline {
+                return Err("the queue is not drained".into());
+            }
+            self.clock.sleep(LOOK * 10).await;
+        }
+        for worker in &self.workers {
+            worker.signal("TERM")?;
+        }
+        for mut worker in std::mem::take(&mut self.workers) {
+            let code = self.exit_of(&mut worker).await;
+            let name = worker.name.clone();
+            self.workers.push(worker);
+            if code? != Some(0) {
+                return Err(format!("{name} did not end well after its last SIGTERM").into());
+            }
+        }
+        Ok(())
+    }
+
+    async fn history(&self) -> Fallible<History> {
+        say("judging");
+        let mut sent: HashMap<TaskId, Sent> = HashMap::new();
+        for name in ["s1", "s2", "conductor"] {
+            sent.extend(Ledger::read(&ledger_of(self.dir, name))?);
+        }
+        let executions = self.executions(&self.names)?;
+        let results = self.client.results().ok_or("the client has no results")?;
+        let mut attempts = HashMap::new();
+        for id in twice(&executions) {
+            attempts.insert(id, results.history(id).await?);
+        }
+        let depth = self.client.broker().depth(&self.queue, None).await?;
+        let records = self.records(&sent).await?;
+        let told = self.names.iter().flat_map(|name| lost_leases(self.dir, name)).collect();
+        let left = depth.ready + depth.delayed + depth.leased + depth.dead;
+        let (faults, lease) = (self.faults.clone(), self.plan.lease);
+        Ok(History { sent, executions, records, attempts, faults, told, left, lease })
+    }
+
+    /// Every row. Redis lists only the newest ones, so that there each task is asked for.
+    async fn records(&self, sent: &HashMap<TaskId, Sent>) -> Fallible<Vec<TaskRecord>> {
+        let results = self.client.results().ok_or("the client has no results")?;
+        let mut records = Vec::new();
+        if self.plan.results == Kind::Redis {
+            let ids: Vec<TaskId> = sent.keys().copied().collect();
+            for ids in ids.chunks(1_000) {
+                records.extend(results.get(ids, None).await?.into_iter().flatten());
+            }
+            return Ok(records);
+        }
+        let mut after = None;
+        loop {
+            let page = results.list(&ResultFilter::default(), Page { after, limit: 1_000 }).await?;
+            records.extend(page.items);
+            after = page.next;
+            if after.is_none() {
+                return Ok(records);
+            }
+        }
+    }
+
+    // --- small things
+
+    fn start_worker(&mut self, name: &str) -> Fallible<()> {
+        let (broker, results) = (self.services.broker_url(), self.services.results_url());
+        let lease = format!("{}s", self.plan.lease.as_secs());
+        let grace = format!("{}s", GRACE.as_secs());
+        let process = Process::start("drill-worker", name, self.dir, |command| {
+            command.env(journal::VARIABLE, journal_of(self.dir, name));
+            command.args(["worker", "--broker", broker, "--results", results, "--name", name]);
+            command.args(["--lease", &lease, "--grace", &grace, "--concurrency", "32", "--blocking", "4"]);
+            command.args(["--log-level", "warn"]);
+        })?;
+        self.workers.push(process);
+        self.names.push(name.to_owned());
+        Ok(())
+    }
+
+    fn take(&mut self, name: &str) -> Fallible<Process> {
+        let at = self.workers.iter().position(|worker| worker.name == name).ok_or("no such worker")?;
+        Ok(self.workers.remove(at))
+    }
+
+    fn signal(&self, name: &str, signal: &str) -> Fallible<()> {
+        self.workers.iter().find(|worker| worker.name == name).ok_or("no such worker")?.signal(signal)
+    }
+
+    /// Sends tasks of the conductor's own.
+    async fn send(&mut self, count: u64, call: impl Fn(u64) -> AnyCall) -> Fallible<Vec<TaskId>> {
+        let numbers: Vec<u64> = (self.number..self.number + count).collect();
+        self.number += count;
+        send_surely(&self.client, &mut self.ledger, &numbers, call).await
+    }
+
+    /// Makes sure that a worker has something under way.
+    async fn load(&mut self, worker: &str) -> Fallible<()> {
+        let worker = [worker.to_owned()];
+        let deadline = self.clock.monotonic() + PATIENCE;
+        while self.clock.monotonic() < deadline {
+            self.send(12, |number| nap::call(number, 500)).await?;
+            self.clock.sleep(LOOK * 5).await;
+            if self.executions(&worker)?.iter().filter(|run| run.ended.is_none()).count() >= 3 {
+                return Ok(());
+            }
+        }
+        Err(format!("{} does not take tasks", worker[0]).into())
+    }
+
+    async fn until(
+        &self,
+        what: &str,
+        patience: Duration,
+        is: impl Fn(&Self) -> Fallible<bool>,
+    ) -> Fallible<()> {
+        let deadline = self.clock.monotonic() + patience;
+        while !is(self)? {
+            if self.clock.monotonic() > deadline {
+                return Err(format!("waited {} s in vain until {what}", patience.as_secs()).into());
+            }
+            self.clock.sleep(LOOK * 5).await;
+        }
+        Ok(())
+    }
+
+    async fn exit_of(&self, process: &mut Process) -> Fallible<Option<i32>> {
+        let deadline = self.clock.monotonic() + self.plan.sending + PATIENCE;
+        loop {
+            if let Some(code) = process.ended()? {
+                return Ok(code);
+            }
+            if self.clock.monotonic() > deadline {
+                return Err(format!("{} does not end:\n    {}", process.name, process.tail()).into());
+            }
+            self.clock.sleep(LOOK).await;
+        }
+    }
+
+    fn executions(&self, workers: &[String]) -> Fallible<Vec<Execution>> {
+        let mut all = Vec::new();
+        for worker in workers {
+            all.extend(journal::read(&journal_of(self.dir, worker), worker)?);
+        }
+        Ok(all)
+    }
+
+    /// Where things stand: for whoever has to find out why.
+    async fn diagnosis(&self) -> String {
+        let mut lines = Vec::new();
+        let broker = self.client.broker();
+        tokio::select! {
+            depth = broker.depth(&self.queue, None) => lines.push(format!("queue: {depth:?}")),
+            () = self.clock.sleep(AGAIN) => lines.push("queue: the broker does not answer".to_owned()),
+        }
+        for place in [Place::Leased, Place::Dead] {
+            tokio::select! {
+                some = broker.peek(&self.queue, place, Page::first(3)) => if let Ok(some) = some {
+                    lines.extend(some.items.iter().map(|m| format!("  {}: {} deliveries {} attempts {} losses {} at {:?} {:?}", place.as_str(), m.id, m.delivery, m.attempt, m.losses, m.at, m.notes)));
+                },
+                () = self.clock.sleep(AGAIN) => {}
+            }
+        }
+        for name in &self.names {
+            let runs = self.executions(std::slice::from_ref(name)).unwrap_or_default();
+            let open = runs.iter().filter(|run| run.ended.is_none()).count();
+            let last: Option<Timestamp> = runs.iter().map(|run| run.began).max();
+            lines.push(format!(
+                "{name}: {} runs, {open} without an end, the last began at {last:?}",
+                runs.len()
+            ));
+        }
+        for process in self.workers.iter().chain(&self.senders) {
+            lines.push(format!("{} says at last:\n    {}", process.name, process.tail()));
+        }
+        lines.join("\n")
+    }
+}
+
+/// The tasks of which a worker's log says that their lease was lost.
+fn lost_leases(dir: &Path, worker: &str) -> Vec<(String, TaskId)> {
+    let log = std::fs::read_to_string(log_of(dir, worker)).unwrap_or_default();
+    let lost =
+        log.lines().filter(|line| line.contains("its lease ended") || line.contains("its lease had ended"));
+    let ids = lost.flat_map(|line| line.split(['[', ']', ' ', '=']).filter_map(|word| word.parse().ok()));
+    ids.map(|id| (worker.to_owned(), id)).collect()
+}
+
+fn journal_of(dir: &Path, worker: &str) -> PathBuf {
+    dir.join(format!("{worker}.journal"))
+}
+
+fn ledger_of(dir: &Path, sender: &str) -> PathBuf {
+    dir.join(format!("{sender}.ledger"))
+}

@@ -1,0 +1,478 @@
+//! The judge: from what was accepted, what each run said and what the results hold, to what became of every promise.
+//! Pure, so that it can be tried on invented histories.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use lovage_core::{AttemptRecord, Outcome, TaskId, TaskRecord, TaskState, Timestamp};
+
+use crate::journal::{Ended, Execution};
+
+/// A finished run may be lost with its process for this long: its record is on its way.
+pub const ON_ITS_WAY: Duration = Duration::from_millis(10);
+/// A task killed with its worker runs again within its lease and this.
+pub const AGAIN: Duration = Duration::from_secs(5);
+/// Every worker works again this long after the broker answers.
+pub const BACK: Duration = Duration::from_secs(1);
+
+/// Everything that is known when all is over.
+#[derive(Clone, Default, Debug)]
+pub struct History {
+    /// What senders sent.
+    pub sent: HashMap<TaskId, Sent>,
+    /// What workers ran, by their journals.
+    pub executions: Vec<Execution>,
+    /// Every row of the results.
+    pub records: Vec<TaskRecord>,
+    /// The attempt rows of tasks that ran twice ([`twice`] names them).
+    pub attempts: HashMap<TaskId, Vec<AttemptRecord>>,
+    /// What was done to whom.
+    pub faults: Vec<Fault>,
+    /// Tasks whose lease was lost, by the workers' own logs.
+    pub told: HashSet<(String, TaskId)>,
+    /// Messages that the queue still has, dead letters included.
+    pub left: u64,
+    /// The workers' lease.
+    pub lease: Duration,
+}
+
+/// One task of a sender.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sent {
+    /// What it answers.
+    pub number: u64,
+    /// Whether the broker accepted it.
+    pub accepted: bool,
+    /// It was sent again with its id, after an error that said that it may have been accepted.
+    pub again: bool,
+}
+
+/// What was done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// SIGKILL.
+    Killed {
+        /// The worker process.
+        worker: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// SIGTERM.
+    Stopped {
+        /// The worker process.
+        worker: String,
+        /// When.
+        at: Timestamp,
+        /// When it was gone.
+        gone: Timestamp,
+        /// Its exit code.
+        code: Option<i32>,
+    },
+    /// SIGSTOP, later SIGCONT.
+    Frozen {
+        /// The worker process.
+        worker: String,
+        /// When.
+        at: Timestamp,
+        /// When it went on.
+        until: Timestamp,
+    },
+    /// The broker's server was killed, later started again.
+    BrokerAway {
+        /// When.
+        at: Timestamp,
+        /// When it answered again.
+        back: Timestamp,
+        /// The worker processes of that time.
+        workers: Vec<String>,
+    },
+    /// The results' server was stopped, later started again.
+    ResultsAway {
+        /// When.
+        at: Timestamp,
+        /// When it answered again.
+        back: Timestamp,
+    },
+    /// A task that keeps its thread for longer than the lease.
+    Blocked {
+        /// The task.
+        id: TaskId,
+    },
+}
+
+/// Why a task ran a second time.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Why {
+    /// Its process was killed while it ran or within [`ON_ITS_WAY`] of its end.
+    Killed,
+    /// Its process was frozen beyond its lease, likewise.
+    Frozen,
+    /// Its process stopped and gave it back unfinished.
+    GivenBack,
+    /// Its lease ended while the broker was away.
+    LeaseLost,
+    /// Its sender could not know that it had been accepted, and sent it again after it had ended.
+    SentAgain,
+}
+
+/// The verdict on one point.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Line {
+    /// What was looked at.
+    pub what: String,
+    /// What was found.
+    pub found: String,
+    /// What was promised; empty where it is only a figure.
+    pub promise: String,
+    /// Whether the promise is kept.
+    pub kept: bool,
+    /// The first cases of a broken one.
+    pub cases: Vec<String>,
+}
+
+/// The tasks that ran more than once in one attempt.
+#[must_use]
+pub fn twice(executions: &[Execution]) -> HashSet<TaskId> {
+    let attempts = by_attempt(executions);
+    attempts.into_iter().filter(|(_, runs)| runs.len() > 1).map(|((id, ..), _)| id).collect()
+}
+
+/// Judges everything.
+#[must_use]
+pub fn judge(history: &History) -> Vec<Line> {
+    let mut lines = Vec::new();
+    endings(history, &mut lines);
+    second_runs(history, &mut lines);
+    for fault in &history.faults {
+        after(history, fault, &mut lines);
+    }
+    lines
+}
+
+/// Every accepted task ends exactly once, with the right result; nothing else does.
+fn endings(history: &History, lines: &mut Vec<Line>) {
+    let accepted = history.sent.values().filter(|sent| sent.accepted).count();
+    lines.push(Line::figure("tasks accepted", accepted));
+    lines.push(Line::figure(
+        "sent again with the same id after an unclear answer",
+        history.sent.values().filter(|sent| sent.again).count(),
+    ));
+    let ended: HashSet<TaskId> =
+        history.records.iter().filter(|record| record.state.is_terminal()).map(|record| record.id).collect();
+    let lost = history.sent.iter().filter(|(id, sent)| sent.accepted && !ended.contains(id));
+    lines.push(Line::none("accepted tasks without an end (lost)", lost.map(|(id, _)| id.to_string())));
+
+    let mut ends: BTreeMap<(TaskId, u32), usize> = BTreeMap::new();
+    for record in &history.records {
+        *ends.entry((record.id, record.run)).or_default() += 1;
+    }
+    let doubled = ends
+        .iter()
+        .filter(|(_, count)| **count > 1)
+        .map(|((id, run), n)| format!("{id} run {run}: {n} rows"));
+    lines.push(Line::none("tasks that ended more than once", doubled));
+
+    let strangers = history.records.iter().map(|record| record.id);
+    let strangers: HashSet<TaskId> = strangers
+        .chain(history.executions.iter().map(|run| run.id))
+        .filter(|id| !history.sent.contains_key(id))
+        .collect();
+    lines.push(Line::none("tasks that nobody sent (invented)", strangers.iter().map(ToString::to_string)));
+
+    let wrong = history.records.iter().filter_map(|record| wrong_end(history.sent.get(&record.id)?, record));
+    lines.push(Line::none("ends other than success with the right value", wrong));
+    let finished: HashSet<TaskId> = history
+        .executions
+        .iter()
+        .filter(|run| matches!(run.ended, Some((Ended::Succeeded, _))))
+        .map(|run| run.id)
+        .collect();
+    let unrun = history
+        .records
+        .iter()
+        .filter(|record| record.state == TaskState::Success && !finished.contains(&record.id));
+    lines.push(Line::none("successes without a run", unrun.map(|record| record.id.to_string())));
+    lines.push(Line::none("messages left in the queue", (0..history.left).map(|_| String::new())));
+}
+
+fn wrong_end(sent: &Sent, record: &TaskRecord) -> Option<String> {
+    let right =
+        record.state == TaskState::Success && record.outcome == Outcome::Result(sent.number.to_string());
+    (!right).then(|| format!("{}: {} {:?}", record.id, record.state.as_str(), record.outcome))
+}
+
+/// Every second run has its reason, and its attempt rows show it.
+fn second_runs(history: &History, lines: &mut Vec<Line>) {
+    let mut reasons: BTreeMap<Why, usize> = BTreeMap::new();
+    let (mut unexplained, mut late, mut rowless) = (Vec::new(), Vec::new(), Vec::new());
+    let mut all = 0;
+    for ((id, run, _), runs) in by_attempt(&history.executions) {
+        for pair in runs.windows(2) {
+            all += 1;
+            match explain(history, pair[0], pair[1]) {
+                Ok((why, over)) => {
+                    *reasons.entry(why).or_default() += 1;
+                    if over > Duration::ZERO {
+                        late.push(format!("{id}: had ended {over:?} before that ({why:?})"));
+                    }
+                }
+                Err(what) => unexplained.push(what),
+            }
+        }
+        if runs.len() > 1 && !has_its_row(history, id, run, &runs) {
+            rowless.push(format!("{id}: {:?}", history.attempts.get(&id)));
+        }
+    }
+    lines.push(Line::figure("second runs", all));
+    for (why, count) in reasons {
+        lines.push(Line::figure(&format!("  … {}", why.in_words()), count));
+    }
+    lines.push(Line::none("  … without an explanation", unexplained.into_iter()));
+    lines.push(Line::none(
+        "  … of runs that had ended more than 10 ms before the kill or freeze",
+        late.into_iter(),
+    ));
+    lines.push(Line::none(
+        "  … whose attempt rows do not show the hand-out that counted",
+        rowless.into_iter(),
+    ));
+}
+
+/// Why `second` ran after `first`, and how long before the fault, beyond [`ON_ITS_WAY`], the first had ended.
+fn explain(history: &History, first: &Execution, second: &Execution) -> Result<(Why, Duration), String> {
+    let on_time = Duration::ZERO;
+    if second.delivery <= first.delivery {
+        // The broker counts hand-outs of one message: it was published twice.
+        return match history.sent.get(&first.id) {
+            Some(sent) if sent.again => Ok((Why::SentAgain, on_time)),
+            _ => Err(format!("{}: handed out twice under one count: {first:?}, {second:?}", first.id)),
+        };
+    }
+    let over = |at: Timestamp| match first.ended {
+        Some((_, ended)) if ended < at => at.since(ended).saturating_sub(ON_ITS_WAY),
+        Some(_) | None => on_time,
+    };
+    // How long after its end a settlement may still be under way without any doubt about the reason.
+    let near = |at: Timestamp| first.began <= at && over(at) < history.lease;
+    for fault in &history.faults {
+        match fault {
+            Fault::Killed { worker, at } if *worker == first.worker && near(*at) => {
+                return Ok((Why::Killed, over(*at)));
+            }
+            Fault::Frozen { worker, at, until }
+                if *worker == first.worker
+                    && near(*at)
+                    && second.began >= *at
+                    && until.since(*at) >= history.lease =>
+            {
+                return Ok((Why::Frozen, over(*at)));
+            }
+            Fault::Stopped { worker, at, .. }
+                if *worker == first.worker
+                    && matches!(first.ended, Some((Ended::Interrupted, ended)) if ended >= *at) =>
+            {
+                return Ok((Why::GivenBack, on_time));
+            }
+            Fault::BrokerAway { at, back, .. } => {
+                let told = history.told.contains(&(first.worker.clone(), first.id));
+                let ended = first.ended.map_or(*back, |(_, ended)| ended);
+                if told && near(*at) && ended <= back.plus(history.lease) {
+                    return Ok((Why::LeaseLost, on_time));
+                }
+            }
+            Fault::Killed { .. }
+            | Fault::Frozen { .. }
+            | Fault::Stopped { .. }
+            | Fault::ResultsAway { .. }
+            | Fault::Blocked { .. } => {}
+        }
+    }
+    Err(format!("{}: no fault explains it: {first:?}, {second:?}", first.id))
+}
+
+/// The attempt rows know the newest hand-out of which a run ended well: it is the one that counts.
+fn has_its_row(history: &History, id: TaskId, run: u32, runs: &[&Execution]) -> bool {
+    let Some(rows) = history.attempts.get(&id) else { return false };
+    let ended = |run: &&&Execution| matches!(run.ended, Some((Ended::Succeeded | Ended::Failed, _)));
+    let mut counted = runs.iter().filter(ended).map(|run| run.delivery);
+    counted.any(|delivery| rows.iter().any(|row| row.run == run && row.delivery == delivery))
+}
+
+/// What one fault promises.
+fn after(history: &History, fault: &Fault, lines: &mut Vec<Line>) {
+    match fault {
+        Fault::Killed { worker, at } => after_kill(history, worker, *at, lines),
+        Fault::Stopped { worker, at, gone, code } => {
+            let line = Line::figure(&format!("SIGTERM to {worker}: gone after"), seconds(gone.since(*at)));
+            lines.push(line.promised("exit code 0", *code == Some(0), format!("exit code {code:?}")));
+        }
+        Fault::Frozen { worker, at, until } => {
+            let delays = delays(history, worker, *at, |run| run.ended.is_none_or(|(_, ended)| ended > *at));
+            let what = format!(
+                "SIGSTOP to {worker} for {}: its tasks ran elsewhere after",
+                seconds(until.since(*at))
+            );
+            lines.push(Line::figure(&what, spread(&delays)));
+        }
+        Fault::BrokerAway { at, back, workers } => after_broker(history, *at, *back, workers, lines),
+        Fault::ResultsAway { at, back } => {
+            lines.push(Line::figure("the results' server was away for", seconds(back.since(*at))));
+        }
+        Fault::Blocked { id } => {
+            let runs: Vec<&Execution> = history.executions.iter().filter(|run| run.id == *id).collect();
+            let longest =
+                runs.iter().filter_map(|run| Some(run.ended?.1.since(run.began))).max().unwrap_or_default();
+            let line = Line::figure("a task kept its thread for", seconds(longest));
+            let kept = runs.len() == 1 && longest > history.lease;
+            lines.push(line.promised(
+                "longer than the lease, and ran once",
+                kept,
+                format!("{} runs", runs.len()),
+            ));
+        }
+    }
+}
+
+fn after_kill(history: &History, worker: &str, at: Timestamp, lines: &mut Vec<Line>) {
+    let own = || history.executions.iter().filter(|run| run.worker == worker);
+    let running: Vec<&Execution> = own().filter(|run| run.ended.is_none()).collect();
+    let just_ended =
+        own().filter(|run| run.ended.is_some_and(|(_, ended)| ended.plus(ON_ITS_WAY) >= at)).count();
+    lines.push(Line::figure(&format!("SIGKILL to {worker}: tasks running"), running.len()));
+    let twice = twice(&history.executions);
+    let second = own()
+        .filter(|first| twice.contains(&first.id))
+        .filter(|first| first.ended.is_none_or(|(_, ended)| ended.plus(history.lease) >= at))
+        .filter(|first| next(history, first, at).is_some())
+        .count();
+    let most = running.len() + just_ended;
+    lines.push(Line::figure("  … second runs after it", second).promised(
+        &format!("at most {most}: what ran ({}) or had ended within 10 ms ({just_ended})", running.len()),
+        second <= most,
+        format!("{} more", second.saturating_sub(most)),
+    ));
+    let delays = delays(history, worker, at, |run| run.ended.is_none());
+    let most = history.lease + AGAIN;
+    let all_again = delays.len() == running.len();
+    let line = Line::figure("  … they ran again after", spread(&delays));
+    let kept = all_again && !running.is_empty() && delays.iter().all(|delay| *delay <= most);
+    let case = format!("{} of {} ran again", delays.len(), running.len());
+    lines.push(line.promised(&format!("all, within {}", seconds(most)), kept, case));
+}
+
+fn after_broker(
+    history: &History,
+    at: Timestamp,
+    back: Timestamp,
+    workers: &[String],
+    lines: &mut Vec<Line>,
+) {
+    lines.push(Line::figure("the broker's server was away for", seconds(back.since(at))));
+    let first = |worker: &String| {
+        let began = history
+            .executions
+            .iter()
+            .filter(|run| run.worker == *worker && run.began >= at.plus(ON_ITS_WAY))
+            .map(|run| run.began);
+        began.filter(|began| *began >= back).min().map(|began| began.since(back))
+    };
+    let firsts: Vec<(String, Option<Duration>)> =
+        workers.iter().map(|worker| (worker.clone(), first(worker))).collect();
+    let found: Vec<String> = firsts
+        .iter()
+        .map(|(worker, delay)| format!("{worker} {}", delay.map_or_else(|| "never".to_owned(), seconds)))
+        .collect();
+    let kept = firsts.iter().all(|(_, delay)| delay.is_some_and(|delay| delay <= BACK));
+    let line = Line::figure("  … workers started tasks again after it answered", found.join(", "));
+    lines.push(line.promised(&format!("each within {}", seconds(BACK)), kept, found.join(", ")));
+}
+
+/// How long after `at` the runs of a worker that `which` picks began again, elsewhere.
+fn delays(
+    history: &History,
+    worker: &str,
+    at: Timestamp,
+    which: impl Fn(&Execution) -> bool,
+) -> Vec<Duration> {
+    let own = history.executions.iter().filter(|run| run.worker == worker && run.began <= at && which(run));
+    let mut delays: Vec<Duration> =
+        own.filter_map(|run| next(history, run, at)).map(|began| began.since(at)).collect();
+    delays.sort_unstable();
+    delays
+}
+
+/// When a task was begun again after `at`.
+fn next(history: &History, first: &Execution, at: Timestamp) -> Option<Timestamp> {
+    let same = |run: &&Execution| (run.id, run.run, run.attempt) == (first.id, first.run, first.attempt);
+    history.executions.iter().filter(same).map(|run| run.began).filter(|began| *began > at).min()
+}
+
+type Attempts<'a> = BTreeMap<(TaskId, u32, u32), Vec<&'a Execution>>;
+
+fn by_attempt(executions: &[Execution]) -> Attempts<'_> {
+    let mut attempts = Attempts::new();
+    for run in executions {
+        attempts.entry((run.id, run.run, run.attempt)).or_default().push(run);
+    }
+    attempts.values_mut().for_each(|runs| runs.sort_unstable_by_key(|run| run.began));
+    attempts
+}
+
+fn spread(delays: &[Duration]) -> String {
+    match (delays.get(delays.len() / 2), delays.last()) {
+        (Some(middle), Some(most)) => {
+            format!("median {}, most {} ({})", seconds(*middle), seconds(*most), delays.len())
+        }
+        _ => "none".to_owned(),
+    }
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.2} s", time.as_secs_f64())
+}
+
+impl Why {
+    fn in_words(self) -> &'static str {
+        match self {
+            Self::Killed => "killed with its worker",
+            Self::Frozen => "its worker was frozen beyond the lease",
+            Self::GivenBack => "given back unfinished by a stopping worker",
+            Self::LeaseLost => "its lease ended while the broker was away",
+            Self::SentAgain => "sent again after it had ended",
+        }
+    }
+}
+
+impl Line {
+    /// A figure without a promise.
+    fn figure(what: &str, found: impl ToString) -> Self {
+        Self {
+            what: what.to_owned(),
+            found: found.to_string(),
+            promise: String::new(),
+            kept: true,
+            cases: Vec::new(),
+        }
+    }
+
+    /// Something of which there must be none.
+    fn none(what: &str, cases: impl Iterator<Item = String>) -> Self {
+        let cases: Vec<String> = cases.collect();
+        Self { promise: "0".to_owned(), kept: cases.is_empty(), ..Self::figure(what, cases.len()) }
+            .with_cases(cases)
+    }
+
+    fn promised(self, promise: &str, kept: bool, case: String) -> Self {
+        let cases = if kept { Vec::new() } else { vec![case] };
+        Self { promise: promise.to_owned(), kept, ..self }.with_cases(cases)
+    }
+
+    fn with_cases(mut self, cases: Vec<String>) -> Self {
+        self.cases = cases;
+        self.cases.truncate(5);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests;
