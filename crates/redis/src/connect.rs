@@ -27,7 +27,8 @@ const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection that owes an answer for so long is dead, whatever TCP believes.
 const UNRESPONSIVE_AFTER: Duration = Duration::from_secs(15);
 const RECONNECT_MIN_MS: u32 = 100;
-const RECONNECT_MAX_MS: u32 = 5_000;
+/// A worker works again within a second after the server answers.
+const RECONNECT_MAX_MS: u32 = 500;
 const RECONNECT_JITTER_MS: u32 = 100;
 /// Messages that a subscriber may be behind before it is told of a gap.
 const SUBSCRIBER_BUFFER: usize = 4_096;
