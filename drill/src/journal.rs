@@ -10,7 +10,7 @@ use lovage_core::{Clock as _, RunInfo, TaskId, Timestamp};
 use lovage_system::SystemClock;
 
 /// The variable that names a worker's journal file.
-pub const VARIABLE: &str = "LOVAGE_DRILL_JOURNAL";
+pub const VARIABLE: &str = "DRILL_JOURNAL";
 
 /// The journal of this process; a state of its tasks.
 #[derive(Debug)]

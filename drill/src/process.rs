@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use lovage_drill::tasks::PLANNED_FAILURE;
+
 use crate::Fallible;
 
 /// One process.
@@ -60,7 +62,8 @@ impl Process {
     pub(crate) fn tail(&self) -> String {
         const LINES: usize = 12;
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
+        // What fails as planned says nothing.
+        let lines: Vec<&str> = text.lines().filter(|line| !line.contains(PLANNED_FAILURE)).collect();
         lines[lines.len().saturating_sub(LINES)..].join("\n    ")
     }
 }

@@ -8,6 +8,9 @@ use lovage_system::SystemClock;
 
 use crate::journal::Journal;
 
+/// What a flaky task fails with.
+pub const PLANNED_FAILURE: &str = "the first attempt always fails";
+
 /// Does nothing.
 #[lovage::task(name = "drill.quick")]
 pub async fn quick(number: u64, ctx: &Context, journal: State<Journal>) -> Result<u64, TaskError> {
@@ -39,7 +42,7 @@ pub async fn flaky(number: u64, ctx: &Context, journal: State<Journal>) -> Resul
     let run = journal.begin(ctx.info());
     if ctx.attempt() == 1 {
         run.fail();
-        return Err(TaskError::new("the first attempt always fails"));
+        return Err(TaskError::new(PLANNED_FAILURE));
     }
     run.succeed();
     Ok(number)

@@ -1,6 +1,7 @@
 //! Orchestration of the tests, services and benchmarks of Lovage: `cargo xtask help`.
 
 mod bench;
+mod drill;
 mod services;
 mod test;
 mod tidy;
@@ -45,6 +46,15 @@ enum Verb {
         #[arg(long)]
         json: Option<PathBuf>,
     },
+    /// Breaks a running Lovage in every way that production will, and judges what became of each task: several minutes.
+    Drill {
+        /// A tenth of the tasks, a shorter lease, not built for release: under a minute.
+        #[arg(long)]
+        short: bool,
+        /// More arguments of the drill itself: `-- --broker postgres --results redis`, `-- --help`.
+        #[arg(last = true)]
+        more: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -66,6 +76,10 @@ fn run(verb: Verb) -> Fallible<()> {
         Verb::Bench { broker, tasks, json } => {
             let services = services::Services::start(root)?;
             bench::run(root, &broker, tasks, services.redis_url(), json.as_deref())
+        }
+        Verb::Drill { short, more } => {
+            let short_form = short.then(|| "--short".to_owned());
+            drill::run(root, !short, &short_form.into_iter().chain(more).collect::<Vec<_>>())
         }
     }
 }

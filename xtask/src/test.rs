@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::services::Services;
-use crate::{Fallible, say, tidy, user_project};
+use crate::{Fallible, drill, say, tidy, user_project};
 
 /// Runs the steps and stops at the first that fails.
 pub(crate) fn run(root: &Path, quick: bool) -> Fallible<()> {
@@ -37,6 +37,7 @@ pub(crate) fn run(root: &Path, quick: bool) -> Fallible<()> {
         )
     })?;
     if !quick {
+        step("the drill, short form", || drill::run(root, false, &["--short".to_owned()]))?;
         step("examples in the docs", || {
             cargo(root, &["test", "--doc", "--workspace", "--all-features", "--locked"], &redis)
         })?;
