@@ -53,7 +53,7 @@ pub enum Fault {
 
 /// A broker in front of another that fails on command, and counts what it is asked for.
 ///
-/// Hints go through, also while it is down; when it comes back it says [`Hint::Everything`], as a broker does that has
+/// Hints go through, also while it is down, unless they are [lost](Self::lose_hints); when it comes back it says [`Hint::Everything`], as a broker does that has
 /// connected again.
 #[derive(Debug)]
 pub struct FaultyBroker {
@@ -70,6 +70,7 @@ struct Switch {
 #[derive(Debug, Default)]
 struct Plan {
     down: bool,
+    deaf: bool,
     faults: BTreeMap<Operation, VecDeque<Fault>>,
     calls: BTreeMap<Operation, usize>,
 }
@@ -95,6 +96,11 @@ impl FaultyBroker {
     pub fn come_back(&self) {
         self.switch.lock().down = false;
         self.switch.back.notify_one();
+    }
+
+    /// From now on hints are lost, as they may be.
+    pub fn lose_hints(&self) {
+        self.switch.lock().deaf = true;
     }
 
     /// How often an operation was asked for, failed calls included.
@@ -184,7 +190,12 @@ impl Broker for FaultyBroker {
             if back.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Hint::Everything);
             }
-            hint.as_mut().poll(cx)
+            loop {
+                match hint.as_mut().poll(cx) {
+                    Poll::Ready(_lost) if self.switch.lock().deaf => hint.set(self.inner.hint()),
+                    answer => return answer,
+                }
+            }
         })
         .await
     }

@@ -337,7 +337,8 @@ impl Dispatcher {
             self.hungry = self.failures == 0;
         } else if self.failures == 0 {
             if let Some(check) = round.next_check {
-                self.timers.fetch = self.timers.fetch.min(now + check);
+                // Looks that are further apart than half a lease are taken for absences, after which nothing is reclaimed.
+                self.timers.fetch = self.timers.fetch.min(now + check.min(self.parts.lease / 3));
             }
             if self.parts.burst
                 && self.phase == Phase::Running
