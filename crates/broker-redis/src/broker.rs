@@ -14,7 +14,7 @@ use lovage_core::{
     QueueName, Reserve, Reserved, Settle, Settled, Settlement, TaskId, Timestamp, Token, Verdict, Watch,
     WorkerId, WorkerInfo, limits,
 };
-use lovage_redis::{Redis, RedisConfig, Script};
+use lovage_redis::{Durability, Redis, RedisConfig, Script};
 use lovage_system::SystemEntropy;
 use tokio::sync::OnceCell;
 
@@ -65,7 +65,7 @@ impl RedisBroker {
     /// `Config` for a namespace with anything but letters, digits, `-`, `_` and `.`; the usual one is `lv1`.
     pub fn on(redis: Redis, namespace: &str) -> Result<Arc<dyn Broker>, BackendError> {
         let keys = Keys::new(namespace)?;
-        let channel = keys.new_channel(&SystemEntropy);
+        let channel = keys.new_channel(redis.config().is_cluster(), &SystemEntropy);
         Ok(Arc::new(Self { redis, keys, channel, inbox: Arc::default(), listener: OnceCell::new() }))
     }
 
@@ -77,6 +77,16 @@ impl RedisBroker {
         args: Args,
     ) -> Result<Value, BackendError> {
         script.run(&self.redis, vec![self.keys.queue(queue)], args.into_values()).await
+    }
+
+    async fn publish_with(&self, queue: &QueueName, args: Args) -> Result<Value, BackendError> {
+        match self.redis.config().durability() {
+            Durability::Primary => self.on_queue(&scripts::PUBLISH, queue, args).await,
+            Durability::Replicated => {
+                let keys = vec![self.keys.queue(queue)];
+                scripts::PUBLISH.run_replicated(&self.redis, keys, args.into_values()).await
+            }
+        }
     }
 
     /// Runs a script on the registry of workers.
@@ -96,7 +106,9 @@ impl RedisBroker {
         if self.inbox.knows(queue) {
             return;
         }
-        let added: Result<(), _> = self.redis.client().sadd(self.keys.queues(), queue.as_str()).await;
+        let key = self.keys.queues();
+        let added: Result<(), _> =
+            self.redis.run("add to the queues", |client| client.sadd(key.clone(), queue.as_str())).await;
         match added {
             Ok(()) => self.inbox.learn(queue),
             Err(err) => tracing::debug!(%queue, %err, "the queue is not in the list of queues yet"),
@@ -113,7 +125,8 @@ impl RedisBroker {
         let mut args = Args::at(now).number(batch.len());
         batch.iter().for_each(|message| args.push_bytes(message.id.as_bytes()));
         batch.iter().for_each(|message| push_message(&mut args, message));
-        let (answer, ()) = join(self.on_queue(&scripts::PUBLISH, queue, args), self.remember(queue)).await;
+        let publishing = self.publish_with(queue, args);
+        let (answer, ()) = join(publishing, self.remember(queue)).await;
         let mut refused = Answer::new("publish", answer?)?;
         let mut answers = vec![Published::Accepted; batch.len()];
         loop {

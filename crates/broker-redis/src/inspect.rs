@@ -8,7 +8,6 @@ use lovage_core::{
     BackendError, BackendErrorKind, Depth, Inspect, Page, Paged, Place, QueueName, StoredMessage, TaskId,
     Timestamp, WorkerInfo,
 };
-use lovage_redis::redis_error;
 
 use crate::answer::{Answer, list, unexpected};
 use crate::args::Args;
@@ -19,12 +18,8 @@ use crate::scripts;
 #[async_trait]
 impl Inspect for RedisBroker {
     async fn queues(&self) -> Result<Vec<QueueName>, BackendError> {
-        let names: Vec<Value> = self
-            .redis
-            .client()
-            .smembers(self.keys.queues())
-            .await
-            .map_err(|err| redis_error("read the list of queues", err))?;
+        let names: Vec<Value> =
+            self.redis.run("read the list of queues", |client| client.smembers(self.keys.queues())).await?;
         let name = |value: &Value| {
             let name = value.as_str().and_then(|name| QueueName::new(&*name).ok());
             name.ok_or_else(|| unexpected("queues", "the name of a queue", value))

@@ -39,8 +39,10 @@ impl Keys {
         format!("{}:{{#}}:queues", self.namespace).into()
     }
 
-    /// A new channel, on which one handle is told things.
-    pub(crate) fn new_channel(&self, entropy: &dyn Entropy) -> String {
-        format!("{}:c:{:016x}{:016x}", self.namespace, entropy.next_u64(), entropy.next_u64())
+    /// A new channel, on which one handle is told things. In a cluster it begins with `@`: there `PUBLISH` counts only who
+    /// listens at the same node, so that nobody need not mean that it is dead.
+    pub(crate) fn new_channel(&self, cluster: bool, entropy: &dyn Entropy) -> String {
+        let mark = if cluster { "@" } else { "" };
+        format!("{}:c:{mark}{:016x}{:016x}", self.namespace, entropy.next_u64(), entropy.next_u64())
     }
 }

@@ -9,17 +9,18 @@ use fred::clients::Client;
 use fred::error::Error;
 use fred::interfaces::ClientLike;
 use fred::types::config::{
-    Config, ConnectionConfig, PerformanceConfig, ReconnectError, ReconnectPolicy, ServerConfig, TcpConfig,
-    UnresponsiveConfig,
+    ClusterDiscoveryPolicy, Config, ConnectionConfig, PerformanceConfig, ReconnectError, ReconnectPolicy,
+    Server, ServerConfig, TcpConfig, UnresponsiveConfig,
 };
 use fred::types::{Builder, ConnectHandle};
 use lovage_core::{BackendError, BackendErrorKind};
 use tokio::sync::{OnceCell, oneshot};
 
-use crate::config::RedisConfig;
-use crate::error::redis_error;
+use crate::config::{RedisConfig, Topology};
+use crate::error::{is_not_run, redis_error};
 use crate::server_info::ServerInfo;
 use crate::subscriber::Subscriber;
+use crate::tls::tls_config;
 
 /// The first connect has no second try: whoever starts a process wants to know at once.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,13 +31,19 @@ const RECONNECT_MIN_MS: u32 = 100;
 /// A worker works again within a second after the server answers.
 const RECONNECT_MAX_MS: u32 = 500;
 const RECONNECT_JITTER_MS: u32 = 100;
+/// How long a command waits for its place: the queue's slot is being moved, a replica is being promoted.
+const PLACE_TIMEOUT: Duration = COMMAND_TIMEOUT;
+const PLACE_FIRST_PAUSE: Duration = Duration::from_millis(5);
+const PLACE_LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// Messages that a subscriber may be behind before it is told of a gap.
 const SUBSCRIBER_BUFFER: usize = 4_096;
 
-/// One multiplexed connection to one Redis, which reconnects for ever. Cheap to clone; clones share it.
+/// One multiplexed connection to one Redis (in a cluster: to each primary), which reconnects for ever. Cheap to clone;
+/// clones share it.
 ///
 /// While the connection is away commands wait for it, for up to 10 s. A command that was on its way when the
-/// connection broke fails and is not sent again: the caller knows whether that is safe.
+/// connection broke fails and is not sent again: the caller knows whether that is safe. A command that a server
+/// did not run (it has moved elsewhere, a fail-over is under way) is sent again, for up to 10 s.
 #[derive(Clone)]
 pub struct Redis {
     inner: Arc<Inner>,
@@ -47,32 +54,53 @@ struct Inner {
     client: Client,
     _connection: Connection,
     subscriber: OnceCell<Subscriber>,
+    waiting: OnceCell<(Client, Connection)>,
 }
 
 impl Redis {
-    /// Connects, logs in and checks that this Redis can be trusted with tasks: version 6.2 or later, no
-    /// eviction, a primary. Needs a tokio runtime, which must outlive the connection.
+    /// Connects, logs in and checks that this Redis (in a cluster: each primary) can be trusted with tasks: version 6.2 or
+    /// later, no eviction, a primary. Needs a tokio runtime, which must outlive the connection.
     ///
     /// # Errors
     /// Within 5 s: `Unavailable` where nobody answers, `Auth` for a wrong user or password, `Config` for a
     /// database number that does not exist or a server that would lose tasks.
     pub async fn connect(config: &RedisConfig) -> Result<Self, BackendError> {
         let server = config.display_url();
-        let client = builder(config).build().map_err(|err| redis_error("set up the Redis client", err))?;
+        let client = builder(config)?.build().map_err(|err| redis_error("set up the Redis client", err))?;
         let connecting = async {
             let connection = Connection::open(&client).await;
             let connection = connection.map_err(|err| redis_error(&format!("connect to {server}"), err))?;
-            let config = config.clone();
-            let subscriber = OnceCell::new();
-            let redis =
-                Self { inner: Arc::new(Inner { config, client, _connection: connection, subscriber }) };
-            redis.check_server(&server).await?;
+            let inner = Inner {
+                config: config.clone(),
+                client,
+                _connection: connection,
+                subscriber: OnceCell::new(),
+                waiting: OnceCell::new(),
+            };
+            let redis = Self { inner: Arc::new(inner) };
+            redis.check_servers(&server).await?;
             Ok(redis)
         };
         within(CONNECT_TIMEOUT, &server, connecting).await
     }
 
-    /// The driver's client, for plain commands. Map what fails with [`redis_error`](crate::redis_error).
+    /// Sends a plain command on one key, again where no server ran it. `context` names it in errors ("read queues").
+    ///
+    /// # Errors
+    /// As [`redis_error`] says.
+    pub async fn run<'a, T, F>(
+        &'a self,
+        context: &str,
+        command: impl Fn(&'a Client) -> F,
+    ) -> Result<T, BackendError>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let done = until_run(|| command(&self.inner.client)).await;
+        done.map_err(|err| redis_error(context, err))
+    }
+
+    /// The driver's client. Map what fails with [`redis_error`](crate::redis_error).
     pub fn client(&self) -> &Client {
         &self.inner.client
     }
@@ -90,23 +118,55 @@ impl Redis {
         let config = &self.inner.config;
         let open = || async {
             let server = config.display_url();
-            within(CONNECT_TIMEOUT, &server, Subscriber::open(&builder(config), &server)).await
+            within(CONNECT_TIMEOUT, &server, Subscriber::open(&builder(config)?, &server)).await
         };
         self.inner.subscriber.get_or_try_init(open).await
     }
 
-    /// Ends both connections after the commands under way. Later commands fail; closing twice is safe.
+    /// A connection for what waits for replicas, opened at the first call: `WAIT` keeps everything behind it waiting.
+    pub(crate) async fn waiting_client(&self) -> Result<&Client, BackendError> {
+        let config = &self.inner.config;
+        let open = || async {
+            let server = config.display_url();
+            let client =
+                builder(config)?.build().map_err(|err| redis_error("set up the Redis client", err))?;
+            let opening = async {
+                let opened = Connection::open(&client).await;
+                opened.map_err(|err| redis_error(&format!("connect to {server}"), err))
+            };
+            let connection = within(CONNECT_TIMEOUT, &server, opening).await?;
+            Ok((client, connection))
+        };
+        self.inner.waiting.get_or_try_init(open).await.map(|(client, _)| client)
+    }
+
+    /// Ends all connections after the commands under way. Later commands fail; closing twice is safe.
     pub async fn close(&self) {
         if let Some(subscriber) = self.inner.subscriber.get() {
             subscriber.close().await;
+        }
+        if let Some((client, _)) = self.inner.waiting.get() {
+            drop(client.quit().await);
         }
         // A client that is not connected cannot say goodbye, and needs not.
         drop(self.inner.client.quit().await);
     }
 
-    async fn check_server(&self, server: &str) -> Result<(), BackendError> {
-        match self.inner.client.info::<String>(None).await {
-            Ok(info) => ServerInfo::parse(&info).check(server),
+    async fn check_servers(&self, url: &str) -> Result<(), BackendError> {
+        let client = &self.inner.client;
+        if !self.inner.config.is_cluster() {
+            return self.check_server(url, client.info(None).await);
+        }
+        for server in client.active_connections() {
+            let info = client.with_cluster_node(&server).info(None).await;
+            self.check_server(&format!("{server} of {url}"), info)?;
+        }
+        Ok(())
+    }
+
+    fn check_server(&self, server: &str, info: Result<String, Error>) -> Result<(), BackendError> {
+        match info {
+            Ok(info) => ServerInfo::parse(&info).check(server, self.inner.config.is_cluster()),
             Err(err) => {
                 let error = redis_error(&format!("ask {server} for its version (INFO)"), err);
                 if !is_forbidden(&error) {
@@ -145,11 +205,35 @@ impl Drop for Connection {
     }
 }
 
-fn builder(config: &RedisConfig) -> Builder {
+/// Repeats what no server ran, with growing pauses, for [`PLACE_TIMEOUT`]; then the last error is the answer.
+pub(crate) async fn until_run<T, F>(command: impl Fn() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    let (mut pause, mut waited) = (PLACE_FIRST_PAUSE, Duration::ZERO);
+    loop {
+        match command().await {
+            Err(err) if is_not_run(&err) && waited < PLACE_TIMEOUT => {
+                tracing::debug!(%err, "no server ran the command: it is sent again");
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "paces a driver's own I/O, which no simulation drives"
+                )]
+                tokio::time::sleep(pause).await;
+                waited += pause;
+                pause = (pause * 2).min(PLACE_LONGEST_PAUSE);
+            }
+            done => return done,
+        }
+    }
+}
+
+fn builder(config: &RedisConfig) -> Result<Builder, BackendError> {
     let mut policy = ReconnectPolicy::new_exponential(0, RECONNECT_MIN_MS, RECONNECT_MAX_MS, 2);
     policy.set_jitter(RECONNECT_JITTER_MS);
     let mut builder = Builder::from_config(Config {
-        server: ServerConfig::new_centralized(config.host.as_str(), config.port),
+        server: server_config(config),
+        tls: config.tls.as_ref().map(tls_config).transpose()?,
         username: config.username.clone(),
         password: config.password.clone(),
         database: Some(config.database).filter(|database| *database != 0),
@@ -163,7 +247,22 @@ fn builder(config: &RedisConfig) -> Builder {
             ..PerformanceConfig::default()
         },
     );
-    builder
+    Ok(builder)
+}
+
+fn server_config(config: &RedisConfig) -> ServerConfig {
+    let mut hosts: Vec<Server> =
+        config.hosts.iter().map(|(host, port)| Server::new(host.as_str(), *port)).collect();
+    match &config.topology {
+        Topology::Single => ServerConfig::Centralized { server: hosts.swap_remove(0) },
+        Topology::Cluster => ServerConfig::Clustered { hosts, policy: ClusterDiscoveryPolicy::default() },
+        Topology::Sentinel { master, username, password } => ServerConfig::Sentinel {
+            hosts,
+            service_name: master.clone(),
+            username: username.clone(),
+            password: password.clone(),
+        },
+    }
 }
 
 fn connection_config() -> ConnectionConfig {
@@ -172,6 +271,9 @@ fn connection_config() -> ConnectionConfig {
         internal_command_timeout: CONNECT_TIMEOUT,
         // Sending again by itself would reserve twice under one token, or find its own publish a duplicate.
         max_command_attempts: 1,
+        // The driver answers ASK wrongly where other commands are under way, and a script must not follow it anyway: it
+        // would see a part of its keys. Sent again once the slot has moved, it finds them all.
+        max_redirections: 0,
         unresponsive: UnresponsiveConfig {
             max_timeout: Some(UNRESPONSIVE_AFTER),
             ..UnresponsiveConfig::default()
@@ -195,7 +297,8 @@ async fn within<T>(
         Err(BackendError::new(
             BackendErrorKind::Unavailable,
             format!(
-                "{server} did not answer within {limit:?}: check the address, the network and that Redis runs"
+                "{server} did not answer within {limit:?}: check the address, the network, that Redis runs, \
+                 and whether this port speaks TLS (rediss://)"
             ),
         ))
     })

@@ -14,10 +14,30 @@ pub fn redis_error(context: &str, err: Error) -> BackendError {
         advice => format!("{context}: {err}; {advice}"),
     };
     let unanswered =
-        matches!(err.kind(), ErrorKind::IO | ErrorKind::Timeout | ErrorKind::Canceled | ErrorKind::Protocol);
+        matches!(err.kind(), ErrorKind::IO | ErrorKind::Timeout | ErrorKind::Canceled | ErrorKind::Protocol)
+            || err.details().contains(SENT_BEFORE);
     let error = BackendError::new(kind, message).with_source(err);
     if unanswered { error.maybe_applied() } else { error }
 }
+
+/// What the driver says of a command that was under way when it gave up a connection.
+const SENT_BEFORE: &str = "Too many failed write attempts";
+
+/// Whether no server has run the command: it was not sent, or refused for a reason that passes within seconds.
+pub(crate) fn is_not_run(err: &Error) -> bool {
+    const PASSING: [&str; 7] = [
+        "Too many redirections",
+        "Failed to route command",
+        "TRYAGAIN",
+        "CLUSTERDOWN",
+        "MASTERDOWN",
+        "READONLY",
+        "LOADING",
+    ];
+    PASSING.iter().any(|text| err.details().contains(text))
+}
+
+const TLS: &str = "check the option ca of the Redis URL, that the certificate names this host, and that this port speaks TLS";
 
 fn classify(err: &Error) -> (BackendErrorKind, &'static str) {
     use BackendErrorKind::{Auth, Config, Corrupt, Refused, Unavailable, Unsupported};
@@ -32,6 +52,7 @@ fn classify(err: &Error) -> (BackendErrorKind, &'static str) {
         | ErrorKind::Cluster
         | ErrorKind::Sentinel
         | ErrorKind::Backpressure => (Unavailable, ""),
+        ErrorKind::Tls => (Config, TLS),
         ErrorKind::Auth => (Auth, "check the user and password of the Redis URL"),
         ErrorKind::Config | ErrorKind::Url => (Config, ""),
         ErrorKind::InvalidCommand => (Unsupported, ""),
@@ -62,7 +83,22 @@ fn classify_reply(reply: &str) -> Option<(BackendErrorKind, &'static str)> {
         ("MISCONF", Refused, "Redis cannot save to its disk and takes no writes: look at its log"),
         ("DB index is out of range", Config, "use a database number that this Redis has (its `databases`)"),
         ("WRONGTYPE", Corrupt, "a key of Lovage holds something else: give Lovage a database of its own"),
-        ("MOVED ", Config, "this is a node of a Redis Cluster, which is not in this release"),
+        ("MOVED ", Config, "this is a node of a Redis Cluster: write redis-cluster://host"),
+        ("cluster support disabled", Config, "this is no Redis Cluster: write redis://host"),
+        (
+            "Too many redirections",
+            Unavailable,
+            "the slot of this key is being moved in the cluster: try again",
+        ),
+        ("Failed to route command", Unavailable, "the connection is away"),
+        ("TRYAGAIN", Unavailable, "the slot of this key is being moved in the cluster"),
+        ("InvalidCertificate", Config, TLS),
+        (
+            "AlertReceived",
+            Config,
+            "the server refuses our certificate: check the options cert and key of the Redis URL",
+        ),
+        ("InvalidMessage", Config, "this port does not speak TLS: write redis:// instead of rediss://"),
         ("unknown command", Unsupported, NOT_REDIS_6),
         ("Unknown Redis command", Unsupported, NOT_REDIS_6),
         ("READONLY", Unavailable, "this is a read-only replica: name its primary in the Redis URL"),

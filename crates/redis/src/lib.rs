@@ -12,8 +12,9 @@ mod server_info;
 mod subscriber;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod tls;
 
-pub use config::RedisConfig;
+pub use config::{Durability, RedisConfig};
 pub use connect::Redis;
 pub use error::redis_error;
 pub use script::Script;

@@ -27,7 +27,7 @@ impl<'a> ServerInfo<'a> {
     }
 
     /// Refuses a server that would lose tasks or not understand the scripts. `server` is its masked URL.
-    pub(crate) fn check(&self, server: &str) -> Result<(), BackendError> {
+    pub(crate) fn check(&self, server: &str, cluster: bool) -> Result<(), BackendError> {
         let config = |message| Err(BackendError::new(BackendErrorKind::Config, message));
         if let Some((major, minor)) = self.version.filter(|version| *version < (6, 2)) {
             return config(format!(
@@ -40,12 +40,9 @@ impl<'a> ServerInfo<'a> {
                  set it to noeviction (CONFIG SET maxmemory-policy noeviction, and in redis.conf)"
             ));
         }
-        if self.cluster {
-            return Err(BackendError::new(
-                BackendErrorKind::Unsupported,
-                format!(
-                    "{server} is a node of a Redis Cluster, which is not in this release: name a single Redis"
-                ),
+        if self.cluster && !cluster {
+            return config(format!(
+                "{server} is a node of a Redis Cluster: write redis-cluster://host[:port]"
             ));
         }
         if self.replica {
@@ -65,13 +62,14 @@ mod tests {
     use super::*;
 
     fn check(info: &str) -> Result<(), BackendError> {
-        ServerInfo::parse(info).check("redis://h:6379/0")
+        ServerInfo::parse(info).check("redis://h:6379/0", false)
     }
 
     #[test]
     fn a_server_that_keeps_tasks_is_accepted() {
         check("# Server\r\nredis_version:6.2.0\r\nmaxmemory_policy:noeviction\r\nrole:master\r\n").unwrap();
         check("redis_version:7.4.1\r\ncluster_enabled:0\r\n").unwrap();
+        ServerInfo::parse("cluster_enabled:1\r\n").check("a of redis-cluster://a", true).unwrap();
     }
 
     #[test]
@@ -87,7 +85,7 @@ mod tests {
             ("redis_version:5.0.7", "6.2 or later"),
             ("maxmemory_policy:allkeys-lru", "noeviction"),
             ("maxmemory_policy:volatile-ttl", "noeviction"),
-            ("cluster_enabled:1", "single Redis"),
+            ("cluster_enabled:1", "redis-cluster://"),
             ("role:slave", "primary"),
         ] {
             let error = check(info).unwrap_err();

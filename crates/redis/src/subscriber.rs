@@ -7,8 +7,9 @@ use std::time::Duration;
 use fred::clients::SubscriberClient;
 use fred::error::Error;
 use fred::interfaces::{ClientLike, EventInterface, PubsubInterface};
-use fred::types::config::Server;
-use fred::types::{Builder, Message, Value};
+use fred::types::config::{Options, Server};
+use fred::types::{Builder, ClusterHash, ClusterStateChange, Message, Value};
+use fred::util::redis_keyslot;
 use lovage_core::BackendError;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
@@ -63,7 +64,12 @@ impl Subscriber {
         let client = builder.build_subscriber_client().map_err(|err| redis_error(&context, err))?;
         let connection = Connection::open(&client).await.map_err(|err| redis_error(&context, err))?;
         let (gap, gaps) = watch::channel(0);
-        let keeper = tokio::spawn(keep_subscribed(client.clone(), client.reconnect_rx(), gap));
+        let keeper = tokio::spawn(keep_subscribed(
+            client.clone(),
+            client.reconnect_rx(),
+            client.cluster_change_rx(),
+            gap,
+        ));
         Ok(Self { inner: Arc::new(Inner { client, gaps, _connection: connection, keeper }) })
     }
 
@@ -139,7 +145,10 @@ impl From<Message> for SubscriberEvent {
 /// Ends when Redis has run everything sent before: the driver ends a SUBSCRIBE when it is written, and Redis might
 /// publish to others before it reads that.
 async fn confirm(client: &SubscriberClient) -> Result<(), Error> {
-    client.ping::<Value>(None).await.map(|_| ())
+    // In a cluster the driver subscribes at the node of this slot; another one would confirm nothing.
+    let cluster_hash = Some(ClusterHash::Custom(redis_keyslot(client.id().as_bytes())));
+    let options = Options { cluster_hash, ..Options::default() };
+    client.with_options(&options).ping::<Value>(None).await.map(|_| ())
 }
 
 /// Not the driver's own `resubscribe_all`: it also sends a PSUBSCRIBE of nothing, whose error would be taken for the
@@ -152,11 +161,12 @@ async fn subscribe_again(client: &SubscriberClient) -> Result<(), Error> {
     confirm(client).await
 }
 
-/// Subscribes again after each reconnect and tells of the gap once that is done: told earlier, a reader would
-/// look before it can hear.
+/// Subscribes again after each reconnect, and when a cluster has other primaries (the node that we listened at may be
+/// gone). It tells of the gap once that is done: told earlier, a reader would look before it can hear.
 async fn keep_subscribed(
     client: SubscriberClient,
     mut reconnects: broadcast::Receiver<Server>,
+    mut changes: broadcast::Receiver<Vec<ClusterStateChange>>,
     gap: watch::Sender<u64>,
 ) {
     let mut refresh = tokio::time::interval(REFRESH);
@@ -166,6 +176,10 @@ async fn keep_subscribed(
     loop {
         tokio::select! {
             reconnected = reconnects.recv() => match reconnected {
+                Ok(_) | Err(RecvError::Lagged(_)) => owes_gap = true,
+                Err(RecvError::Closed) => return,
+            },
+            changed = changes.recv() => match changed {
                 Ok(_) | Err(RecvError::Lagged(_)) => owes_gap = true,
                 Err(RecvError::Closed) => return,
             },

@@ -1,16 +1,19 @@
 //! The store: one script per batch.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use fred::prelude::{HashesInterface as _, KeysInterface as _};
 use fred::types::{Key, Value};
+use fred::util::redis_keyslot;
+use futures_util::future::join_all;
 use lovage_core::{
     AttemptRecord, BackendError, BackendErrorKind, Page, Paged, Recorded, ResultFilter, ResultStore, TaskId,
     TaskRecord, TaskState, Timestamp, limits,
 };
-use lovage_redis::{Redis, RedisConfig, Script, redis_error};
+use lovage_redis::{Redis, RedisConfig, Script};
 
 /// Largest row in bytes: what does not fit into a message has no place here either.
 const LARGEST: usize = limits::MESSAGE_MAX;
@@ -62,6 +65,18 @@ impl RedisResults {
         }))
     }
 
+    /// What may go into one command: everything, but in a cluster only what is in one slot.
+    fn by_slot<T>(&self, items: Vec<T>, id: impl Fn(&T) -> TaskId) -> Vec<Vec<T>> {
+        if !self.redis.config().is_cluster() {
+            return if items.is_empty() { Vec::new() } else { vec![items] };
+        }
+        let mut parts: BTreeMap<u16, Vec<T>> = BTreeMap::new();
+        for item in items {
+            parts.entry(redis_keyslot(id(&item).to_string().as_bytes())).or_default().push(item);
+        }
+        parts.into_values().collect()
+    }
+
     fn row(&self, id: TaskId) -> Key {
         format!("{}:res:{{{id}}}", self.namespace).into()
     }
@@ -78,28 +93,25 @@ impl ResultStore for RedisResults {
         batch: &[TaskRecord],
         now: Option<Timestamp>,
     ) -> Result<Vec<Recorded>, BackendError> {
-        let mut answers = Vec::with_capacity(batch.len());
-        let mut sent = Vec::with_capacity(batch.len());
-        let mut keys = Vec::with_capacity(batch.len() * 2);
-        let mut args: Vec<Value> = vec![instant(now), HISTORY.into()];
-        for (at, record) in batch.iter().enumerate() {
-            answers.push(match encode(record) {
-                Ok(encoded) => {
-                    keys.extend([self.row(record.id), self.attempts(record.id)]);
-                    args.extend(encoded);
-                    sent.push(at);
-                    Recorded::Superseded
+        let (mut answers, mut sent) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
+        for record in batch {
+            let encoded = encode(record).map(|encoded| sent.push((answers.len(), record.id, encoded)));
+            answers.push(encoded.map_or_else(Recorded::Refused, |()| Recorded::Superseded));
+        }
+        let stored = join_all(self.by_slot(sent, |(_, id, _)| *id).into_iter().map(|part| async move {
+            let keys = part.iter().flat_map(|(_, id, _)| [self.row(*id), self.attempts(*id)]).collect();
+            let mut args: Vec<Value> = vec![instant(now), HISTORY.into()];
+            let (places, encoded): (Vec<usize>, Vec<_>) =
+                part.into_iter().map(|(place, _, encoded)| (place, encoded)).unzip();
+            args.extend(encoded.into_iter().flatten());
+            Ok((places, list(self.record.run(&self.redis, keys, args).await?)?))
+        }));
+        for stored in stored.await {
+            let (places, stored): (Vec<usize>, Vec<Value>) = stored?;
+            for (place, stored) in places.into_iter().zip(stored) {
+                if stored.as_i64() == Some(1) {
+                    answers[place] = Recorded::Stored;
                 }
-                Err(why) => Recorded::Refused(why),
-            });
-        }
-        if sent.is_empty() {
-            return Ok(answers);
-        }
-        let stored = list(self.record.run(&self.redis, keys, args).await?)?;
-        for (at, stored) in sent.into_iter().zip(stored) {
-            if stored.as_i64() == Some(1) {
-                answers[at] = Recorded::Stored;
             }
         }
         Ok(answers)
@@ -110,27 +122,27 @@ impl ResultStore for RedisResults {
         ids: &[TaskId],
         now: Option<Timestamp>,
     ) -> Result<Vec<Option<TaskRecord>>, BackendError> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
+        let asked: Vec<(usize, TaskId)> = ids.iter().copied().enumerate().collect();
+        let found = join_all(self.by_slot(asked, |(_, id)| *id).into_iter().map(|part| async move {
+            let keys = part.iter().map(|(_, id)| self.row(*id)).collect();
+            Ok((part, list(self.get.run(&self.redis, keys, vec![instant(now)]).await?)?))
+        }));
+        let mut answers = vec![None; ids.len()];
+        for found in found.await {
+            let (part, rows): (Vec<(usize, TaskId)>, Vec<Value>) = found?;
+            for ((place, _), row) in part.into_iter().zip(rows) {
+                answers[place] = match row.as_bytes() {
+                    Some([]) | None => None,
+                    Some(json) => Some(serde_json::from_slice(json).map_err(|error| corrupt(&error))?),
+                };
+            }
         }
-        let keys = ids.iter().map(|id| self.row(*id)).collect();
-        let found = list(self.get.run(&self.redis, keys, vec![instant(now)]).await?)?;
-        found
-            .iter()
-            .map(|row| match row.as_bytes() {
-                Some([]) | None => Ok(None),
-                Some(json) => serde_json::from_slice(json).map(Some).map_err(|error| corrupt(&error)),
-            })
-            .collect()
+        Ok(answers)
     }
 
     async fn history(&self, id: TaskId) -> Result<Vec<AttemptRecord>, BackendError> {
-        let mut rows: Vec<(String, Value)> = self
-            .redis
-            .client()
-            .hgetall(self.attempts(id))
-            .await
-            .map_err(|error| redis_error("reading attempts", error))?;
+        let mut rows: Vec<(String, Value)> =
+            self.redis.run("reading attempts", |client| client.hgetall(self.attempts(id))).await?;
         // By version, see record.lua.
         rows.sort_unstable_by(|one, other| one.0.cmp(&other.0));
         rows.iter()
@@ -151,16 +163,15 @@ impl ResultStore for RedisResults {
     }
 
     async fn delete(&self, ids: &[TaskId]) -> Result<usize, BackendError> {
-        if ids.is_empty() {
-            return Ok(0);
-        }
-        let fail = |error| redis_error("deleting results", error);
-        let rows: Vec<Key> = ids.iter().map(|id| self.row(*id)).collect();
-        let attempts: Vec<Key> = ids.iter().map(|id| self.attempts(*id)).collect();
-        // The attempts first: what is left when the connection breaks in between is deleted by the next try.
-        let _attempts: usize = self.redis.client().del(attempts).await.map_err(fail)?;
-        let removed: usize = self.redis.client().del(rows).await.map_err(fail)?;
-        Ok(removed)
+        let removed = join_all(self.by_slot(ids.to_vec(), |id| *id).into_iter().map(|part| async move {
+            let rows: Vec<Key> = part.iter().map(|id| self.row(*id)).collect();
+            let attempts: Vec<Key> = part.iter().map(|id| self.attempts(*id)).collect();
+            // The attempts first: what is left when the connection breaks in between is deleted by the next try.
+            let what = "deleting results";
+            let _attempts: usize = self.redis.run(what, |client| client.del(attempts.clone())).await?;
+            self.redis.run(what, |client| client.del::<usize, _>(rows.clone())).await
+        }));
+        removed.await.into_iter().sum()
     }
 }
 

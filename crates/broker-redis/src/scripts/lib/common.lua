@@ -13,13 +13,13 @@ local function clock(given)
 end
 
 -- Wakes up to `wanted` handles that wait for work, the longest idle first; dead ones (nobody listens) are skipped,
--- four at most in one go.
+-- four at most in one go. In a cluster (`:c:@`) who listens at another node is not counted: there all count as woken.
 local function wake(wanted)
   local queue, woken, missed = p:match('{(.*)}'), 0, 0
   while woken < wanted and missed < 4 do
     local idle = call('ZPOPMIN', p .. 'w')[1]
     if not idle then return end
-    if call('PUBLISH', idle, 'w' .. queue) > 0 then woken = woken + 1 else missed = missed + 1 end
+    if call('PUBLISH', idle, 'w' .. queue) > 0 or idle:find(':c:@', 1, true) then woken = woken + 1 else missed = missed + 1 end
   end
 end
 
