@@ -71,11 +71,8 @@ pub async fn open_both(broker: &str, results: &str) -> Result<Backends, BackendE
 /// Whether a database that this program was built for keeps it.
 #[cfg(feature = "sql")]
 fn is_sql(scheme: &str) -> bool {
-    match scheme {
-        "sqlite" => cfg!(feature = "sqlite"),
-        "postgres" | "postgresql" => cfg!(feature = "postgres"),
-        _ => false,
-    }
+    (cfg!(feature = "sqlite") && scheme == "sqlite")
+        || (cfg!(feature = "postgres") && matches!(scheme, "postgres" | "postgresql"))
 }
 
 fn scheme(url: &str) -> &str {

@@ -191,10 +191,11 @@ impl Broker for FaultyBroker {
                 return Poll::Ready(Hint::Everything);
             }
             loop {
-                match hint.as_mut().poll(cx) {
-                    Poll::Ready(_lost) if self.switch.lock().deaf => hint.set(self.inner.hint()),
-                    answer => return answer,
+                let answer = hint.as_mut().poll(cx);
+                if answer.is_pending() || !self.switch.lock().deaf {
+                    return answer;
                 }
+                hint.set(self.inner.hint());
             }
         })
         .await

@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Call(Box<Call>),
     /// The result of a task
     Result(ResultArgs),
+    /// Why a task is not running, or what became of it, in a sentence
+    Explain(ExplainArgs),
     /// The live workers
     Status(Format),
     /// Look at what is queued and what workers do
@@ -162,6 +164,15 @@ pub(crate) struct Call {
     /// Refuse it while another call of the task with this key is live
     #[arg(long, value_name = "KEY")]
     pub(crate) unique: Option<String>,
+    /// Hold the key for this time at most
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "unique")]
+    pub(crate) unique_for: Option<Duration>,
+    /// Hold the key only until a worker starts the task
+    #[arg(long, requires = "unique")]
+    pub(crate) until_start: bool,
+    /// Take the key from a call that waits, which ends as revoked
+    #[arg(long, requires = "unique")]
+    pub(crate) replace: bool,
     /// The id, instead of a new one
     #[arg(long, value_name = "UUID")]
     pub(crate) id: Option<TaskId>,
@@ -181,6 +192,14 @@ pub(crate) struct ResultArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, num_args = 0..=1, require_equals = true)]
     #[expect(clippy::option_option, reason = "clap's form of a flag with an optional value")]
     pub(crate) wait: Option<Option<Duration>>,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The task's id
+    pub(crate) id: TaskId,
     #[command(flatten)]
     pub(crate) format: Format,
 }
@@ -360,7 +379,8 @@ impl Cli {
         let worker = match &self.command {
             Command::Dev(dev) => Some(&dev.worker),
             Command::Worker(worker) => Some(&worker.settings),
-            Command::Call(_) | Command::Result(_) | Command::Status(_) | Command::Inspect(_) => None,
+            Command::Call(_) | Command::Result(_) | Command::Explain(_) => None,
+            Command::Status(_) | Command::Inspect(_) => None,
             Command::Control(_) | Command::Queues(_) | Command::Purge(_) | Command::Dead(_) => None,
             Command::Migrate(_) | Command::Report(_) => None,
         };

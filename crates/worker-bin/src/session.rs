@@ -51,7 +51,8 @@ impl Session {
         Ok(client)
     }
 
-    fn places(&self) -> String {
+    /// Where broker and results are and which settings say so, without secrets.
+    pub(crate) fn places(&self) -> String {
         let config = &self.config;
         let broker =
             format!("the broker is {} (from {})", mask_url(&config.broker), config.source(Setting::Broker));

@@ -54,6 +54,8 @@ pub(crate) fn message(message: &StoredMessage) -> Value {
         "published_at": message.published_at.to_string(),
         "at": message.at.map(|at| at.to_string()),
         "revoked": message.revoked,
+        "replaced_by": message.replaced_by.map(|by| by.to_string()),
+        "unique_key": message.unique_key,
         "reason": message.reason.map(|reason| reason.as_str()),
         "notes": message.notes.iter().map(note).collect::<Vec<_>>(),
     })

@@ -90,7 +90,16 @@ fn with_options(mut call: TaskCall<Value>, args: &Call) -> TaskCall<Value> {
         call = call.priority(priority);
     }
     if let Some(key) = &args.unique {
-        call = call.unique(key);
+        call = match args.unique_for {
+            Some(ttl) => call.unique_for(key, ttl),
+            None => call.unique(key),
+        };
+    }
+    if args.until_start {
+        call = call.until_start();
+    }
+    if args.replace {
+        call = call.replace();
     }
     if let Some(id) = args.id {
         call = call.id(id);

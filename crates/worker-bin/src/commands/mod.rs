@@ -3,6 +3,7 @@
 mod call;
 mod control;
 mod dead;
+mod explain;
 mod inspect;
 mod migrate;
 mod purge;
@@ -36,6 +37,7 @@ pub(crate) async fn run(
         }
         Command::Call(_)
         | Command::Result(_)
+        | Command::Explain(_)
         | Command::Status(_)
         | Command::Inspect(_)
         | Command::Control(_)
@@ -47,10 +49,11 @@ pub(crate) async fn run(
     }
     let done = |()| ExitCode::SUCCESS;
     match command {
-        Command::Dev(args) => worker::dev(session, states, hooks, args).await.map(done),
+        Command::Dev(args) => Box::pin(worker::dev(session, states, hooks, args)).await.map(done),
         Command::Worker(args) => worker::worker(session, states, hooks, args).await.map(done),
         Command::Call(args) => call::call(&session, *args).await.map(done),
         Command::Result(args) => result::result(&session, &args).await.map(done),
+        Command::Explain(args) => explain::explain(&session, &args).await,
         Command::Status(format) => inspect::status(&session, format).await.map(done),
         Command::Inspect(what) => inspect::inspect(&session, what).await.map(done),
         Command::Control(what) => control::control(&session, what).await.map(done),

@@ -5,8 +5,10 @@
 // The name that users give to the crate, and where `#[task]` looks.
 extern crate lovage_worker_bin as lovage;
 
+mod explain;
 mod help;
 mod own;
+mod store;
 mod support;
 
 use lovage_redis::testing::RedisServer;

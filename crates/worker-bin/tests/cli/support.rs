@@ -171,6 +171,11 @@ impl Running {
         }
     }
 
+    /// Whether a line with a text in it was seen so far.
+    pub(crate) fn has_seen(&self, part: &str) -> bool {
+        self.seen.iter().any(|line| line.contains(part))
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
