@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use lovage::{Client, ClientErrorKind, TaskError, TaskId, TaskState, Timestamp, tasks};
 use lovage_broker_memory::{MemoryResults, MemoryStore};
-use lovage_core::{Clock, QueueName, Reserve, Settle, Settlement, Token};
+use lovage_core::{
+    Clock, QueueName, Reserve, Settle, Settlement, TaskInfo, Token, WorkerId, WorkerInfo, WorkerMode,
+};
 use lovage_testkit::{FakeClock, Recording, SeededEntropy, inline_client};
 use serde_json::json;
 
@@ -54,6 +56,8 @@ async fn a_bad_option_is_an_error_at_the_call_and_sends_nothing() {
     for (call, part) in [
         (add::call(1, 3).priority(12), "expected 0 to 9"),
         (add::call(1, 3).queue("a#b"), "queue name `a#b`"),
+        (add::call(1, 3).replace(), "replace is about a unique key"),
+        (add::call(1, 3).until_start(), "until_start is about a unique key"),
         (add::call(1, 3).countdown(second).eta(Timestamp::from_micros(1)), "one delay"),
     ] {
         let error = call.send(client).await.unwrap_err();
@@ -133,6 +137,85 @@ async fn waiting_is_ended_by_the_settlement_and_by_its_deadline() {
     assert_eq!(clock.now(), FakeClock::new().now(), "no time had to pass");
     assert!(client.state(handle.id()).await.unwrap().is_none());
     assert!(worker.queues().await.unwrap().contains(&queue));
+}
+
+#[tokio::test]
+async fn options_of_a_unique_key_are_in_any_order() {
+    let clock = Arc::new(FakeClock::new());
+    let store = MemoryStore::new(clock.clone());
+    let entropy = Arc::new(SeededEntropy::new(1));
+    let client = Client::with_clock_and_entropy(store.handle(), None, clock, entropy);
+    let first = add::call(1, 3).unique("k").send(&client).await.unwrap();
+    let second = add::call(1, 3).replace().until_start().unique_for("k", Duration::from_secs(1)).untyped();
+    let second = second.send(&client).await.unwrap();
+    let replaced = store.handle().find(first.id(), None).await.unwrap().unwrap();
+    assert_eq!(replaced.replaced_by, Some(second.id()));
+    let queue = QueueName::new("math").unwrap();
+    let request = Reserve {
+        queue: &queue,
+        max: 10,
+        token: Token::from_bytes([1; 16]),
+        lease: Duration::from_secs(30),
+        suspects: true,
+    };
+    assert_eq!(store.handle().reserve(request, None).await.unwrap().deliveries.len(), 2);
+    add::call(1, 3).unique("k").send(&client).await.expect("the key was held until the start");
+}
+
+#[tokio::test]
+async fn explain_measures_how_fast_a_queue_drains_and_follows_a_task_that_moves() {
+    let clock = Arc::new(FakeClock::new());
+    let store = MemoryStore::new(clock.clone());
+    let results = Arc::new(MemoryResults::new(clock.clone()));
+    let entropy = Arc::new(SeededEntropy::new(1));
+    let client = Client::with_clock_and_entropy(store.handle(), Some(results), clock.clone(), entropy);
+    let calls = (0..10).map(|x| add::call(x, x)).collect();
+    let last = client.send_all(calls).await.unwrap().pop().unwrap().unwrap().id();
+    let text = client.explain(last).await.unwrap().to_string();
+    assert!(
+        text.contains("no worker is alive. It waits behind 9 tasks of higher or equal priority."),
+        "{text}"
+    );
+
+    let worker = store.handle();
+    worker.heartbeat(&worker_of_math(), Duration::from_secs(1_000), None).await.unwrap();
+    for (reserved, said) in
+        [(4, "behind 5 tasks of higher or equal priority, drained at 4.0/s"), (6, "is STARTED in the queue")]
+    {
+        let asked = tokio::spawn({
+            let client = client.clone();
+            async move { client.explain(last).await.unwrap().to_string() }
+        });
+        lovage_testkit::settled_down().await;
+        let (queue, lease) = (QueueName::new("math").unwrap(), Duration::from_secs(30));
+        let token = Token::from_bytes([u8::try_from(reserved).unwrap(); 16]);
+        let request = Reserve { queue: &queue, max: reserved, token, lease, suspects: true };
+        assert_eq!(worker.reserve(request, None).await.unwrap().deliveries.len(), reserved);
+        clock.advance(Duration::from_secs(1));
+        let text = asked.await.unwrap();
+        assert!(text.contains(said), "{text}");
+    }
+}
+
+fn worker_of_math() -> WorkerInfo {
+    WorkerInfo {
+        id: WorkerId::new(&SeededEntropy::new(9)),
+        name: "one".into(),
+        host: "host".into(),
+        pid: 1,
+        version: "0".into(),
+        started_at: Timestamp::default(),
+        seen_at: Timestamp::default(),
+        mode: WorkerMode::Running,
+        queues: vec![QueueName::new("math").unwrap()],
+        concurrency: 1,
+        blocking: 1,
+        tasks: vec![TaskInfo::from(&add::def())],
+        active: Vec::new(),
+        reserved: 0,
+        succeeded: 0,
+        failed: 0,
+    }
 }
 
 #[tokio::test]
