@@ -11,8 +11,8 @@ use fred::types::Value;
 use futures_util::future::{join, join_all};
 use lovage_core::{
     BackendError, Broker, Delay, Delivery, Envelope, Heartbeat, Hint, Leases, Maintained, Message, Published,
-    QueueName, Reserve, Reserved, Settle, Settled, Settlement, TaskId, Timestamp, Token, Verdict, Watch,
-    WorkerId, WorkerInfo, limits,
+    QueueName, Reserve, Reserved, Settle, Settled, Settlement, TaskId, Timestamp, Token, UniquePolicy,
+    Verdict, Watch, WorkerId, WorkerInfo, limits,
 };
 use lovage_redis::{Durability, Redis, RedisConfig, Script};
 use lovage_system::SystemEntropy;
@@ -187,16 +187,22 @@ impl Broker for RedisBroker {
             .bytes(request.token.as_bytes())
             .duration(request.lease)
             .text(if request.suspects { "1" } else { "" })
-            .text(&self.channel);
+            .text(&self.channel)
+            .number(usize::try_from(limits::POISON_LOSSES).unwrap_or(usize::MAX));
         let reserving = self.on_queue(&scripts::RESERVE, request.queue, args);
         let (answer, ()) = join(reserving, self.remember(request.queue)).await;
         let mut answer = Answer::new("reserve", answer?)?;
         let (now, next_check) = (answer.instant()?, answer.time()?);
         let (ids, records) = (answer.list_or_none()?, answer.list_or_none()?);
         let (histories, revoked) = (answer.list_or_none()?, answer.list_or_none()?);
+        let replaced = answer.list_or_none()?;
         let deliveries = ids.iter().zip(&records).enumerate().map(|(i, (id, record))| {
             let history = History::read_or_new(histories.get(i).unwrap_or(&Value::Null));
-            let revoked = revoked.get(i).and_then(Value::as_i64) == Some(1);
+            let by = replaced.get(i).filter(|by| !by.is_null());
+            let revoked = match by {
+                Some(by) => Some(Verdict::Replaced { by: task_id("reserve", by)? }),
+                None => (revoked.get(i).and_then(Value::as_i64) == Some(1)).then_some(Verdict::Revoked),
+            };
             let record = Record::read_or_raw(record.as_bytes().unwrap_or_default());
             Ok(delivery(task_id("reserve", id)?, record, &history, revoked, now))
         });
@@ -318,9 +324,23 @@ fn push_message(args: &mut Args, message: &Message) {
     let unique = message.unique.as_ref();
     args.push(unique.map(|unique| unique.key.clone()).unwrap_or_default());
     args.push(unique.and_then(|unique| unique.ttl).map(|ttl| micros(ttl).to_string()).unwrap_or_default());
+    let replace = unique.is_some_and(|unique| unique.policy == UniquePolicy::Replace);
+    let until_start = unique.is_some_and(|unique| unique.until_start);
+    args.push([if replace { "r" } else { "" }, if until_start { "s" } else { "" }].concat());
+    args.push(if until_start { expires(&message.body) } else { String::new() });
     let fence = message.fence.as_ref();
     args.push(fence.map(|fence| fence.name.clone()).unwrap_or_default());
     args.push(fence.map(|fence| instant(fence.slot).to_string()).unwrap_or_default());
+}
+
+/// When a message expires, as publish.lua takes it: an end that moves with the publish is counted from there.
+fn expires(body: &[u8]) -> String {
+    let published_at = |micros| Envelope::expires_at(body, Timestamp::from_micros(micros));
+    match (published_at(0), published_at(1)) {
+        (None, _) => String::new(),
+        (Some(at), other) if Some(at) == other => format!("u{}", instant(at)),
+        (Some(after), _) => format!("f{}", instant(after)),
+    }
 }
 
 fn refusal(why: &Value, what: &Value) -> Result<Published, BackendError> {
@@ -331,10 +351,16 @@ fn refusal(why: &Value, what: &Value) -> Result<Published, BackendError> {
     }
 }
 
-fn delivery(id: TaskId, record: Record, history: &History, revoked: bool, now: Timestamp) -> Delivery {
+fn delivery(
+    id: TaskId,
+    record: Record,
+    history: &History,
+    revoked: Option<Verdict>,
+    now: Timestamp,
+) -> Delivery {
     let expires = Envelope::expires_at(&record.body, record.published_at);
-    let verdict = if revoked {
-        Verdict::Revoked
+    let verdict = if let Some(revoked) = revoked {
+        revoked
     } else if expires.is_some_and(|at| at <= now) {
         Verdict::Expired
     } else if history.losses >= limits::POISON_LOSSES {

@@ -9,7 +9,7 @@ use lovage_core::{
     Timestamp, WorkerInfo,
 };
 
-use crate::answer::{Answer, list, unexpected};
+use crate::answer::{Answer, integer, list, unexpected};
 use crate::args::Args;
 use crate::broker::RedisBroker;
 use crate::record::{published_at, stored_message};
@@ -55,8 +55,12 @@ impl Inspect for RedisBroker {
         Ok(Paged { items, next: more.then(|| (skip + limit).to_string()) })
     }
 
-    async fn ahead(&self, _queue: &QueueName, _id: TaskId) -> Result<Option<u64>, BackendError> {
-        Ok(None)
+    async fn ahead(&self, queue: &QueueName, id: TaskId) -> Result<Option<u64>, BackendError> {
+        let ahead = self.on_queue(&scripts::AHEAD, queue, Args::new().bytes(id.as_bytes())).await?;
+        if ahead.is_null() {
+            return Ok(None);
+        }
+        integer("ahead", &ahead).map(|count| u64::try_from(count).ok())
     }
 
     async fn depth(&self, queue: &QueueName, _now: Option<Timestamp>) -> Result<Depth, BackendError> {

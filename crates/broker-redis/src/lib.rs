@@ -11,8 +11,9 @@
 //! | `l`, `lc` | sorted set, hash | token: when its lease ends; the channel of who holds it |
 //! | `b:<token>` | set | ids of that reservation that are not settled yet |
 //! | `a` | hash | id: run, hand-outs, attempts, losses, refusal and notes, once there is anything to tell |
-//! | `x` | set | ids to be revoked |
+//! | `x`, `xr` | set, hash | ids to be revoked; who replaced those that were replaced |
 //! | `u`, `ui` | hashes | unique key: holder and end of the claim; id: unique key |
+//! | `us` | hash | id that holds its key only until its start: when it expires |
 //! | `f` | hash | schedule: its newest slot |
 //! | `n` | hash | id: channels of the processes that wait for its end |
 //! | `w` | sorted set | channels of idle handles, since when |

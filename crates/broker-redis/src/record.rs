@@ -106,6 +106,9 @@ pub(crate) fn stored_message(
         .as_bytes()
         .and_then(|word| Place::ALL.into_iter().find(|place| place.as_str().as_bytes() == word))
         .ok_or_else(|| unexpected(what, "a place", &place))?;
+    let by = parts.next();
+    let replaced_by = if by.is_null() { None } else { Some(task_id(what, &by)?) };
+    let unique_key = parts.next().as_bytes().map(|key| String::from_utf8_lossy(key).into_owned());
     Ok(StoredMessage {
         id,
         queue: queue.clone(),
@@ -119,8 +122,8 @@ pub(crate) fn stored_message(
         published_at: record.published_at,
         at,
         revoked,
-        replaced_by: None,
-        unique_key: None,
+        replaced_by,
+        unique_key,
         reason: known_reason,
         notes: known.notes,
     })

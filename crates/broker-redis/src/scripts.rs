@@ -17,22 +17,23 @@ macro_rules! scripts {
 }
 
 scripts! {
-    PUBLISH = "publish" [];
-    RESERVE = "reserve" ["history", "ready"];
-    SETTLE = "settle" ["history", "ready", "ending"];
+    PUBLISH = "publish" ["look", "release"];
+    RESERVE = "reserve" ["history", "ready", "release"];
+    SETTLE = "settle" ["history", "ready", "release", "ending"];
     EXTEND = "extend" [];
     MAINTAIN = "maintain" ["history", "ready"];
     WATCH = "watch" [];
     FIND = "find" ["look"];
+    AHEAD = "ahead" ["look"];
     PEEK = "peek" ["look"];
     DEPTH = "depth" [];
     CANCEL = "cancel" ["history", "ready", "look"];
     PROMOTE = "promote" ["history", "ready"];
-    PURGE = "purge" ["ending"];
+    PURGE = "purge" ["release", "ending"];
     PAUSE = "pause" [];
     RESUME = "resume" [];
     REQUEUE_DEAD = "requeue_dead" ["history", "ready"];
-    DELETE_DEAD = "delete_dead" ["ending"];
+    DELETE_DEAD = "delete_dead" ["release", "ending"];
     LEAVE = "leave" [];
     HEARTBEAT = "heartbeat" [];
     SIGN_OFF = "sign_off" [];

@@ -1,14 +1,15 @@
 -- Takes messages of one queue.
 -- KEYS 1 prefix
 -- ARGV 1 now or ''; 2 n; then n ids; then per message: priority digit, body, and where the digit is followed by `+`
---      also: delay ('', 'f' microseconds from now, 'u' instant), unique key, its time to live ('' none),
+--      also: delay ('', 'f' microseconds from now, 'u' instant), unique key, its time to live ('' none), how it is
+--      claimed (holding 'r': replace a holder that waits, 's': until the start), when it expires (as the delay),
 --      fence name, slot
 -- Returns the refused ones, flat: position, 'd' and the holder's id, or 's' and the newest slot
 local now = clock(ARGV[1])
 local n = tonumber(ARGV[2])
 local found = call('HMGET', p .. 'm', unpack(ARGV, 3, n + 2))
 local fields, ready, delayed, refused = {}, {}, {}, {}
-local stamps, seen, first_due, added = {}, {}, nil, 0
+local stamps, seen, first_due, added, urgent = {}, {}, nil, 0, false
 
 local function due_at(delay)
   if delay == '' then return nil end
@@ -27,19 +28,58 @@ local function holder_of(key)
   return holder
 end
 
--- Judges the options of message i; takes its fence and unique key when nothing refuses it.
-local function judge(i, id, key, ttl, fence, slot)
+-- Whether no worker has the holder of a key (who is dead holds none).
+local function waits(holder)
+  return seen[holder] or not reservation_of(holder)
+end
+
+-- Takes the key from a holder that waits, which becomes ready to learn of it.
+local function replace(holder, by)
+  release({ holder })
+  call('SADD', p .. 'x', holder)
+  call('HSET', p .. 'xr', holder, by)
+  local delayed_before = call('ZREM', p .. 'd', holder) == 1
+  for i = 2, seen[holder] and #delayed or 0, 2 do
+    if delayed[i] == holder then
+      table.remove(delayed, i)
+      table.remove(delayed, i - 1)
+      delayed_before = true
+      break
+    end
+  end
+  if not delayed_before then return end
+  urgent = true
+  local history = call('HGET', p .. 'a', holder)
+  if history and #history >= 24 and struct.unpack('>I4', history, 13) > 0 then
+    call('RPUSH', p .. 's', holder)
+    return
+  end
+  local priority = seen[holder] or (call('HGET', p .. 'm', holder) or '\0'):byte(1)
+  if priority > 9 then priority = 0 end
+  call('RPUSH', p .. 'r' .. priority, holder)
+  added = bit.bor(added, bit.lshift(1, priority))
+end
+
+-- Judges the options of a message, from ARGV[at] on; takes its fence and unique key when nothing refuses it.
+local function judge(id, at)
+  local key, ttl, how, expires, fence, slot = unpack(ARGV, at, at + 5)
   local holder = key ~= '' and holder_of(key)
-  if holder then return 'd', holder end
+  if holder and not (how:find('r', 1, true) and waits(holder)) then return 'd', holder end
   if fence ~= '' then
     local newest = call('HGET', p .. 'f', fence)
     if newest and tonumber(newest) >= tonumber(slot) then return 's', newest end
     call('HSET', p .. 'f', fence, slot)
   end
+  if holder then replace(holder, id) end
   if key ~= '' then
     local ends = ttl ~= '' and now + tonumber(ttl) or 0
     call('HSET', p .. 'u', key, id .. struct.pack('>I8', ends))
     call('HSET', p .. 'ui', id, key)
+    if how:find('s', 1, true) then
+      local number = tonumber(expires:sub(2))
+      if number and expires:byte(1) == 102 then number = now + number end
+      call('HSET', p .. 'us', id, number or '')
+    end
   end
 end
 
@@ -50,15 +90,15 @@ for i = 1, n do
   if found[i] or seen[id] then why, what = 'd', id end
   at = at + 2
   if #head > 1 then
-    if not why then why, what = judge(i, id, ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]) end
+    if not why then why, what = judge(id, at + 1) end
     due = due_at(ARGV[at])
-    at = at + 5
+    at = at + 7
   end
   if why then
     refused[#refused + 1], refused[#refused + 2], refused[#refused + 3] = i, why, what
   else
-    seen[id] = true
     local priority = head:byte(1) - 48
+    seen[id] = priority
     local stamp = stamps[priority]
     if not stamp then
       stamp, ready[priority] = struct.pack('>BI8', priority, now), {}
@@ -86,5 +126,5 @@ if #delayed > 0 then call('ZADD', p .. 'd', unpack(delayed)) end
 local info = call('HMGET', p .. 'i', 'mask', 'paused', 'until')
 local mask = tonumber(info[1]) or 0
 if bit.bor(mask, added) ~= mask then call('HSET', p .. 'i', 'mask', bit.bor(mask, added)) end
-if not info[2] and (added ~= 0 or first_due < (tonumber(info[3]) or math.huge)) then wake(1) end
+if not info[2] and (urgent or added ~= 0 or first_due and first_due < (tonumber(info[3]) or math.huge)) then wake(1) end
 return refused

@@ -7,6 +7,7 @@ for _, id in ipairs(ARGV) do
   if call('ZREM', p .. 'k', id) == 1 then
     call('HDEL', p .. 'kr', id)
     call('SREM', p .. 'x', id)
+    call('HDEL', p .. 'xr', id)
     local h = read_history(id)
     h.run, h.attempts, h.losses, h.refused = h.run + 1, 0, 0, 0
     write_history(id, h)

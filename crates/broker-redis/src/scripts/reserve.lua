@@ -1,8 +1,9 @@
 -- Hands out ready messages under one lease. The first write is a pop, so that a full Redis can be drained.
 -- KEYS 1 prefix
--- ARGV 1 now or ''; 2 max; 3 token; 4 lease in microseconds; 5 '1' when a suspect may be handed out; 6 channel
+-- ARGV 1 now or ''; 2 max; 3 token; 4 lease in microseconds; 5 '1' when a suspect may be handed out; 6 channel;
+--      7 lost leases that make it poisoned
 -- Returns now, microseconds until the next check or -1, then when something was found: ids, records,
---         histories (or nil), revoked flags (or nil)
+--         histories (or nil), revoked flags (or nil), who replaced them (or nil)
 local now = clock(ARGV[1])
 local token, channel = ARGV[3], ARGV[6]
 local info = call('HMGET', p .. 'i', 'paused', 'mask', 'claim', 'until', 'guard')
@@ -40,7 +41,7 @@ if #due > 0 then
 end
 
 -- Suspects have a history, so that without histories there are none.
-local special = call('EXISTS', p .. 'a', p .. 'x') > 0
+local special = call('EXISTS', p .. 'a', p .. 'x', p .. 'us') > 0
 local popped, room, before = {}, tonumber(ARGV[2]), mask
 if special and ARGV[5] == '1' then
   popped[1] = call('LPOP', p .. 's') or nil
@@ -80,4 +81,24 @@ local full = room == 0 and info[3] == channel
 if full then call('HDEL', p .. 'i', 'claim', 'until') end
 if full or mask ~= 0 or (special and call('EXISTS', p .. 's') == 1) then wake(1) end
 if not special then return { now, -1, ids, records } end
-return { now, -1, ids, records, call('HMGET', p .. 'a', unpack(ids)), call('SMISMEMBER', p .. 'x', unpack(ids)) }
+local histories = call('HMGET', p .. 'a', unpack(ids))
+local revoked = call('SMISMEMBER', p .. 'x', unpack(ids))
+
+-- Frees the keys that are held until the start: of what is to be run now.
+if call('EXISTS', p .. 'us') == 1 then
+  local started = {}
+  for i, expires in ipairs(call('HMGET', p .. 'us', unpack(ids))) do
+    local history = histories[i]
+    local losses = history and #history >= 24 and struct.unpack('>I4', history, 13) or 0
+    if expires and revoked[i] == 0 and now < (tonumber(expires) or math.huge) and losses < tonumber(ARGV[7]) then
+      started[#started + 1] = ids[i]
+    end
+  end
+  if #started > 0 then release(started) end
+end
+
+local replaced = false
+for _, flag in ipairs(revoked) do
+  if flag == 1 then replaced = call('HMGET', p .. 'xr', unpack(ids)) break end
+end
+return { now, -1, ids, records, histories, revoked, replaced }

@@ -1,15 +1,3 @@
--- Frees the unique keys of messages that ended, unless somebody else holds them by now.
-local function release(ids)
-  local keys = call('HMGET', p .. 'ui', unpack(ids))
-  for i, key in ipairs(keys) do
-    if key then
-      local claim = call('HGET', p .. 'u', key)
-      if claim and claim:sub(1, 16) == ids[i] then call('HDEL', p .. 'u', key) end
-      call('HDEL', p .. 'ui', ids[i])
-    end
-  end
-end
-
 -- Tells the processes that wait for these messages.
 local function tell(ids)
   local waiters = call('HMGET', p .. 'n', unpack(ids))
@@ -34,6 +22,9 @@ local function remove(ids)
   call('HDEL', p .. 'm', unpack(ids))
   if call('EXISTS', p .. 'a', p .. 'x', p .. 'ui', p .. 'n') == 0 then return end
   if call('EXISTS', p .. 'a') == 1 then call('HDEL', p .. 'a', unpack(ids)) end
-  if call('EXISTS', p .. 'x') == 1 then call('SREM', p .. 'x', unpack(ids)) end
+  if call('EXISTS', p .. 'x') == 1 then
+    call('SREM', p .. 'x', unpack(ids))
+    call('HDEL', p .. 'xr', unpack(ids))
+  end
   finish(ids)
 end
