@@ -9,9 +9,9 @@ use fred::interfaces::{HashesInterface, KeysInterface, ListInterface, LuaInterfa
 use fred::types::{Key, Value};
 use lovage_broker_redis::RedisBroker;
 use lovage_core::{
-    BackendErrorKind, Broker, Cancelled, DeadReason, Hint, Message, Note, Published, QueueName, Reserve,
-    Reserved, Settle, Settled, Settlement, TaskId, Timestamp, Token, Verdict, Watch, WorkerCommand, WorkerId,
-    WorkerInfo, WorkerMode,
+    BackendErrorKind, Broker, Cancelled, DeadReason, Hint, Message, Note, Page, Place, Published, QueueName,
+    Reserve, Reserved, Settle, Settled, Settlement, TaskId, Timestamp, Token, Verdict, Watch, WorkerCommand,
+    WorkerId, WorkerInfo, WorkerMode,
 };
 use lovage_redis::testing::RedisServer;
 use lovage_redis::{Redis, RedisConfig, Script};
@@ -295,6 +295,89 @@ async fn a_worker_that_signs_off_passes_its_wake_ups_on() {
     leaving.sign_off(info.id).await.unwrap();
     accept(&*staying, message("q"), at(2)).await;
     assert_eq!(within("the hint of the other", staying.hint()).await, Hint::Work(queue()));
+}
+
+#[tokio::test]
+async fn a_full_worker_hands_the_time_keeping_over() {
+    let server = RedisServer::start_own(&[]).unwrap();
+    let (keeper, other) = (broker(&server).await, broker(&server).await);
+    accept(&*other, message("q").delay(Duration::from_secs(100)), at(0)).await;
+    assert!(reserve(&*keeper, 1, at(0)).await.1.next_check.is_some(), "it keeps the time");
+    assert_eq!(reserve(&*other, 1, at(0)).await.1.next_check, None, "one is enough");
+    let both: Vec<Message> = (0..2).map(|_| message("q").build()).collect();
+    keeper.publish(&both[..1], at(1)).await.unwrap();
+    assert_eq!(reserve(&*keeper, 1, at(1)).await.1.deliveries.len(), 1, "it is busy now");
+    assert_eq!(within("the hint of the hand-over", other.hint()).await, Hint::Work(queue()));
+    let check = reserve(&*other, 1, at(1)).await.1.next_check;
+    assert_eq!(check, Some(LEASE), "the other keeps it: the lease ends before the delayed one is due");
+}
+
+#[tokio::test]
+async fn the_rights_in_the_manual_are_enough() {
+    let manual = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/redis.md"));
+    let from = manual.split_once("ACL SETUSER lovage on >secret").unwrap().1;
+    let rights: Vec<&str> = from.split_once("\n\n").unwrap().0.split_whitespace().collect();
+    let user = [&["--user", "lovage", "on", ">secret"], rights.as_slice()].concat();
+    let server = RedisServer::start_own(&user).unwrap();
+    let url = server.url().replace("redis://", "redis://lovage:secret@");
+    let broker = RedisBroker::connect(&RedisConfig::parse(&url).unwrap()).await.unwrap();
+    use_everything(&*broker).await;
+    let replicated = RedisConfig::parse(&format!("{url}?durability=replicated")).unwrap();
+    let replicated = RedisBroker::connect(&replicated).await.unwrap();
+    let error = replicated.publish(&[message("q").build()], None).await.unwrap_err();
+    assert!(error.to_string().contains("no replica acknowledged"), "WAIT is allowed: {error}");
+}
+
+#[tokio::test]
+async fn a_managed_redis_without_its_commands_of_administration_is_enough() {
+    let forbidden = [
+        "CONFIG", "SCRIPT", "CLUSTER", "DEBUG", "KEYS", "SCAN", "FLUSHALL", "CLIENT", "INFO", "ACL",
+        "MONITOR",
+    ];
+    let args: Vec<&str> = forbidden.iter().flat_map(|name| ["--rename-command", *name, ""]).collect();
+    let server = RedisServer::start_own(&args).unwrap();
+    use_everything(&*broker(&server).await).await;
+}
+
+/// Every operation once, on every kind of message.
+async fn use_everything(broker: &dyn Broker) {
+    let leases = broker.open_leases().await.unwrap();
+    let info = worker();
+    broker.heartbeat(&info, LEASE, at(0)).await.unwrap();
+    assert!(broker.tell(info.id, &WorkerCommand::Quiet, at(0)).await.unwrap());
+    assert_eq!(broker.workers(at(0)).await.unwrap().len(), 1);
+    reserve(broker, 1, at(0)).await;
+    let held = accept(broker, message("q").unique("k").until_start(), at(0)).await;
+    let newer = accept(broker, message("q").unique("k").replace().until_start().priority(3), at(0)).await;
+    accept(broker, message("q").fence("s", at(1).unwrap()).delay(LEASE), at(0)).await;
+    let promoted = accept(broker, message("q").delay(LEASE), at(0)).await;
+    assert!(broker.promote(promoted, None, at(0)).await.unwrap());
+    assert_eq!(broker.ahead(&queue(), held).await.unwrap(), Some(1));
+    assert!(matches!(broker.watch(&queue(), newer).await.unwrap(), Watch::Waiting(_)));
+    broker.pause(&queue()).await.unwrap();
+    broker.resume(&queue()).await.unwrap();
+    let (token, reserved) = reserve(broker, 3, at(0)).await;
+    assert_eq!(reserved.deliveries.len(), 3);
+    leases.extend(&queue(), &[token], LEASE, at(0)).await.unwrap();
+    assert_eq!(broker.cancel(newer, None, at(0)).await.unwrap(), Cancelled::Leased);
+    leases.extend(&queue(), &[token], LEASE, at(0)).await.unwrap();
+    for place in Place::ALL {
+        broker.peek(&queue(), place, Page::first(10)).await.unwrap();
+    }
+    let how = Settle::DeadLetter { reason: DeadReason::Permanent, note: note() };
+    settle(broker, token, newer, how, at(0)).await;
+    assert_eq!(broker.requeue_dead(&queue(), &[newer], at(0)).await.unwrap(), 1);
+    settle(broker, token, held, Settle::Retry { after: LEASE, note: note() }, at(0)).await;
+    for second in [0, 10, 20, 30, 40] {
+        broker.maintain(&queue(), 10, LEASE, at(second)).await.unwrap();
+    }
+    broker.depth(&queue(), None).await.unwrap();
+    broker.find(held, None).await.unwrap();
+    broker.delete_dead(&queue(), &[held]).await.unwrap();
+    for place in [Place::Ready, Place::Delayed, Place::Dead] {
+        broker.purge(&queue(), place, 10).await.unwrap();
+    }
+    broker.sign_off(info.id).await.unwrap();
 }
 
 #[tokio::test]
