@@ -75,7 +75,10 @@ impl Client {
     /// Measures how fast the queue drains, where others are ahead and somebody takes them. Answers whether the message is
     /// still where it was.
     async fn measure(&self, facts: &mut Facts) -> Result<bool, ClientError> {
-        let (Some(message), Some(ahead)) = (&facts.message, &mut facts.ahead) else { return Ok(true) };
+        let Some(message) = facts.message.as_ref().filter(|message| message.place == Place::Ready) else {
+            return Ok(true);
+        };
+        let Some(ahead) = &mut facts.ahead else { return Ok(false) };
         let takes = |worker: &&lovage_core::WorkerInfo| {
             worker.mode == WorkerMode::Running && worker.queues.contains(&message.queue)
         };

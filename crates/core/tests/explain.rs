@@ -242,6 +242,8 @@ fn a_ready_task_that_waits_its_turn() {
         "it waits behind 1,000,000 tasks of higher or equal priority, and more of them come than are handed out",
     );
     says(&facts(ready(), vec![worker("one")]), PENDING, "it is the next one");
+    let taken = Facts { ahead: None, ..facts(ready(), vec![worker("one")]) };
+    says(&taken, PENDING, "it is being handed out at this moment");
     let busy = WorkerInfo { active: vec![running(NEWER, 999).active.remove(0); 4], ..worker("one") };
     says(
         &facts(ready(), vec![busy]),

@@ -105,6 +105,8 @@ pub enum Point {
         /// How many they can run.
         slots: usize,
     },
+    /// A worker took it while it was looked at.
+    Moving,
     /// It waits for its time.
     Due {
         /// That time.

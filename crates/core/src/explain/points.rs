@@ -63,7 +63,8 @@ fn waits(facts: &Facts, message: &StoredMessage, points: &mut Vec<Point>) {
     obstacles(facts, message, points);
     match facts.ahead {
         Some(ahead) if ahead.tasks > 0 => points.push(Point::Ahead(ahead)),
-        Some(_) | None if points.is_empty() => {
+        Some(_) | None if !points.is_empty() => {}
+        Some(_) => {
             let (mut running, mut slots) = (0, 0);
             for worker in readers(facts, &message.queue) {
                 running += worker.active.len();
@@ -71,7 +72,7 @@ fn waits(facts: &Facts, message: &StoredMessage, points: &mut Vec<Point>) {
             }
             points.push(Point::Next { running, slots });
         }
-        Some(_) | None => {}
+        None => points.push(Point::Moving),
     }
 }
 

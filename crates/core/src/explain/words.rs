@@ -60,6 +60,7 @@ fn clause(point: &Point, now: Timestamp) -> String {
             format!("it is the next one, and all {slots} slots of the queue's workers are taken")
         }
         Point::Next { .. } => "it is the next one".to_owned(),
+        Point::Moving => "it is being handed out at this moment".to_owned(),
         Point::Due { at } if *at > now => format!("it is due {}", in_time(*at, now)),
         Point::Due { at } => format!("it has been due for {}; the next worker that looks takes it", time(now.since(*at))),
         Point::Retry { at, retry, of, error } => {
