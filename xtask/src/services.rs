@@ -13,6 +13,8 @@ use crate::{Fallible, say};
 pub(crate) struct Services {
     redis: Child,
     redis_url: String,
+    cluster: Vec<Child>,
+    cluster_url: String,
     dir: PathBuf,
 }
 
@@ -32,9 +34,15 @@ impl Services {
                 .arg(&dir)
                 .stdout(Stdio::null())
                 .spawn()?;
-            let mut services =
-                Self { redis, redis_url: format!("redis://127.0.0.1:{port}"), dir: dir.clone() };
+            let mut services = Self {
+                redis,
+                redis_url: format!("redis://127.0.0.1:{port}"),
+                cluster: Vec::new(),
+                cluster_url: String::new(),
+                dir: dir.clone(),
+            };
             if services.answers(port)? {
+                services.start_cluster()?;
                 return Ok(services);
             }
         }
@@ -46,20 +54,62 @@ impl Services {
         &self.redis_url
     }
 
+    /// The URL of the Redis Cluster.
+    pub(crate) fn redis_cluster_url(&self) -> &str {
+        &self.cluster_url
+    }
+
+    /// Three primaries with a replica each.
+    fn start_cluster(&mut self) -> Fallible<()> {
+        install("redis-cli", "redis-tools")?;
+        // A node takes the port 10,000 higher, too, for the talk among them.
+        let ports: Vec<u16> = std::iter::repeat_with(|| TcpListener::bind("127.0.0.1:0")?.local_addr())
+            .map(|address| address.map(|address| address.port()))
+            .filter(|port| port.as_ref().is_ok_and(|port| *port < 50_000))
+            .take(6)
+            .collect::<Result<_, _>>()?;
+        for port in &ports {
+            let node = Command::new("redis-server")
+                .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--cluster-enabled", "yes"])
+                .args(["--cluster-node-timeout", "5000", "--repl-diskless-sync-delay", "0", "--port"])
+                .arg(port.to_string())
+                .arg("--cluster-config-file")
+                .arg(format!("nodes-{port}.conf"))
+                .arg("--dir")
+                .arg(&self.dir)
+                .stdout(Stdio::null())
+                .spawn()?;
+            self.cluster.push(node);
+        }
+        let answered = |port: &u16| wait_for(|| ping(*port).is_ok_and(|answer| answer == *b"+PONG\r\n"));
+        if !ports.iter().all(answered) {
+            return Err("a node of the Redis Cluster does not start: another process may have its port; run this again".into());
+        }
+        let hosts: Vec<String> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        let created = Command::new("redis-cli")
+            .args(["--cluster", "create"])
+            .args(&hosts)
+            .args(["--cluster-replicas", "1", "--cluster-yes"])
+            .output()?;
+        if !created.status.success() {
+            return Err(format!(
+                "`redis-cli --cluster create`: {}",
+                String::from_utf8_lossy(&created.stdout)
+            )
+            .into());
+        }
+        self.cluster_url = format!("redis-cluster://{}", hosts[..3].join(","));
+        Ok(())
+    }
+
     /// Waits until the server answers; false when it ended instead.
     fn answers(&mut self, port: u16) -> Fallible<bool> {
-        for _ in 0..200 {
-            if self.redis.try_wait()?.is_some() {
-                return Ok(false);
-            }
-            if ping(port).is_ok_and(|answer| answer == *b"+PONG\r\n") {
-                return Ok(true);
-            }
-            // A server of another process gives no event when it begins to listen.
-            #[expect(clippy::disallowed_methods, reason = "there is nothing to wait on but the port")]
-            std::thread::sleep(Duration::from_millis(25));
-        }
-        Ok(false)
+        let mut ended = false;
+        let answers = wait_for(|| {
+            ended = self.redis.try_wait().is_ok_and(|status| status.is_some());
+            ended || ping(port).is_ok_and(|answer| answer == *b"+PONG\r\n")
+        });
+        Ok(answers && !ended)
     }
 }
 
@@ -68,6 +118,10 @@ impl Drop for Services {
         // It may have ended already, and the directory is under target/.
         let _already_gone = self.redis.kill();
         let _already_gone = self.redis.wait();
+        for node in &mut self.cluster {
+            let _already_gone = node.kill();
+            let _already_gone = node.wait();
+        }
         let _left_behind = fs::remove_dir_all(&self.dir);
     }
 }
@@ -77,6 +131,7 @@ impl Drop for Services {
 pub(crate) fn hold(root: &Path) -> Fallible<()> {
     let services = Services::start(root)?;
     println!("LOVAGE_TEST_REDIS_URL={}", services.redis_url());
+    println!("LOVAGE_TEST_REDIS_CLUSTER_URL={}", services.redis_cluster_url());
     say("the servers run until this command's input ends (Ctrl-D) or Ctrl-C");
     std::io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
@@ -121,6 +176,19 @@ pub(crate) fn install(program: &str, package: &str) -> Fallible<()> {
 fn is_root() -> bool {
     let id = Command::new("id").arg("-u").output();
     id.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
+
+/// Looks for five seconds.
+fn wait_for(mut there: impl FnMut() -> bool) -> bool {
+    for _ in 0..200 {
+        if there() {
+            return true;
+        }
+        // A server of another process gives no event when it begins to listen.
+        #[expect(clippy::disallowed_methods, reason = "there is nothing to wait on but the port")]
+        std::thread::sleep(Duration::from_millis(25));
+    }
+    false
 }
 
 fn ping(port: u16) -> std::io::Result<[u8; 7]> {

@@ -12,7 +12,10 @@ pub(crate) fn run(root: &Path, quick: bool) -> Fallible<()> {
     step("format", || cargo(root, &["fmt", "--all", "--check"], &[]))?;
     step("tidy", || tidy::run(root))?;
     let services = Services::start(root)?;
-    let redis = [("LOVAGE_TEST_REDIS_URL", services.redis_url())];
+    let redis = [
+        ("LOVAGE_TEST_REDIS_URL", services.redis_url()),
+        ("LOVAGE_TEST_REDIS_CLUSTER_URL", services.redis_cluster_url()),
+    ];
     step("clippy", || {
         cargo(
             root,

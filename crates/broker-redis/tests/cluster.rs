@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use fred::util::redis_keyslot;
@@ -75,16 +76,19 @@ async fn messages_flow_while_their_slot_moves() {
     let cluster = RedisCluster::start_own(&[]).unwrap();
     let (sender, worker) = (broker(&cluster, "").await, broker(&cluster, "").await);
     let first = publish(&*sender, message("q").build()).await;
+    let (moved, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(usize::MAX)));
+    let (ended, all_sent) = (Arc::clone(&moved), Arc::clone(&count));
     let sending = tokio::spawn(async move {
         let mut sent = BTreeSet::from([first]);
-        for _ in 0..300 {
+        while !ended.load(Ordering::SeqCst) {
             sent.insert(publish(&*sender, message("q").build()).await);
         }
+        all_sent.store(sent.len(), Ordering::SeqCst);
         sent
     });
     let working = tokio::spawn(async move {
         let mut seen = Vec::new();
-        while seen.len() < 301 {
+        while seen.len() < count.load(Ordering::SeqCst) {
             let Some((token, reserved)) = reserve(&*worker, 10).await else { continue };
             let ids: Vec<TaskId> = reserved.deliveries.iter().map(|delivery| delivery.id).collect();
             let acks: Vec<_> = ids.iter().map(|id| Settlement { id: *id, how: Settle::Ack }).collect();
@@ -99,9 +103,11 @@ async fn messages_flow_while_their_slot_moves() {
     tokio::task::block_in_place(|| {
         for (from, to) in hops.iter().zip(&hops[1..]) {
             cluster.begin_to_move(slot, *from, *to).unwrap();
+            cluster.wait_until_asked(*from).unwrap();
             cluster.finish_to_move(slot, *from, *to).unwrap();
         }
     });
+    moved.store(true, Ordering::SeqCst);
     let sent = within("the sender", sending).await.unwrap();
     let (worker, seen) = within("the worker", working).await.unwrap();
     assert_eq!(seen.len(), sent.len(), "each once");

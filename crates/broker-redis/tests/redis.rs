@@ -301,15 +301,15 @@ async fn a_worker_that_signs_off_passes_its_wake_ups_on() {
 async fn a_full_worker_hands_the_time_keeping_over() {
     let server = RedisServer::start_own(&[]).unwrap();
     let (keeper, other) = (broker(&server).await, broker(&server).await);
-    accept(&*other, message("q").delay(Duration::from_secs(100)), at(0)).await;
+    accept(&*other, message("q").delay(Duration::from_secs(10)), at(0)).await;
     assert!(reserve(&*keeper, 1, at(0)).await.1.next_check.is_some(), "it keeps the time");
-    assert_eq!(reserve(&*other, 1, at(0)).await.1.next_check, None, "one is enough");
-    let both: Vec<Message> = (0..2).map(|_| message("q").build()).collect();
-    keeper.publish(&both[..1], at(1)).await.unwrap();
-    assert_eq!(reserve(&*keeper, 1, at(1)).await.1.deliveries.len(), 1, "it is busy now");
+    assert_eq!(reserve(&*other, 1, at(1)).await.1.next_check, None, "one is enough");
+    accept(&*other, message("q"), at(2)).await;
+    assert_eq!(within("the hint of the longest idle", keeper.hint()).await, Hint::Work(queue()));
+    assert_eq!(reserve(&*keeper, 1, at(2)).await.1.deliveries.len(), 1, "it is full and looks no more");
     assert_eq!(within("the hint of the hand-over", other.hint()).await, Hint::Work(queue()));
-    let check = reserve(&*other, 1, at(1)).await.1.next_check;
-    assert_eq!(check, Some(LEASE), "the other keeps it: the lease ends before the delayed one is due");
+    let check = reserve(&*other, 1, at(2)).await.1.next_check;
+    assert_eq!(check, Some(Duration::from_secs(8)), "the other one keeps the time now");
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ pub async fn open_broker(url: &str) -> Result<Arc<dyn Broker>, BackendError> {
         #[cfg(feature = "sql")]
         scheme if is_sql(scheme) => lovage_broker_sql::open(lovage_sql::Database::connect(url).await?).await,
         #[cfg(feature = "redis")]
-        "redis" | "rediss" | "redis-cluster" | "redis-sentinel" => {
+        scheme if is_redis(scheme) => {
             lovage_broker_redis::RedisBroker::connect(&lovage_redis::RedisConfig::parse(url)?).await
         }
         other => Err(unknown(other)),
@@ -41,7 +41,7 @@ pub async fn open_results(url: &str) -> Result<Arc<dyn ResultStore>, BackendErro
         #[cfg(feature = "sql")]
         scheme if is_sql(scheme) => lovage_results_sql::open(lovage_sql::Database::connect(url).await?).await,
         #[cfg(feature = "redis")]
-        "redis" | "rediss" | "redis-cluster" | "redis-sentinel" => {
+        scheme if is_redis(scheme) => {
             Ok(lovage_results_redis::RedisResults::connect(&lovage_redis::RedisConfig::parse(url)?).await?)
         }
         other => Err(unknown(other)),
@@ -60,7 +60,7 @@ pub async fn open_both(broker: &str, results: &str) -> Result<Backends, BackendE
         return Ok(Backends { broker, results: lovage_results_sql::open(database).await? });
     }
     #[cfg(feature = "redis")]
-    if broker == results && scheme(broker) == "redis" {
+    if broker == results && is_redis(scheme(broker)) {
         let redis = lovage_redis::Redis::connect(&lovage_redis::RedisConfig::parse(broker)?).await?;
         let broker = lovage_broker_redis::RedisBroker::on(redis.clone(), "lv1")?;
         return Ok(Backends { broker, results: lovage_results_redis::RedisResults::on(redis, "lv1")? });
@@ -73,6 +73,14 @@ pub async fn open_both(broker: &str, results: &str) -> Result<Backends, BackendE
 fn is_sql(scheme: &str) -> bool {
     (cfg!(feature = "sqlite") && scheme == "sqlite")
         || (cfg!(feature = "postgres") && matches!(scheme, "postgres" | "postgresql"))
+}
+
+#[cfg(feature = "redis")]
+fn is_redis(scheme: &str) -> bool {
+    matches!(
+        scheme,
+        "redis" | "rediss" | "redis-cluster" | "rediss-cluster" | "redis-sentinel" | "rediss-sentinel"
+    )
 }
 
 fn scheme(url: &str) -> &str {

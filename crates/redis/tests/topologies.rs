@@ -94,27 +94,25 @@ async fn each_primary_of_a_cluster_is_asked_whether_it_evicts() {
     assert!(says.contains("allkeys-lru") && says.contains(&cluster.port(2).to_string()), "{says}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_waits_while_its_slot_is_moved_and_follows_it() {
     let cluster = RedisCluster::start_own(&[]).unwrap();
     let redis = connect(cluster.url()).await.unwrap();
     let script = append();
     // Like a queue's: the prefix is the only key that Redis is told, and there is no such key.
-    let script_of_data = Script::new("data", "return redis.call('APPEND', KEYS[1] .. 'data', ARGV[1])");
+    let of_data = || Script::new("data", "return redis.call('APPEND', KEYS[1] .. 'data', ARGV[1])");
     let slot = redis_keyslot(b"q");
     let from = cluster.owner_of(slot).unwrap();
     let to = (from + 1) % 3;
-    assert_eq!(run(&script_of_data, &redis, "{q}:").await.unwrap().as_i64(), Some(1));
+    assert_eq!(run(&of_data(), &redis, "{q}:").await.unwrap().as_i64(), Some(1));
     cluster.begin_to_move(slot, from, to).unwrap();
-    let asked = cluster.command(from, "EVAL return 1 {q}:").unwrap();
-    assert!(asked.starts_with('-'), "{asked}");
-    let (moved, answer) = tokio::join!(
-        async { cluster.finish_to_move(slot, from, to) },
-        // Begun first, it meets ASK.
-        run(&script_of_data, &redis, "{q}:"),
-    );
-    moved.unwrap();
-    assert_eq!(answer.unwrap().as_i64(), Some(2), "it saw what was moved");
+    let asking = tokio::spawn({
+        let redis = redis.clone();
+        async move { run(&of_data(), &redis, "{q}:").await }
+    });
+    tokio::task::block_in_place(|| cluster.wait_until_asked(from)).unwrap();
+    tokio::task::block_in_place(|| cluster.finish_to_move(slot, from, to)).unwrap();
+    assert_eq!(asking.await.unwrap().unwrap().as_i64(), Some(2), "it saw what was moved");
     // Another client, which does not know yet, meets MOVED.
     assert_eq!(cluster.owner_of(slot).unwrap(), to);
     let other = connect(cluster.url()).await.unwrap();

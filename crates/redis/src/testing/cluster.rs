@@ -110,7 +110,16 @@ impl RedisCluster {
     /// Where a node refuses.
     pub fn begin_to_move(&self, slot: u16, from: usize, to: usize) -> io::Result<()> {
         self.ok(to, &format!("CLUSTER SETSLOT {slot} IMPORTING {}", self.nodes[from].id))?;
+        self.ok(from, "CONFIG RESETSTAT")?;
         self.ok(from, &format!("CLUSTER SETSLOT {slot} MIGRATING {}", self.nodes[to].id))
+    }
+
+    /// Waits until somebody met the `ASK` of a move that has begun. It blocks its thread.
+    ///
+    /// # Errors
+    /// Where nobody does.
+    pub fn wait_until_asked(&self, from: usize) -> io::Result<()> {
+        wait_until("an ASK", || Ok(self.command(from, "INFO errorstats")?.contains("errorstat_ASK")))
     }
 
     /// Moves the keys of a slot and ends the move: from now on the old node answers `MOVED`.
