@@ -10,7 +10,7 @@ use lovage_core::{Clock as _, Page, Place, QueueName, ResultFilter, TaskRecord, 
 use lovage_drill::journal::{self, Ended, Execution};
 use lovage_drill::judge::{AGAIN, Fault, History, Line, Sent, judge, twice};
 use lovage_drill::sender::{AnyCall, Ledger, send_surely};
-use lovage_drill::tasks::{block, nap};
+use lovage_drill::tasks::{block, nap, quick};
 use lovage_system::SystemClock;
 
 use crate::Fallible;
@@ -26,6 +26,8 @@ const LOOK: Duration = Duration::from_millis(20);
 const OWN: u64 = 1_000_000_000;
 /// Tasks that become due while the broker is away: enough that no worker can take them all.
 const DUE_MEANWHILE: u64 = 640;
+/// Bytes of a worker's journal that say that it is in the middle of a full queue: about 150 runs.
+const FLOODED: u64 = 20_000;
 
 /// What is to be done.
 #[derive(Clone, Debug)]
@@ -34,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) results: Kind,
     pub(crate) tasks: u64,
     pub(crate) lease: Duration,
+    /// See [`History::on_its_way`].
+    pub(crate) on_its_way: Duration,
     /// Over how long the senders spread their tasks.
     pub(crate) sending: Duration,
 }
@@ -145,8 +149,9 @@ impl<'a> Conductor<'a> {
     }
 
     async fn kill(&mut self, victim: &str, heir: &str) -> Fallible<()> {
-        say(&format!("SIGKILL to {victim}"));
+        say(&format!("SIGKILL to {victim} while it drains a full queue"));
         self.load(victim).await?;
+        self.flood(victim).await?;
         let at = self.clock.now();
         self.take(victim)?.kill()?;
         self.faults.push(Fault::Killed { worker: victim.to_owned(), at });
@@ -299,7 +304,8 @@ impl<'a> Conductor<'a> {
         let told = self.names.iter().flat_map(|name| lost_leases(self.dir, name)).collect();
         let left = depth.ready + depth.delayed + depth.leased + depth.dead;
         let (faults, lease) = (self.faults.clone(), self.plan.lease);
-        Ok(History { sent, executions, records, attempts, faults, told, left, lease })
+        let on_its_way = self.plan.on_its_way;
+        Ok(History { sent, executions, records, attempts, faults, told, left, lease, on_its_way })
     }
 
     /// Every row. Redis lists only the newest ones, so that there each task is asked for.
@@ -369,6 +375,26 @@ impl<'a> Conductor<'a> {
             }
         }
         Err(format!("{} does not take tasks", worker[0]).into())
+    }
+
+    /// Fills the queue while it is paused, and returns when a worker is in the middle of it.
+    async fn flood(&mut self, worker: &str) -> Fallible<()> {
+        let broker = std::sync::Arc::clone(self.client.broker());
+        broker.pause(&self.queue).await?;
+        for _ in 0..self.plan.tasks / 10_000 {
+            self.send(1_000, quick::call).await?;
+        }
+        let journal = journal_of(self.dir, worker);
+        let before = std::fs::metadata(&journal)?.len();
+        broker.resume(&self.queue).await?;
+        let deadline = self.clock.monotonic() + PATIENCE;
+        while std::fs::metadata(&journal)?.len() < before + FLOODED {
+            if self.clock.monotonic() > deadline {
+                return Err(format!("{worker} does not take what was waiting").into());
+            }
+            self.clock.sleep(Duration::from_millis(1)).await;
+        }
+        Ok(())
     }
 
     async fn until(

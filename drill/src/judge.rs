@@ -8,8 +8,6 @@ use lovage_core::{AttemptRecord, Outcome, TaskId, TaskRecord, TaskState, Timesta
 
 use crate::journal::{Ended, Execution};
 
-/// A finished run may be lost with its process for this long: its record is on its way.
-pub const ON_ITS_WAY: Duration = Duration::from_millis(10);
 /// A task killed with its worker runs again within its lease and this.
 pub const AGAIN: Duration = Duration::from_secs(5);
 /// Every worker works again this long after the broker answers.
@@ -34,6 +32,8 @@ pub struct History {
     pub left: u64,
     /// The workers' lease.
     pub lease: Duration,
+    /// How long a finished run may be lost with its process, because its record is on its way.
+    pub on_its_way: Duration,
 }
 
 /// One task of a sender.
@@ -103,7 +103,7 @@ pub enum Fault {
 /// Why a task ran a second time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Why {
-    /// Its process was killed while it ran or within [`ON_ITS_WAY`] of its end.
+    /// Its process was killed while it ran or within [`History::on_its_way`] of its end.
     Killed,
     /// Its process was frozen beyond its lease, likewise.
     Frozen,
@@ -213,7 +213,10 @@ fn second_runs(history: &History, lines: &mut Vec<Line>) {
                 Ok((why, over)) => {
                     *reasons.entry(why).or_default() += 1;
                     if over > Duration::ZERO {
-                        late.push(format!("{id}: had ended {over:?} before that ({why:?})"));
+                        late.push(format!(
+                            "{id}: had ended {:?} before that ({why:?})",
+                            over + history.on_its_way
+                        ));
                     }
                 }
                 Err(what) => unexplained.push(what),
@@ -229,7 +232,7 @@ fn second_runs(history: &History, lines: &mut Vec<Line>) {
     }
     lines.push(Line::none("  … without an explanation", unexplained.into_iter()));
     lines.push(Line::none(
-        "  … of runs that had ended more than 10 ms before the kill or freeze",
+        &format!("  … of runs that had ended more than {:?} before the kill or freeze", history.on_its_way),
         late.into_iter(),
     ));
     lines.push(Line::none(
@@ -238,7 +241,7 @@ fn second_runs(history: &History, lines: &mut Vec<Line>) {
     ));
 }
 
-/// Why `second` ran after `first`, and how long before the fault, beyond [`ON_ITS_WAY`], the first had ended.
+/// Why `second` ran after `first`, and how long before the fault, beyond [`History::on_its_way`], the first had ended.
 fn explain(history: &History, first: &Execution, second: &Execution) -> Result<(Why, Duration), String> {
     let on_time = Duration::ZERO;
     if second.delivery <= first.delivery {
@@ -249,7 +252,7 @@ fn explain(history: &History, first: &Execution, second: &Execution) -> Result<(
         };
     }
     let over = |at: Timestamp| match first.ended {
-        Some((_, ended)) if ended < at => at.since(ended).saturating_sub(ON_ITS_WAY),
+        Some((_, ended)) if ended < at => at.since(ended).saturating_sub(history.on_its_way),
         Some(_) | None => on_time,
     };
     // How long after its end a settlement may still be under way without any doubt about the reason.
@@ -337,17 +340,24 @@ fn after_kill(history: &History, worker: &str, at: Timestamp, lines: &mut Vec<Li
     let own = || history.executions.iter().filter(|run| run.worker == worker);
     let running: Vec<&Execution> = own().filter(|run| run.ended.is_none()).collect();
     let just_ended =
-        own().filter(|run| run.ended.is_some_and(|(_, ended)| ended.plus(ON_ITS_WAY) >= at)).count();
+        own().filter(|run| run.ended.is_some_and(|(_, ended)| ended.plus(history.on_its_way) >= at)).count();
     lines.push(Line::figure(&format!("SIGKILL to {worker}: tasks running"), running.len()));
     let twice = twice(&history.executions);
-    let second = own()
+    let second: Vec<&Execution> = own()
         .filter(|first| twice.contains(&first.id))
         .filter(|first| first.ended.is_none_or(|(_, ended)| ended.plus(history.lease) >= at))
         .filter(|first| next(history, first, at).is_some())
-        .count();
+        .collect();
+    let age = second.iter().filter_map(|first| Some(at.since(first.ended?.1))).max().unwrap_or_default();
+    let found = format!("{} (one had ended {} ms before)", second.len(), age.as_micros() / 1_000);
+    let second = second.len();
     let most = running.len() + just_ended;
-    lines.push(Line::figure("  … second runs after it", second).promised(
-        &format!("at most {most}: what ran ({}) or had ended within 10 ms ({just_ended})", running.len()),
+    lines.push(Line::figure("  … second runs after it", found).promised(
+        &format!(
+            "at most {most}: what ran ({}) or had ended within {:?} ({just_ended})",
+            running.len(),
+            history.on_its_way
+        ),
         second <= most,
         format!("{} more", second.saturating_sub(most)),
     ));
@@ -372,9 +382,9 @@ fn after_broker(
         let began = history
             .executions
             .iter()
-            .filter(|run| run.worker == *worker && run.began >= at.plus(ON_ITS_WAY))
+            .filter(|run| run.worker == *worker && run.began >= back)
             .map(|run| run.began);
-        began.filter(|began| *began >= back).min().map(|began| began.since(back))
+        began.min().map(|began| began.since(back))
     };
     let firsts: Vec<(String, Option<Duration>)> =
         workers.iter().map(|worker| (worker.clone(), first(worker))).collect();

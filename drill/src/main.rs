@@ -46,6 +46,8 @@ async fn main() -> ExitCode {
         results: options.results,
         tasks: options.tasks.unwrap_or(tasks),
         lease: Duration::from_secs(options.lease.unwrap_or(lease)),
+        // The short form is not built for release, and other tests may have the machine.
+        on_its_way: Duration::from_millis(if options.short { 500 } else { 10 }),
         sending: Duration::from_secs(seconds),
     };
     match conduct::run(&plan).await {

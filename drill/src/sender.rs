@@ -87,15 +87,15 @@ pub async fn send_surely(
                 ledger.write("accepted", &batch)?;
                 return Ok(batch.into_iter().map(|(id, _)| id).collect());
             }
-            Err(error) => match error.kind() {
-                ClientErrorKind::Unavailable { maybe_accepted } => {
-                    if *maybe_accepted && !std::mem::replace(&mut again, true) {
-                        ledger.write("unclear", &batch)?;
-                    }
-                    clock.sleep(PAUSE).await;
+            Err(error) => {
+                let ClientErrorKind::Unavailable { maybe_accepted } = error.kind() else {
+                    return Err(error.into());
+                };
+                if *maybe_accepted && !std::mem::replace(&mut again, true) {
+                    ledger.write("unclear", &batch)?;
                 }
-                _ => return Err(error.into()),
-            },
+                clock.sleep(PAUSE).await;
+            }
         }
     }
 }

@@ -67,6 +67,7 @@ fn good() -> History {
         told: HashSet::new(),
         left: 0,
         lease: LEASE,
+        on_its_way: Duration::from_millis(10),
     }
 }
 
@@ -183,7 +184,7 @@ fn missing_attempt_rows_are_found() {
 
 #[test]
 fn a_run_that_had_ended_before_the_kill_counts_as_too_many() {
-    finds("more than 10 ms before", |history| {
+    finds("more than 10ms before", |history| {
         history.executions[1].ended = Some((Ended::Succeeded, at(0.95)));
     });
     finds("second runs after it", |history| {
