@@ -79,12 +79,8 @@ fn what_runs_and_ended(bed: &Bed) {
     let good = bed.ok(&["call", "own.greet", "Ada"]);
     until(bed, &good, "ended");
     let text = bed.ok(&["explain", &good]);
-    assert!(
-        text.starts_with(&format!(
-            "own.greet[{good}] is SUCCESS: it succeeded 0s ago on worker one after 0."
-        )),
-        "{text}"
-    );
+    let head = format!("own.greet[{good}] is SUCCESS: it succeeded ");
+    assert!(text.starts_with(&head) && text.contains(" on worker one after 0."), "{text}");
 
     bed.ok(&["control", "revoke", &running]);
     let ended = until(bed, &running, "ended");
