@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use fred::util::redis_keyslot;
+use futures_util::future::join_all;
 use lovage_broker_redis::RedisBroker;
 use lovage_core::{
     Broker, Hint, Message, Published, QueueName, Reserve, Reserved, Settle, Settlement, TaskId, Token,
@@ -81,7 +82,9 @@ async fn messages_flow_while_their_slot_moves() {
     let sending = tokio::spawn(async move {
         let mut sent = BTreeSet::from([first]);
         while !ended.load(Ordering::SeqCst) {
-            sent.insert(publish(&*sender, message("q").build()).await);
+            // Several at a time: no answer may be taken for another one's.
+            let some = join_all((0..8).map(|_| publish(&*sender, message("q").build())));
+            sent.extend(some.await);
         }
         all_sent.store(sent.len(), Ordering::SeqCst);
         sent
@@ -147,6 +150,25 @@ async fn a_killed_primary_loses_nothing_that_was_accepted_by_a_replica() {
     within("the hint to look at everything", gap).await;
     accepted.insert(within("the fail-over", after).await.unwrap());
     within("all that was accepted", consume(&*worker, accepted)).await;
+}
+
+#[tokio::test]
+async fn the_rights_in_the_manual_are_enough_in_a_cluster() {
+    let manual = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/redis.md"));
+    let from = manual.split_once("ACL SETUSER lovage on >secret").unwrap().1;
+    let rights: Vec<&str> = from.split_once("\n\n").unwrap().0.split_whitespace().collect();
+    let user = [&["--user", "lovage", "on", ">secret"], rights.as_slice()].concat();
+    let cluster = RedisCluster::start_own(&user).unwrap();
+    let url = cluster.url().replace("://", "://lovage:secret@");
+    let config = RedisConfig::parse(&format!("{url}?durability=replicated")).unwrap();
+    let broker = RedisBroker::connect(&config).await.unwrap();
+    assert!(reserve(&*broker, 1).await.unwrap().1.deliveries.is_empty());
+    let batch: Vec<Message> = ["a", "b", "c", "q"].map(|queue| message(queue).build()).into();
+    let answers = broker.publish(&batch, None).await.unwrap();
+    assert!(answers.iter().all(|answer| *answer == Published::Accepted), "{answers:?}");
+    assert_eq!(within("the hint", broker.hint()).await, Hint::Work(queue()));
+    assert_eq!(broker.queues().await.unwrap().len(), 4);
+    assert!(broker.find(batch[1].id, None).await.unwrap().is_some(), "on whichever node");
 }
 
 async fn within<F: Future>(what: &str, future: F) -> F::Output {

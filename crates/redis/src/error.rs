@@ -67,7 +67,7 @@ fn classify_reply(reply: &str) -> Option<(BackendErrorKind, &'static str)> {
     use BackendErrorKind::{Auth, Config, Corrupt, Refused, Unavailable, Unsupported};
     const LOGIN: &str = "check the user and password of the Redis URL";
     const RIGHTS: &str = "give the user of the Redis URL the rights that docs/redis.md lists (ACL SETUSER)";
-    const NOT_REDIS_6: &str = "Lovage needs Redis 6.2 or later with Lua scripts allowed";
+    const NOT_REDIS_6: &str = "Lovage needs Redis 6.2 or later and the commands that docs/redis.md lists, Lua scripts (EVAL) among them";
     let known = [
         ("OOM command not allowed", Refused, "Redis is out of memory: raise maxmemory or let workers drain"),
         ("WRONGPASS", Auth, LOGIN),

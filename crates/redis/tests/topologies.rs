@@ -208,12 +208,21 @@ async fn what_is_forbidden_is_not_needed_or_named() {
     let redis = connect(server.url()).await.unwrap();
     assert_eq!(run(&append(), &redis, "k").await.unwrap().as_i64(), Some(1));
 
-    let server = renamed(&["EVAL", "EVALSHA"]);
+    let server = renamed(&["EVAL", "EVALSHA", "CLUSTER"]);
     let redis = connect(server.url()).await.unwrap();
     let error = run(&append(), &redis, "k").await.unwrap_err();
     assert_eq!(error.kind(), BackendErrorKind::Unsupported, "{error}");
-    assert!(error.to_string().contains("Lua scripts allowed"), "{error}");
-    assert!(redis.client().ping::<Value>(None).await.is_ok());
+    assert!(error.to_string().contains("Lua scripts (EVAL)"), "{error}");
+    assert!(redis.client().ping::<Value>(None).await.is_ok(), "the connection goes on");
+    let error = connect(&server.url().replace("redis://", "redis-cluster://")).await.unwrap_err();
+    assert_eq!(error.kind(), BackendErrorKind::Unsupported, "{error}");
+    assert!(error.to_string().to_uppercase().contains("UNKNOWN COMMAND 'CLUSTER'"), "{error}");
+
+    let server = renamed(&["WAIT"]);
+    let redis = connect(server.url()).await.unwrap();
+    let error = append().run_replicated(&redis, vec!["k".into()], vec!["x".into()]).await.unwrap_err();
+    assert_eq!(error.kind(), BackendErrorKind::Unsupported, "{error}");
+    assert!(error.is_maybe_applied() && error.to_string().contains("docs/redis.md"), "{error}");
 }
 
 #[tokio::test]
