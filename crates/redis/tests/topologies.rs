@@ -150,8 +150,15 @@ async fn messages_are_heard_from_every_node_and_again_after_the_listening_one_di
 
 #[tokio::test]
 async fn sentinels_name_the_new_primary_after_a_fail_over() {
-    let mut servers = RedisSentinel::start().unwrap();
-    let redis = connect(servers.url()).await.unwrap();
+    let manual = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/redis.md"));
+    let from = manual.split_once("ACL SETUSER lovage on >secret").unwrap().1;
+    let rights: Vec<&str> = from.split_once("\n\n").unwrap().0.split_whitespace().collect();
+    // For the keys of this test.
+    let own: &[&str] = &["~k", "&wake", "+append"];
+    let user = [&["--user", "lovage", "on", ">secret"], rights.as_slice(), own].concat();
+    let mut servers = RedisSentinel::start_with(&user).unwrap();
+    let url = servers.url().replace("://", "://lovage:secret@");
+    let redis = connect(&url).await.unwrap();
     let subscriber = redis.subscriber().await.unwrap();
     let mut events = subscriber.events();
     subscriber.subscribe("wake").await.unwrap();
@@ -172,7 +179,7 @@ async fn sentinels_name_the_new_primary_after_a_fail_over() {
     assert_eq!(events.next().await, Some(SubscriberEvent::Gap));
     redis.client().publish::<(), _, _>("wake", "x").await.unwrap();
     while events.next().await == Some(SubscriberEvent::Gap) {}
-    assert!(connect(servers.url()).await.is_ok(), "the first sentinel of the URL is dead");
+    assert!(connect(&url).await.is_ok(), "the first sentinel of the URL is dead");
 }
 
 #[tokio::test]

@@ -24,10 +24,21 @@ impl RedisSentinel {
     /// # Errors
     /// Where `redis-server` is not installed or does not start.
     pub fn start() -> io::Result<Self> {
+        Self::start_with(&[])
+    }
+
+    /// As [`RedisSentinel::start`], with further arguments for the primary and the replica.
+    ///
+    /// # Errors
+    /// Those of [`RedisSentinel::start`].
+    pub fn start_with(args: &[&str]) -> io::Result<Self> {
         let dir = tempfile::tempdir()?;
-        let primary = start_somewhere(&|port| server_args(port, &["--repl-diskless-sync-delay", "0"]))?;
+        let primary = start_somewhere(&|port| {
+            server_args(port, &[&["--repl-diskless-sync-delay", "0"], args].concat())
+        })?;
         let of = format!("127.0.0.1 {}", primary.0);
-        let replica = start_somewhere(&|port| server_args(port, &["--replicaof", &of]))?;
+        let replica =
+            start_somewhere(&|port| server_args(port, &[&["--replicaof", of.as_str()], args].concat()))?;
         let port = replica.0;
         wait_until("the replica", || {
             Ok(command(port, "INFO replication")?.contains("master_link_status:up"))
