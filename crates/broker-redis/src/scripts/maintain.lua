@@ -22,7 +22,13 @@ local reclaimed = {}
 local function reclaim(token)
   local batch = p .. 'b:' .. token
   local ids = call('SPOP', batch, limit - #reclaimed)
-  table.sort(ids)
+  local records, priorities = #ids > 0 and call('HMGET', p .. 'm', unpack(ids)) or {}, {}
+  for i, id in ipairs(ids) do priorities[id] = records[i] and records[i]:byte(1) or 0 end
+  -- As they were handed out: the set has forgotten it, but ids grow with time.
+  table.sort(ids, function(a, b)
+    if priorities[a] ~= priorities[b] then return priorities[a] > priorities[b] end
+    return a < b
+  end)
   for _, id in ipairs(ids) do
     local h = read_history(id)
     h.losses, h.deliveries = h.losses + 1, h.deliveries + 1
