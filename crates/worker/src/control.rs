@@ -53,6 +53,10 @@ impl LeaseEnd {
         self.0.store(end.as_micros(), Ordering::Relaxed);
     }
 
+    pub(crate) fn has_passed(&self, now: Timestamp) -> bool {
+        self.get() <= now
+    }
+
     fn get(&self) -> Timestamp {
         Timestamp::from_micros(self.0.load(Ordering::Relaxed))
     }

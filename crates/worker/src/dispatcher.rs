@@ -36,8 +36,8 @@ const LOGGED: usize = 200;
 /// What the loop reacts to.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// A round over the queues ended.
-    Fetched(Result<Round, (Round, BackendError)>),
+    /// A round over the queues ended that was begun at this time: its leases run at the earliest since then.
+    Fetched(Duration, Result<Round, (Round, BackendError)>),
     /// Deliveries that may have been run before were looked up in the results: those that had not ended.
     Checked {
         token: Token,
@@ -227,7 +227,7 @@ impl Dispatcher {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Fetched(round) => self.fetched(round),
+            Event::Fetched(asked, round) => self.fetched(asked, round),
             Event::Checked { token, queue, deliveries, ended, broker_now } => {
                 for delivery in deliveries {
                     if ended.contains(&delivery.id) {
@@ -305,10 +305,13 @@ impl Dispatcher {
             lease: self.parts.lease,
         };
         let (queues, suspects) = (self.parts.turns.next(), self.suspects == 0);
-        self.spawn(async move { Event::Fetched(fetcher.round(queues, want, suspects, maintain).await) });
+        let asked = self.parts.clock.monotonic();
+        self.spawn(
+            async move { Event::Fetched(asked, fetcher.round(queues, want, suspects, maintain).await) },
+        );
     }
 
-    fn fetched(&mut self, round: Result<Round, (Round, BackendError)>) {
+    fn fetched(&mut self, asked: Duration, round: Result<Round, (Round, BackendError)>) {
         self.fetching = false;
         let now = self.parts.clock.monotonic();
         let round = match round {
@@ -331,7 +334,7 @@ impl Dispatcher {
         };
         let found = !round.batches.is_empty();
         for batch in round.batches {
-            self.reserved(batch);
+            self.reserved(now.saturating_sub(asked), batch);
         }
         if found {
             self.hungry = self.failures == 0;
@@ -351,9 +354,9 @@ impl Dispatcher {
         }
     }
 
-    fn reserved(&mut self, batch: Batch) {
+    fn reserved(&mut self, took: Duration, batch: Batch) {
         let Batch { queue, token, reserved } = batch;
-        let lease = LeaseEnd::at(self.parts.clock.now().plus(self.parts.lease));
+        let lease = LeaseEnd::at(self.parts.clock.now().minus(took).plus(self.parts.lease));
         let suspect = reserved.deliveries.iter().any(|delivery| delivery.losses > 0);
         self.suspects += usize::from(suspect);
         let left = reserved.deliveries.len();
@@ -464,6 +467,14 @@ impl Dispatcher {
             self.free_slot(blocking);
             return;
         };
+        if reservation.lease.has_passed(self.parts.clock.now()) {
+            // This process was frozen: somebody else may be running it already.
+            tracing::warn!("task [{id}] is not started: its lease ended while it waited here");
+            self.free_slot(blocking);
+            let queue = job.meta.queue.clone();
+            self.settle_only(token, &queue, id, Settle::GiveBack { after: Duration::ZERO, refused: false });
+            return;
+        }
         let control = Control::new(Arc::clone(&reservation.lease));
         let info = Arc::new(run_info(&job, &self.parts.defaults.worker));
         let running = Running {

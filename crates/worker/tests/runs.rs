@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use lovage::{
-    Client, Context, RetryPolicy, RunningWorker, State, TaskDef, TaskError, TaskId, TaskRecord, TaskState,
-    Worker, WorkerBuilder, tasks,
+    Client, Context, Hooks, RetryPolicy, RunningWorker, State, TaskDef, TaskError, TaskId, TaskRecord,
+    TaskState, Worker, WorkerBuilder, WorkerEvent, tasks,
 };
 use lovage_broker_memory::{MemoryResults, MemoryStore};
 use lovage_core::{
@@ -464,6 +464,30 @@ async fn a_lost_lease_stops_the_run_and_settles_nothing() {
     let ack = Settlement { id: handle.id(), how: Settle::Ack };
     assert_eq!(other.settle(&queue, token, &[ack], None).await.unwrap(), [lovage_core::Settled::Applied]);
     assert_eq!(world.results.get(&[handle.id()], None).await.unwrap(), [None]);
+}
+
+/// Freezes the process for a minute when it has received its first task.
+struct Frozen(Arc<FakeClock>, AtomicBool);
+
+impl Hooks for Frozen {
+    fn event(&self, event: &WorkerEvent) {
+        if matches!(event, WorkerEvent::Received { .. }) && !self.1.swap(true, Ordering::SeqCst) {
+            self.0.advance(Duration::from_secs(60));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_reserved_before_a_freeze_is_not_started_after_it() {
+    let world = World::new();
+    let frozen = Arc::new(Frozen(world.clock.clone(), AtomicBool::default()));
+    let builder = world.builder().hooks(frozen);
+    let worker = builder.build(world.store.handle(), Some(world.results.clone())).unwrap().start();
+    let handle = count::delay(&world.client).await.unwrap();
+    let record = world.ended(handle.id()).await;
+    assert_eq!((record.state, record.delivery, record.attempt, world.runs()), (TaskState::Success, 2, 0, 1));
+    worker.stop();
+    worker.join().await.unwrap();
 }
 
 /// A result store that takes nothing until it is mended.
