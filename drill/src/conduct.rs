@@ -26,7 +26,7 @@ const LOOK: Duration = Duration::from_millis(20);
 const OWN: u64 = 1_000_000_000;
 /// Tasks that become due while the broker is away: enough that no worker can take them all.
 const DUE_MEANWHILE: u64 = 640;
-/// Bytes of a worker's journal that say that it is in the middle of a full queue: about 150 runs.
+/// Bytes of a worker's journal that say that it is in the middle of a long queue: about 150 runs.
 const FLOODED: u64 = 20_000;
 
 /// What is to be done.
@@ -149,8 +149,7 @@ impl<'a> Conductor<'a> {
     }
 
     async fn kill(&mut self, victim: &str, heir: &str) -> Fallible<()> {
-        say(&format!("SIGKILL to {victim} while it drains a full queue"));
-        self.load(victim).await?;
+        say(&format!("SIGKILL to {victim} while it drains a long queue"));
         self.flood(victim).await?;
         let at = self.clock.now();
         self.take(victim)?.kill()?;
@@ -381,6 +380,8 @@ impl<'a> Conductor<'a> {
     async fn flood(&mut self, worker: &str) -> Fallible<()> {
         let broker = std::sync::Arc::clone(self.client.broker());
         broker.pause(&self.queue).await?;
+        // Enough for each worker, and slots are left for what follows.
+        self.send(36, |number| nap::call(number, 500)).await?;
         for _ in 0..self.plan.tasks / 10_000 {
             self.send(1_000, quick::call).await?;
         }

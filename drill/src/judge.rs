@@ -107,6 +107,8 @@ pub enum Why {
     Killed,
     /// Its process was frozen beyond its lease, likewise.
     Frozen,
+    /// A worker that had been frozen began it late, from a lease that had ended.
+    Thawed,
     /// Its process stopped and gave it back unfinished.
     GivenBack,
     /// Its lease ended while the broker was away.
@@ -244,6 +246,9 @@ fn second_runs(history: &History, lines: &mut Vec<Line>) {
 /// Why `second` ran after `first`, and how long before the fault, beyond [`History::on_its_way`], the first had ended.
 fn explain(history: &History, first: &Execution, second: &Execution) -> Result<(Why, Duration), String> {
     let on_time = Duration::ZERO;
+    if second.delivery < first.delivery && thawed(history, second) {
+        return Ok((Why::Thawed, on_time));
+    }
     if second.delivery <= first.delivery {
         // The broker counts hand-outs of one message: it was published twice.
         return match history.sent.get(&first.id) {
@@ -291,6 +296,20 @@ fn explain(history: &History, first: &Execution, second: &Execution) -> Result<(
         }
     }
     Err(format!("{}: no fault explains it: {first:?}, {second:?}", first.id))
+}
+
+/// Whether a worker began this run just after a freeze, with a hand-out from before it.
+fn thawed(history: &History, late: &Execution) -> bool {
+    history.faults.iter().any(|fault| match fault {
+        Fault::Frozen { worker, until, .. } => {
+            *worker == late.worker && late.began >= *until && late.began.since(*until) < history.lease
+        }
+        Fault::Killed { .. }
+        | Fault::Stopped { .. }
+        | Fault::BrokerAway { .. }
+        | Fault::ResultsAway { .. }
+        | Fault::Blocked { .. } => false,
+    })
 }
 
 /// The attempt rows know the newest hand-out of which a run ended well: it is the one that counts.
@@ -446,6 +465,7 @@ impl Why {
         match self {
             Self::Killed => "killed with its worker",
             Self::Frozen => "its worker was frozen beyond the lease",
+            Self::Thawed => "begun late by a worker that had been frozen",
             Self::GivenBack => "given back unfinished by a stopping worker",
             Self::LeaseLost => "its lease ended while the broker was away",
             Self::SentAgain => "sent again after it had ended",

@@ -148,6 +148,13 @@ fn each_reason_explains() {
     };
     let frozen = Fault::Frozen { worker: "w1".to_owned(), at: at(1.0), until: at(11.0) };
     assert_eq!(second_runs(&|history| history.faults.push(frozen.clone())), [""; 0]);
+    assert_eq!(
+        second_runs(&|history| {
+            history.faults.push(frozen.clone());
+            history.executions[1] = run(2, "w1", 1, 11.01, Some(11.02));
+        }),
+        [""; 0]
+    );
     let away = Fault::BrokerAway { at: at(1.0), back: at(6.5), workers: vec!["w2".to_owned()] };
     assert_eq!(
         second_runs(&|history| {
