@@ -4,13 +4,15 @@ use std::cmp::Reverse;
 use std::fmt;
 
 use jiff::civil::DateTime;
-use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
+use jiff::tz::{Offset, TimeZone};
 
 use super::ScheduleError;
 use crate::Timestamp;
 
 /// Longer than any clock was ever turned back, in seconds.
 const LONGEST_FOLD: i64 = 2 * 86_400;
+/// Further than any clock is from UTC, in seconds.
+const LARGEST_OFFSET: i64 = 26 * 3_600;
 const DAY: i64 = 86_400;
 
 /// A time zone of the IANA database, such as `Europe/Berlin`.
@@ -87,21 +89,26 @@ impl Zone {
             .fold(at + self.offset(at), i64::max)
     }
 
-    /// The first instant at which the clocks show `wall`.
+    /// The first instant at which the clocks show `wall`, or a later time.
+    ///
+    /// Found from turn to turn: jiff 1.0.1 maps wall times to instants itself, but is an hour off on the evening
+    /// before a turn that only renames the time, as in America/Nuuk on 2023-10-28.
     pub(super) fn first_instant(&self, wall: i64) -> First {
-        let offset = |offset: Offset| i64::from(offset.seconds());
-        match self.rules.to_ambiguous_timestamp(civil(wall)).offset() {
-            AmbiguousOffset::Unambiguous { offset: only } => First::At(wall - offset(only)),
-            AmbiguousOffset::Fold { before, .. } => First::At(wall - offset(before)),
-            AmbiguousOffset::Gap { before, after } => {
-                let turn = self.turns_after(wall - offset(after)).find(|turn| turn.1 == offset(after));
-                let turn = turn.map_or(wall - offset(before), |turn| turn.0);
-                let midnight = wall - wall.rem_euclid(DAY);
-                let date_is_skipped =
-                    turn + offset(before) <= midnight && midnight + DAY <= turn + offset(after);
-                if date_is_skipped { First::NoSuchDate } else { First::AfterGap(turn) }
+        let mut from = wall.saturating_sub(LARGEST_OFFSET);
+        let mut offset = self.offset(from);
+        for (turn, offset_then) in self.turns_after(from) {
+            if wall - offset < turn {
+                break;
             }
+            if wall - offset_then < turn {
+                let midnight = wall - wall.rem_euclid(DAY);
+                let gap = turn + offset..turn + offset_then;
+                let date_is_skipped = gap.start <= midnight && midnight + DAY <= gap.end;
+                return if date_is_skipped { First::NoSuchDate } else { First::AfterGap(turn) };
+            }
+            (from, offset) = (turn, offset_then);
         }
+        First::At((wall - offset).max(from))
     }
 }
 
