@@ -380,10 +380,10 @@ impl<'a> Conductor<'a> {
     async fn flood(&mut self, worker: &str) -> Fallible<()> {
         let broker = std::sync::Arc::clone(self.client.broker());
         broker.pause(&self.queue).await?;
-        // Enough for each worker, and slots are left for what follows.
-        self.send(36, |number| nap::call(number, 500)).await?;
-        for _ in 0..self.plan.tasks / 10_000 {
-            self.send(1_000, quick::call).await?;
+        for _ in 0..(self.plan.tasks / 10_000).max(1) {
+            // Some are to be under way when the worker dies.
+            let call = |number| if number % 20 == 0 { nap::call(number, 250) } else { quick::call(number) };
+            self.send(1_000, call).await?;
         }
         let journal = journal_of(self.dir, worker);
         let before = std::fs::metadata(&journal)?.len();

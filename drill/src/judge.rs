@@ -448,12 +448,15 @@ fn by_attempt(executions: &[Execution]) -> Attempts<'_> {
 }
 
 fn spread(delays: &[Duration]) -> String {
-    match (delays.get(delays.len() / 2), delays.last()) {
-        (Some(middle), Some(most)) => {
-            format!("median {}, most {} ({})", seconds(*middle), seconds(*most), delays.len())
-        }
-        _ => "none".to_owned(),
-    }
+    let (Some(first), Some(most)) = (delays.first(), delays.last()) else { return "none".to_owned() };
+    let middle = delays[delays.len() / 2];
+    format!(
+        "first {}, median {}, last {} ({})",
+        seconds(*first),
+        seconds(middle),
+        seconds(*most),
+        delays.len()
+    )
 }
 
 fn seconds(time: Duration) -> String {

@@ -27,7 +27,7 @@ struct Options {
     #[arg(long, value_enum, default_value_t = Kind::Redis)]
     broker: Kind,
     /// Where results go.
-    #[arg(long, value_enum, default_value_t = Kind::Postgres)]
+    #[arg(long, value_enum, default_value_t = Kind::Sqlite)]
     results: Kind,
     /// Tasks to send; 100,000, or 10,000 in the short form.
     #[arg(long)]
