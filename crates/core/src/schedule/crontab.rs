@@ -7,7 +7,6 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::fields::Fields;
-use super::zone::First;
 use super::{ScheduleError, Zone, words};
 use crate::Timestamp;
 
@@ -97,9 +96,8 @@ impl Crontab {
         let mut wall = self.zone.furthest_wall(after);
         loop {
             wall = self.next_wall(wall)?;
-            match self.zone.first_instant(wall) {
-                First::At(slot) | First::AfterGap(slot) => return Some(slot),
-                First::NoSuchDate => {}
+            if let Some(slot) = self.zone.first_instant(wall) {
+                return Some(slot);
             }
         }
     }

@@ -1,11 +1,11 @@
 //! What summer time did to a slot, for people who look at the next ones.
 
 use super::Crontab;
-use super::zone::{First, Wall};
+use super::zone::Wall;
 use crate::Timestamp;
 
 impl Crontab {
-    /// In words; `None` for a slot to which nothing happened, and for what is no slot.
+    /// In words; `None` for a slot to which nothing happened. What is no slot has no meaningful remark.
     pub(super) fn remark(&self, slot: Timestamp) -> Option<String> {
         let at = slot.as_micros().div_euclid(1_000_000);
         self.skipped(at).or_else(|| self.repeated(at))
@@ -15,7 +15,7 @@ impl Crontab {
     fn skipped(&self, at: i64) -> Option<String> {
         let turn = self.zone().turn_before(at)?;
         let gap = turn + self.zone().offset(turn - 1)..turn + self.zone().offset(turn);
-        let exists = |wall: &i64| self.zone().first_instant(*wall) != First::NoSuchDate;
+        let exists = |wall: &i64| self.zone().first_instant(*wall).is_some();
         let mut walls = std::iter::successors(self.next_wall(gap.start - 1), |wall| self.next_wall(*wall))
             .take_while(|wall| gap.contains(wall))
             .filter(exists);
@@ -41,13 +41,13 @@ impl Crontab {
     /// Whether the clocks show the slot's time twice.
     fn repeated(&self, at: i64) -> Option<String> {
         let wall = at + self.zone().offset(at);
-        let First::At(first) = self.zone().first_instant(wall) else { return None };
+        let first = self.zone().first_instant(wall)?;
         let time = Wall(wall).time();
         if first < at {
             return Some(format!("second of two {time}"));
         }
-        let back = self.zone().turns_after(at).next().map(|(turn, offset)| (turn, wall - offset))?;
-        let again = back.1 >= back.0 && back.1 > at;
+        let (turn, offset_then) = self.zone().turns_after(at).next()?;
+        let again = wall - offset_then >= turn;
         let once = if self.is_open() { "" } else { ", fires once" };
         again.then(|| format!("first of two {time}{once}"))
     }

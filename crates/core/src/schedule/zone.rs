@@ -89,26 +89,25 @@ impl Zone {
             .fold(at + self.offset(at), i64::max)
     }
 
-    /// The first instant at which the clocks show `wall`, or a later time.
+    /// The first instant at which the clocks show `wall` or, where they skip it, a later time; `None` when they skip
+    /// its whole date.
     ///
     /// Found from turn to turn: jiff 1.0.1 maps wall times to instants itself, but is an hour off on the evening
     /// before a turn that only renames the time, as in America/Nuuk on 2023-10-28.
-    pub(super) fn first_instant(&self, wall: i64) -> First {
+    pub(super) fn first_instant(&self, wall: i64) -> Option<i64> {
+        let midnight = wall - wall.rem_euclid(DAY);
         let mut from = wall.saturating_sub(LARGEST_OFFSET);
         let mut offset = self.offset(from);
         for (turn, offset_then) in self.turns_after(from) {
             if wall - offset < turn {
                 break;
             }
-            if wall - offset_then < turn {
-                let midnight = wall - wall.rem_euclid(DAY);
-                let gap = turn + offset..turn + offset_then;
-                let date_is_skipped = gap.start <= midnight && midnight + DAY <= gap.end;
-                return if date_is_skipped { First::NoSuchDate } else { First::AfterGap(turn) };
+            if turn + offset <= midnight && midnight + DAY <= turn + offset_then {
+                return None;
             }
             (from, offset) = (turn, offset_then);
         }
-        First::At((wall - offset).max(from))
+        Some((wall - offset).max(from))
     }
 }
 
@@ -116,17 +115,6 @@ impl fmt::Debug for Zone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
-}
-
-/// Where a wall time is first met.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum First {
-    /// At this instant.
-    At(i64),
-    /// Never, but its date exists: this is the first instant after the gap.
-    AfterGap(i64),
-    /// Never, and neither is its date.
-    NoSuchDate,
 }
 
 /// A wall time for people: `2026-03-29 03:00:00`.
