@@ -63,7 +63,7 @@ const HARD: [&str; 7] = [
 fn slots_at_the_turns_are_those_of_a_scan() {
     for zone in 0..ZONES.len() {
         for expression in HARD {
-            compare(zone, expression, &Allowed::read(expression), &[]);
+            compare(zone, expression, &Allowed::read(expression), &Scan::of(zone).around_turns());
         }
     }
 }
@@ -252,6 +252,17 @@ impl Scan {
         // No zone has had a date of less than an hour.
         let dates = walls.iter().step_by(60).map(|wall| wall.div_euclid(1_440)).collect();
         Self { start, walls, dates }
+    }
+
+    /// Instants of the last hours before and the first ones after the clocks are turned, in microseconds of the year.
+    fn around_turns(&self) -> Vec<i64> {
+        let turns = (1..self.walls.len()).filter(|index| self.walls[*index] - self.walls[index - 1] != 1);
+        turns
+            .map(|index| i64::try_from(index).unwrap() - MARGIN)
+            .flat_map(|turn| (-12..=12).map(move |quarters| turn + quarters * 15))
+            .filter(|minute| (0..525_600).contains(minute))
+            .map(|minute| minute * MINUTE + 1)
+            .collect()
     }
 
     /// The slots of the year in microseconds, by definition.
