@@ -8,6 +8,10 @@ use lovage_core::{AttemptRecord, Outcome, TaskId, TaskRecord, TaskState, Timesta
 
 use crate::journal::{Ended, Execution};
 
+mod faults;
+#[cfg(test)]
+mod tests;
+
 /// A task killed with its worker runs again within its lease and this.
 pub const AGAIN: Duration = Duration::from_secs(5);
 /// Every worker works again this long after the broker answers.
@@ -146,7 +150,7 @@ pub fn judge(history: &History) -> Vec<Line> {
     endings(history, &mut lines);
     second_runs(history, &mut lines);
     for fault in &history.faults {
-        after(history, fault, &mut lines);
+        faults::after(history, fault, &mut lines);
     }
     lines
 }
@@ -320,116 +324,6 @@ fn has_its_row(history: &History, id: TaskId, run: u32, runs: &[&Execution]) -> 
     counted.any(|delivery| rows.iter().any(|row| row.run == run && row.delivery == delivery))
 }
 
-/// What one fault promises.
-fn after(history: &History, fault: &Fault, lines: &mut Vec<Line>) {
-    match fault {
-        Fault::Killed { worker, at } => after_kill(history, worker, *at, lines),
-        Fault::Stopped { worker, at, gone, code } => {
-            let line = Line::figure(&format!("SIGTERM to {worker}: gone after"), seconds(gone.since(*at)));
-            lines.push(line.promised("exit code 0", *code == Some(0), format!("exit code {code:?}")));
-        }
-        Fault::Frozen { worker, at, until } => {
-            let delays = delays(history, worker, *at, |run| run.ended.is_none_or(|(_, ended)| ended > *at));
-            let what = format!(
-                "SIGSTOP to {worker} for {}: its tasks ran elsewhere after",
-                seconds(until.since(*at))
-            );
-            lines.push(Line::figure(&what, spread(&delays)));
-        }
-        Fault::BrokerAway { at, back, workers } => after_broker(history, *at, *back, workers, lines),
-        Fault::ResultsAway { at, back } => {
-            lines.push(Line::figure("the results' server was away for", seconds(back.since(*at))));
-        }
-        Fault::Blocked { id } => {
-            let runs: Vec<&Execution> = history.executions.iter().filter(|run| run.id == *id).collect();
-            let longest =
-                runs.iter().filter_map(|run| Some(run.ended?.1.since(run.began))).max().unwrap_or_default();
-            let line = Line::figure("a task kept its thread for", seconds(longest));
-            let kept = runs.len() == 1 && longest > history.lease;
-            lines.push(line.promised(
-                "longer than the lease, and ran once",
-                kept,
-                format!("{} runs", runs.len()),
-            ));
-        }
-    }
-}
-
-fn after_kill(history: &History, worker: &str, at: Timestamp, lines: &mut Vec<Line>) {
-    let own = || history.executions.iter().filter(|run| run.worker == worker);
-    let running: Vec<&Execution> = own().filter(|run| run.ended.is_none()).collect();
-    let just_ended =
-        own().filter(|run| run.ended.is_some_and(|(_, ended)| ended.plus(history.on_its_way) >= at)).count();
-    lines.push(Line::figure(&format!("SIGKILL to {worker}: tasks running"), running.len()));
-    let twice = twice(&history.executions);
-    let second: Vec<&Execution> = own()
-        .filter(|first| twice.contains(&first.id))
-        .filter(|first| first.ended.is_none_or(|(_, ended)| ended.plus(history.lease) >= at))
-        .filter(|first| next(history, first, at).is_some())
-        .collect();
-    let age = second.iter().filter_map(|first| Some(at.since(first.ended?.1))).max().unwrap_or_default();
-    let found = format!("{} (one had ended {} ms before)", second.len(), age.as_micros() / 1_000);
-    let second = second.len();
-    let most = running.len() + just_ended;
-    lines.push(Line::figure("  … second runs after it", found).promised(
-        &format!(
-            "at most {most}: what ran ({}) or had ended within {:?} ({just_ended})",
-            running.len(),
-            history.on_its_way
-        ),
-        second <= most,
-        format!("{} more", second.saturating_sub(most)),
-    ));
-    let delays = delays(history, worker, at, |run| run.ended.is_none());
-    let most = history.lease + AGAIN;
-    let all_again = delays.len() == running.len();
-    let line = Line::figure("  … they ran again after", spread(&delays));
-    let kept = all_again && !running.is_empty() && delays.iter().all(|delay| *delay <= most);
-    let case = format!("{} of {} ran again", delays.len(), running.len());
-    lines.push(line.promised(&format!("all, within {}", seconds(most)), kept, case));
-}
-
-fn after_broker(
-    history: &History,
-    at: Timestamp,
-    back: Timestamp,
-    workers: &[String],
-    lines: &mut Vec<Line>,
-) {
-    lines.push(Line::figure("the broker's server was away for", seconds(back.since(at))));
-    let first = |worker: &String| {
-        let began = history
-            .executions
-            .iter()
-            .filter(|run| run.worker == *worker && run.began >= back)
-            .map(|run| run.began);
-        began.min().map(|began| began.since(back))
-    };
-    let firsts: Vec<(String, Option<Duration>)> =
-        workers.iter().map(|worker| (worker.clone(), first(worker))).collect();
-    let found: Vec<String> = firsts
-        .iter()
-        .map(|(worker, delay)| format!("{worker} {}", delay.map_or_else(|| "never".to_owned(), seconds)))
-        .collect();
-    let kept = firsts.iter().all(|(_, delay)| delay.is_some_and(|delay| delay <= BACK));
-    let line = Line::figure("  … workers started tasks again after it answered", found.join(", "));
-    lines.push(line.promised(&format!("each within {}", seconds(BACK)), kept, found.join(", ")));
-}
-
-/// How long after `at` the runs of a worker that `which` picks began again, elsewhere.
-fn delays(
-    history: &History,
-    worker: &str,
-    at: Timestamp,
-    which: impl Fn(&Execution) -> bool,
-) -> Vec<Duration> {
-    let own = history.executions.iter().filter(|run| run.worker == worker && run.began <= at && which(run));
-    let mut delays: Vec<Duration> =
-        own.filter_map(|run| next(history, run, at)).map(|began| began.since(at)).collect();
-    delays.sort_unstable();
-    delays
-}
-
 /// When a task was begun again after `at`.
 fn next(history: &History, first: &Execution, at: Timestamp) -> Option<Timestamp> {
     let same = |run: &&Execution| (run.id, run.run, run.attempt) == (first.id, first.run, first.attempt);
@@ -445,18 +339,6 @@ fn by_attempt(executions: &[Execution]) -> Attempts<'_> {
     }
     attempts.values_mut().for_each(|runs| runs.sort_unstable_by_key(|run| run.began));
     attempts
-}
-
-fn spread(delays: &[Duration]) -> String {
-    let (Some(first), Some(most)) = (delays.first(), delays.last()) else { return "none".to_owned() };
-    let middle = delays[delays.len() / 2];
-    format!(
-        "first {}, median {}, last {} ({})",
-        seconds(*first),
-        seconds(middle),
-        seconds(*most),
-        delays.len()
-    )
 }
 
 fn seconds(time: Duration) -> String {
@@ -506,6 +388,3 @@ impl Line {
         self
     }
 }
-
-#[cfg(test)]
-mod tests;
