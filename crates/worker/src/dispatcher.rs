@@ -468,8 +468,8 @@ impl Dispatcher {
             return;
         };
         if reservation.lease.has_passed(self.parts.clock.now()) {
-            // This process was frozen: somebody else may be running it already.
-            tracing::warn!("task [{id}] is not started: its lease ended while it waited here");
+            // This process was frozen, or the answer was long on its way: somebody else may be running it already.
+            tracing::warn!("task [{id}] is given back unstarted: its lease may have ended");
             self.free_slot(blocking);
             let queue = job.meta.queue.clone();
             self.settle_only(token, &queue, id, Settle::GiveBack { after: Duration::ZERO, refused: false });
