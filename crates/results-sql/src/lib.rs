@@ -3,6 +3,12 @@
 //! `lovage_result` has one row per task, its newest state; `lovage_attempt` its ended attempts. Both are there to be read by
 //! other programs too; see `migrations/` for their columns.
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod page;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod rules;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
@@ -10,6 +16,8 @@ use std::sync::Arc;
 
 use lovage_core::{BackendError, ResultStore};
 use lovage_sql::{Database, Migration, Migrations};
+#[cfg(feature = "postgres")]
+pub use postgres::PgResults;
 
 /// The tables of the results.
 pub static MIGRATIONS: Migrations = Migrations {
@@ -19,7 +27,11 @@ pub static MIGRATIONS: Migrations = Migrations {
         name: "results",
         sql: include_str!("../migrations/sqlite/0001_results.sql"),
     }],
-    postgres: &[],
+    postgres: &[Migration {
+        version: 1,
+        name: "results",
+        sql: include_str!("../migrations/postgres/0001_results.sql"),
+    }],
 };
 
 /// The results in this database. On SQLite the tables are made where they are missing; on PostgreSQL
@@ -35,9 +47,6 @@ pub async fn open(db: Database) -> Result<Arc<dyn ResultStore>, BackendError> {
             Ok(Arc::new(sqlite::SqliteResults::new(db)))
         }
         #[cfg(feature = "postgres")]
-        Database::Postgres(_) => Err(BackendError::new(
-            lovage_core::BackendErrorKind::Unsupported,
-            "PostgreSQL is not in this release yet",
-        )),
+        Database::Postgres(db) => Ok(Arc::new(PgResults::open(db).await?)),
     }
 }

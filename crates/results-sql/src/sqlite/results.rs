@@ -5,8 +5,8 @@ use std::fmt;
 
 use async_trait::async_trait;
 use lovage_core::{
-    AttemptRecord, BackendError, BackendErrorKind, Clock as _, Page, Paged, Recorded, ResultFilter,
-    ResultStore, TaskId, TaskRecord, TaskState, Timestamp, limits,
+    AttemptRecord, BackendError, Clock as _, Page, Paged, Recorded, ResultFilter, ResultStore, TaskId,
+    TaskRecord, Timestamp,
 };
 use lovage_sql::{
     sql_error,
@@ -15,13 +15,9 @@ use lovage_sql::{
 use lovage_system::SystemClock;
 use sqlx::Row as _;
 
-use crate::sqlite::list::{self, SEARCH_WINDOW, Search};
-use crate::sqlite::sql;
-
-/// Largest row in bytes: what does not fit into a message has no place here either.
-const LARGEST: usize = limits::MESSAGE_MAX;
-/// Attempts kept per task.
-const HISTORY: i64 = 20;
+use crate::page::{SEARCH_WINDOW, Search};
+use crate::rules::{HISTORY, Part, check_size, corrupt, is_ended_attempt, parts};
+use crate::sqlite::{list, sql};
 
 /// Results in a SQLite file.
 pub(crate) struct SqliteResults {
@@ -49,6 +45,16 @@ struct Encoded {
     trim: bool,
 }
 
+impl Part for Encoded {
+    fn id(&self) -> TaskId {
+        self.id
+    }
+
+    fn bytes(&self) -> usize {
+        self.row.len()
+    }
+}
+
 #[async_trait]
 impl ResultStore for SqliteResults {
     async fn record(
@@ -69,7 +75,7 @@ impl ResultStore for SqliteResults {
             })
             .collect();
         let mut tx = self.db.write_tx().await?;
-        for part in without_doubles(&encoded) {
+        for part in parts(&encoded) {
             let stored = store(&mut tx, &part, now).await?;
             for (at, one) in part {
                 if stored.contains(&one.id) {
@@ -113,8 +119,8 @@ impl ResultStore for SqliteResults {
     }
 
     async fn list(&self, filter: &ResultFilter, page: Page) -> Result<Paged<TaskRecord>, BackendError> {
-        list::list(&self.db, Search { filter, page: &page, now: self.clock.now(), window: SEARCH_WINDOW })
-            .await
+        let search = Search { filter, page: &page, window: SEARCH_WINDOW };
+        list::list(&self.db, search, self.clock.now()).await
     }
 
     async fn expire(&self, limit: usize, now: Option<Timestamp>) -> Result<usize, BackendError> {
@@ -157,45 +163,21 @@ impl fmt::Debug for SqliteResults {
 
 fn encode(record: &TaskRecord, now: Timestamp) -> Result<Encoded, String> {
     let json = serde_json::to_string(record).map_err(|error| error.to_string())?;
-    if json.len() > LARGEST {
-        return Err(format!("the row has {} bytes, the limit is {LARGEST}", json.len()));
-    }
+    check_size(json.len())?;
     let id = hex(record.id);
     let until = now.plus(record.keep_for).as_micros();
     let row = format!("[\"{id}\",{},{until},{json}]", u8::from(record.state.is_terminal()));
-    let attempt = match record.state {
-        TaskState::Retry | TaskState::Success | TaskState::Failure => {
-            let attempt =
-                serde_json::to_string(&AttemptRecord::from(record)).map_err(|error| error.to_string())?;
-            Some(format!("[\"{id}\",{attempt}]"))
-        }
-        TaskState::Pending
-        | TaskState::Scheduled
-        | TaskState::Started
-        | TaskState::Revoked
-        | TaskState::Expired
-        | TaskState::Discarded => None,
+    let attempt = if is_ended_attempt(record) {
+        let attempt =
+            serde_json::to_string(&AttemptRecord::from(record)).map_err(|error| error.to_string())?;
+        Some(format!("[\"{id}\",{attempt}]"))
+    } else {
+        None
     };
     // A first attempt has no others to make room for it.
     let first = (record.run, record.delivery) == (1, 1) && record.attempt <= 1;
     let trim = attempt.is_some() && !first;
     Ok(Encoded { id: record.id, row, attempt, trim })
-}
-
-/// The batch in parts within which each id stands once, so that one statement can answer for each.
-fn without_doubles(encoded: &[Result<Encoded, String>]) -> Vec<Vec<(usize, &Encoded)>> {
-    let mut parts: Vec<Vec<(usize, &Encoded)>> = vec![Vec::new()];
-    let mut seen = HashSet::new();
-    for (at, one) in encoded.iter().enumerate().filter_map(|(at, one)| Some((at, one.as_ref().ok()?))) {
-        if !seen.insert(one.id) {
-            seen = HashSet::from([one.id]);
-            parts.push(Vec::new());
-        }
-        if let Some(part) = parts.last_mut() {
-            part.push((at, one));
-        }
-    }
-    parts
 }
 
 async fn store(
@@ -246,11 +228,4 @@ fn hex_list(ids: &[TaskId]) -> String {
 
 pub(crate) fn decode(json: &str) -> Result<TaskRecord, BackendError> {
     serde_json::from_str(json).map_err(|error| corrupt(&error))
-}
-
-fn corrupt(error: &serde_json::Error) -> BackendError {
-    let message = format!(
-        "a stored result cannot be read ({error}): somebody else wrote to the table, or a newer release did"
-    );
-    BackendError::new(BackendErrorKind::Corrupt, message)
 }

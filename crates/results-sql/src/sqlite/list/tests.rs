@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lovage_core::{Clock as _, ErrorReport, Outcome, Priority, ResultStore as _};
+use lovage_core::{
+    BackendErrorKind, Clock as _, ErrorReport, Outcome, Page, Priority, ResultFilter, ResultStore as _,
+    TaskState,
+};
 use lovage_system::SystemClock;
 
 use super::*;
@@ -106,8 +109,8 @@ async fn a_search_reads_a_window_of_failures_per_page() {
     let filter = ResultFilter { error_contains: Some("disk".to_owned()), ..ResultFilter::default() };
     let (mut found, mut pages, mut page) = (Vec::new(), 0, Page::first(10));
     loop {
-        let search = Search { filter: &filter, page: &page, now: SystemClock::new().now(), window: 5 };
-        let part = list(&fixture.db, search).await.unwrap();
+        let search = Search { filter: &filter, page: &page, window: 5 };
+        let part = list(&fixture.db, search, SystemClock::new().now()).await.unwrap();
         found.extend(part.items.iter().map(|row| row.id.as_bytes()[0]));
         pages += 1;
         let Some(next) = part.next else { break };
