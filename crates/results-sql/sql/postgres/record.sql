@@ -18,8 +18,10 @@ old AS MATERIALIZED (SELECT id, run, until FROM lovage_result WHERE id = ANY($2)
 ended AS (
     DELETE FROM lovage_attempt WHERE id = ANY(ARRAY(SELECT old.id FROM old, clock WHERE old.until <= clock.now)) RETURNING id),
 saved AS (
-    INSERT INTO lovage_attempt SELECT h.* FROM lovage_history AS h WHERE h.id = ANY(ARRAY(
-        SELECT id FROM old JOIN input USING (id) WHERE old.until > input.now AND input.run > old.run))
+    INSERT INTO lovage_attempt
+    SELECT told.* FROM old JOIN input USING (id)
+        CROSS JOIN LATERAL (SELECT * FROM lovage_history AS h WHERE h.id = old.id OFFSET 0) AS told -- one by one, by its id
+    WHERE old.until > input.now AND input.run > old.run
     ON CONFLICT DO NOTHING),
 stored AS (
     INSERT INTO lovage_result AS r (id, run, delivery, attempt, enqueued_at, started_at, finished_at, recorded_at, until,

@@ -5,8 +5,9 @@ use std::fs;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
 /// Names a PostgreSQL to use instead of starting one.
@@ -18,17 +19,30 @@ pub const URL_VARIABLE: &str = "LOVAGE_TEST_POSTGRES_URL";
 /// # Errors
 /// Where PostgreSQL is not installed or does not start.
 pub fn fresh_url() -> io::Result<String> {
-    static OWN: OnceLock<io::Result<PgServer>> = OnceLock::new();
+    static OWN: OnceLock<io::Result<(PgServer, Child)>> = OnceLock::new();
     let server = match std::env::var(URL_VARIABLE) {
         Ok(url) if !url.is_empty() => url,
-        _ => match OWN.get_or_init(PgServer::start) {
-            Ok(server) => server.url().to_owned(),
+        _ => match OWN.get_or_init(|| PgServer::start().and_then(guarded)) {
+            Ok((server, _)) => server.url().to_owned(),
             Err(error) => return Err(io::Error::new(error.kind(), error.to_string())),
         },
     };
     let joint = if server.contains('?') { '&' } else { '?' };
     let random = RandomState::new().build_hasher().finish();
     Ok(format!("{server}{joint}schema=t{random:016x}&connections=3"))
+}
+
+/// A static is never dropped, and a test may be killed: so a shell of its own waits for the end of this process, which closes
+/// the pipe between them, and ends the server then.
+fn guarded(server: PgServer) -> io::Result<(PgServer, Child)> {
+    let stop = server.control("stop")?;
+    let mut guard = Command::new("sh");
+    guard.args(["-c", "read _; \"$@\" -m immediate; rm -rf \"$0\""]).arg(&server.dir);
+    guard.arg(stop.get_program()).args(stop.get_args());
+    guard.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    // Out of reach of what ends the tests and their children.
+    let guard = guard.process_group(0).spawn()?;
+    Ok((server, guard))
 }
 
 /// A PostgreSQL of its own on a free port of 127.0.0.1, for tests that stop it. Ended on drop.

@@ -25,6 +25,9 @@ const DRIVER_KEYS: &[&str] = &[
 /// A statement that takes longer is ended by the server.
 const STATEMENT_TIMEOUT: &str = "30s";
 const STATEMENT_CACHE: usize = 64;
+/// Plans are made once, often when a table is still empty, and kept while it grows: so an index is used wherever there is
+/// one. The high costs by which that works must not look as if compiling the plan were worth it.
+const PLANNER: [(&str, &str); 2] = [("enable_seqscan", "off"), ("jit", "off")];
 
 /// Where a PostgreSQL database is, and how it is to be used.
 #[derive(Debug, Clone)]
@@ -61,6 +64,7 @@ impl PgUrl {
             .map_err(|_| config(format!("the PostgreSQL URL cannot be read: expected {FORM}, with special characters in user and password percent-encoded")))?
             .statement_cache_capacity(STATEMENT_CACHE)
             .options([("statement_timeout", STATEMENT_TIMEOUT)])
+            .options(PLANNER)
             // Brokers run thousands of statements a second; who wants them traced uses PostgreSQL's own log.
             .disable_statement_logging();
         if !rest.iter().any(|pair| pair.starts_with("application_name=")) {

@@ -1,1 +1,1 @@
-//! The plans of the statements.
+
