@@ -15,7 +15,7 @@ use crate::rules::corrupt;
 
 /// A search takes two statements, which must see the same rows. And whatever the planner knows about the table, which may
 /// be nothing, each list has its index.
-const PREPARE: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
+pub(crate) const PREPARE: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
     SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off;";
 
 /// One page, the newest first.
@@ -78,6 +78,3 @@ fn end_of_window<'q>(search: &Search<'_>, after: Key) -> Query<'q, Postgres, PgA
 fn read_key(row: &PgRow) -> Result<Key, sqlx::Error> {
     Ok(Key { finished_at: row.try_get::<Instant, _>(0)?.0, id: task_id(row.try_get(1)?) })
 }
-
-#[cfg(test)]
-mod tests;

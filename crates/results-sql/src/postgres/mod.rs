@@ -21,3 +21,6 @@ macro_rules! rows_sql {
     };
 }
 pub(crate) use {rows_sql, sql};
+
+#[cfg(test)]
+mod tests;

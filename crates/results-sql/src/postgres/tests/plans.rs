@@ -1,0 +1,66 @@
+//! Each statement has its index, although nobody ever analyzed the tables: plans are made while they are empty.
+
+use super::*;
+use crate::postgres::list::PREPARE;
+
+/// As it is made once and kept, whatever the values.
+async fn plan(fixture: &Fixture, prepare: &'static str, statement: &str) -> Vec<String> {
+    let mut tx = fixture.db.begin("plan").await.unwrap();
+    let connection = tx.connection();
+    sqlx::raw_sql(prepare).execute(&mut *connection).await.unwrap();
+    let highest = (1..=40).rev().find(|n| statement.contains(&format!("${n}"))).unwrap();
+    let nulls = vec!["NULL"; highest].join(", ");
+    let prepare = format!("SET LOCAL plan_cache_mode = force_generic_plan; PREPARE planned AS {statement}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(prepare)).execute(&mut *connection).await.unwrap();
+    let explain = format!("EXPLAIN (COSTS OFF) EXECUTE planned ({nulls})");
+    let rows = sqlx::raw_sql(sqlx::AssertSqlSafe(explain)).fetch_all(connection).await.unwrap();
+    rows.iter().map(|row| row.get::<String, _>(0).trim().to_owned()).collect()
+}
+
+fn is_step(line: &str, step: &str) -> bool {
+    line.trim_start_matches("->").trim_start().starts_with(step)
+}
+
+#[tokio::test]
+async fn lists_walk_their_index_and_need_no_sorting() {
+    let fixture = fixture().await;
+    let range = "(finished_at >= $1) AND (ROW(finished_at, id) < ROW($2, $3))";
+    for (statement, index, condition) in [
+        (rows_sql!("list"), "finished", format!("({range})")),
+        (rows_sql!("list_task"), "task", format!("((task = $8) AND {range})")),
+        (rows_sql!("list_state"), "state", format!("((state = $8) AND {range})")),
+        (rows_sql!("list_error"), "error", format!("({range})")),
+        (sql!("list_error_end"), "error", format!("({range})")),
+    ] {
+        let steps = plan(&fixture, PREPARE, statement).await;
+        let scan = format!("Index Scan Backward using lovage_result_{index} on lovage_result");
+        let only = format!("Index Only Scan Backward using lovage_result_{index} on lovage_result");
+        let at = steps.iter().position(|step| is_step(step, &scan) || is_step(step, &only));
+        let at = at.unwrap_or_else(|| panic!("{scan} is missing:\n{steps:#?}"));
+        assert!(steps[at + 1] == format!("Index Cond: {condition}"), "{condition}\n{steps:#?}");
+        // A search orders what it read, which is in that order already.
+        let sorts = steps[..at].iter().any(|step| is_step(step, "Sort") || is_step(step, "Incremental"));
+        assert!(!sorts || index == "error", "{steps:#?}");
+        assert!(!steps.iter().any(|step| is_step(step, "Seq Scan")), "{steps:#?}");
+    }
+}
+
+#[tokio::test]
+async fn what_goes_by_id_or_time_reads_no_whole_table() {
+    let fixture = fixture().await;
+    for (statement, index) in [
+        (rows_sql!("get"), "lovage_result_pkey"),
+        (sql!("delete"), "lovage_result_pkey"),
+        (sql!("history"), "lovage_result_pkey"),
+        (sql!("record"), "lovage_result_pkey"),
+        (sql!("expire"), "lovage_result_until"),
+    ] {
+        let steps = plan(&fixture, "", statement).await;
+        assert!(steps.iter().any(|step| step.contains(&format!("on {index}")) || step.contains(&format!("using {index}"))), "{index}\n{steps:#?}");
+        assert!(!steps.iter().any(|step| is_step(step, "Seq Scan")), "{steps:#?}");
+        // That of another index would read most rows.
+        for other in ["state", "finished", "task", "error"] {
+            assert!(!steps.iter().any(|step| step.contains(&format!("lovage_result_{other}"))), "{steps:#?}");
+        }
+    }
+}
