@@ -29,6 +29,15 @@ async fn run_again_keeps_what_the_row_told() {
     assert_eq!(told, [(1, Some("first")), (2, None)]);
 }
 
+/// Its row is not there to tell of it.
+#[tokio::test]
+async fn a_first_delivery_that_comes_late_is_told_too() {
+    let fixture = fixture().await;
+    fixture.store.record(&[record(1, (1, 2, 0), TaskState::Success)], None).await.unwrap();
+    assert_eq!(fixture.store.record(&[failure(1, "late")], None).await.unwrap(), [Recorded::Superseded]);
+    assert_eq!(fixture.versions(1).await, [(1, 1, 1), (1, 2, 0)]);
+}
+
 /// The table too, not only what is answered.
 #[tokio::test]
 async fn attempts_do_not_pile_up() {
