@@ -61,6 +61,21 @@ async fn expired_rows_take_their_attempts_along() {
     assert_eq!(fixture.one::<i64>("SELECT count(*) FROM lovage_attempt").await, 0);
 }
 
+/// Several processes expire at once, and none waits for a row that somebody stores anew.
+#[tokio::test]
+async fn expiry_passes_by_what_somebody_holds() {
+    let fixture = fixture().await;
+    let now = Timestamp::from_micros(1_800_000_000_000_000);
+    fixture.store.record(&[failure(1, "held"), failure(2, "free")], Some(now)).await.unwrap();
+    let later = now.plus(Duration::from_secs(3_600));
+    let mut tx = fixture.db.begin("test").await.unwrap();
+    fixture.store.record_on(tx.connection(), &[failure(1, "anew")], Some(later)).await.unwrap();
+    assert_eq!(fixture.store.expire(10, Some(later)).await.unwrap(), 1);
+    tx.commit("test").await.unwrap();
+    let found = fixture.store.get(&[id(1), id(2)], Some(later)).await.unwrap();
+    assert_eq!(found, [Some(failure(1, "anew")), None]);
+}
+
 /// A page may be short; the next one goes on, and nothing is lost or doubled on the way.
 #[tokio::test]
 async fn a_search_reads_a_window_of_failures_per_page() {
