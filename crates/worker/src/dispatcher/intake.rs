@@ -1,0 +1,204 @@
+//! How messages come in: how many are wanted, one round over the queues at a time, and what was found.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lovage_core::{
+    BackendError, Delivery, Handler, QueueName, ResultStore, TaskId, Timestamp, Token, limits,
+};
+
+use super::{Dispatcher, Event, Reservation};
+use crate::control::LeaseEnd;
+use crate::fetcher::{Batch, Fetcher, Round};
+use crate::hooks::WorkerEvent;
+use crate::leases::Order;
+use crate::plan::{Plan, plan};
+use crate::settler::backoff;
+use crate::worker::Phase;
+
+/// How far ahead of free slots is reserved: what the last second shows to start within this time.
+const AHEAD: Duration = Duration::from_millis(2);
+
+/// Starts in the last second, in two halves.
+#[derive(Default)]
+pub(super) struct Rate {
+    since: Duration,
+    now: usize,
+    before: usize,
+}
+
+impl Rate {
+    pub(super) fn started(&mut self, now: Duration) {
+        let half = Duration::from_millis(500);
+        if now.saturating_sub(self.since) >= half {
+            let quiet = now.saturating_sub(self.since) >= half * 2;
+            self.before = if quiet { 0 } else { self.now };
+            self.now = 0;
+            self.since = now;
+        }
+        self.now += 1;
+    }
+
+    /// How many start within [`AHEAD`].
+    fn ahead(&self) -> usize {
+        self.before.max(self.now) * 2 * usize::try_from(AHEAD.as_millis()).unwrap_or(0) / 1_000
+    }
+}
+impl Dispatcher {
+    pub(super) fn want(&self) -> usize {
+        let bound = 4 * (self.parts.info.concurrency + self.parts.info.blocking);
+        if self.phase != Phase::Running || self.blocked || self.unsettled >= bound {
+            return 0;
+        }
+        // Blocking slots count only where there are blocking tasks; a message does not say which it is.
+        let free = if self.has(true) { self.free.blocking } else { 0 }
+            + if self.has(false) { self.free.concurrent } else { 0 };
+        (free + self.rate.ahead()).saturating_sub(self.waiting.len()).min(limits::RESERVE_BATCH)
+    }
+
+    pub(super) fn has(&self, blocking: bool) -> bool {
+        self.parts.tasks.values().any(|def| matches!(def.handler, Handler::Blocking(_)) == blocking)
+    }
+
+    pub(super) fn fetch(&mut self) {
+        let want = self.want();
+        if self.fetching || !(self.hungry && want > 0 || self.maintain && self.phase == Phase::Running) {
+            return;
+        }
+        self.fetching = true;
+        self.hungry = false;
+        let maintain = std::mem::take(&mut self.maintain);
+        let fetcher = Fetcher {
+            broker: Arc::clone(&self.parts.broker),
+            entropy: Arc::clone(&self.parts.entropy),
+            lease: self.parts.lease,
+        };
+        let (queues, suspects) = (self.parts.turns.next(), self.suspects == 0);
+        let asked = self.parts.clock.monotonic();
+        self.spawn(
+            async move { Event::Fetched(asked, fetcher.round(queues, want, suspects, maintain).await) },
+        );
+    }
+
+    pub(super) fn fetched(&mut self, asked: Duration, round: Result<Round, (Round, BackendError)>) {
+        self.fetching = false;
+        let now = self.parts.clock.monotonic();
+        let round = match round {
+            Ok(round) => {
+                if self.failures > 0 {
+                    tracing::info!("the broker answers again");
+                }
+                self.failures = 0;
+                round
+            }
+            Err((round, error)) => {
+                self.failures += 1;
+                if self.failures == 1 {
+                    tracing::warn!("the broker cannot be asked for work: {error}");
+                    self.tell(&WorkerEvent::Unavailable { error: error.to_string() });
+                }
+                self.timers.fetch = now + backoff(self.failures, &*self.parts.entropy);
+                round
+            }
+        };
+        let found = !round.batches.is_empty();
+        for batch in round.batches {
+            self.reserved(now.saturating_sub(asked), batch);
+        }
+        if found {
+            self.hungry = self.failures == 0;
+        } else if self.failures == 0 {
+            if let Some(check) = round.next_check {
+                // Looks that are further apart than half a lease are taken for absences, after which nothing is reclaimed.
+                self.timers.fetch = self.timers.fetch.min(now + check.min(self.parts.lease / 3));
+            }
+            if self.parts.burst
+                && self.phase == Phase::Running
+                && self.waiting.is_empty()
+                && self.running.is_empty()
+                && self.unsettled == 0
+            {
+                self.enter(Phase::Stopping);
+            }
+        }
+    }
+
+    pub(super) fn reserved(&mut self, took: Duration, batch: Batch) {
+        let Batch { queue, token, reserved } = batch;
+        let lease = LeaseEnd::at(self.parts.clock.now().minus(took).plus(self.parts.lease));
+        let suspect = reserved.deliveries.iter().any(|delivery| delivery.losses > 0);
+        self.suspects += usize::from(suspect);
+        let left = reserved.deliveries.len();
+        self.order(Order::Hold(queue.clone(), token, Arc::clone(&lease)));
+        self.reservations.insert(token, Reservation { queue: queue.clone(), left, suspect, lease });
+        let (again, fresh): (Vec<_>, Vec<_>) =
+            reserved.deliveries.into_iter().partition(|delivery| delivery.delivery > 1);
+        for delivery in fresh {
+            self.take(token, &queue, delivery, reserved.now);
+        }
+        if again.is_empty() {
+            return;
+        }
+        match &self.parts.results {
+            Some(results) => self.check(Arc::clone(results), token, queue, again, reserved.now),
+            None => again.into_iter().for_each(|delivery| self.take(token, &queue, delivery, reserved.now)),
+        }
+    }
+
+    /// What was handed out before may have ended: then only its settlement was lost, and it must not run again.
+    pub(super) fn check(
+        &self,
+        results: Arc<dyn ResultStore>,
+        token: Token,
+        queue: QueueName,
+        deliveries: Vec<Delivery>,
+        broker_now: Timestamp,
+    ) {
+        let (clock, entropy) = (Arc::clone(&self.parts.clock), Arc::clone(&self.parts.entropy));
+        self.spawn(async move {
+            let ids: Vec<TaskId> = deliveries.iter().map(|delivery| delivery.id).collect();
+            let mut attempt = 0;
+            let rows = loop {
+                match results.get(&ids, None).await {
+                    Ok(rows) => break rows,
+                    Err(error) if error.is_transient() => {
+                        attempt += 1;
+                        clock.sleep(backoff(attempt, &*entropy)).await;
+                    }
+                    Err(error) => {
+                        tracing::error!("the results of earlier runs cannot be read, so they may run a second time: {error}");
+                        break Vec::new();
+                    }
+                }
+            };
+            let ended = deliveries.iter().zip(rows).filter_map(|(delivery, row)| {
+                row.filter(|row| row.state.is_terminal() && row.run >= delivery.run).map(|row| row.id)
+            });
+            let ended = ended.collect();
+            Event::Checked { token, queue, deliveries, ended, broker_now }
+        });
+    }
+
+    pub(super) fn take(
+        &mut self,
+        token: Token,
+        queue: &QueueName,
+        delivery: Delivery,
+        broker_now: Timestamp,
+    ) {
+        let id = delivery.id;
+        let now = self.parts.clock.now();
+        match plan(delivery, queue, &self.parts.tasks, &self.parts.defaults, broker_now, now) {
+            Plan::Run(job) => {
+                tracing::info!("task {}[{id}] received", job.meta.task);
+                self.tell_of(|| WorkerEvent::Received {
+                    id,
+                    task: job.meta.task.clone(),
+                    queue: queue.clone(),
+                });
+                self.waiting.push_back((token, job));
+            }
+            Plan::End(ending) => self.end(token, *ending, None),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What comes from outside: lost leases, revocations, hints.
+
+use std::time::Duration;
+
+use lovage_core::{Hint, TaskId, Token};
+
+use super::Dispatcher;
+use crate::control::Stop;
+use crate::plan::{End, Job, Ran};
+
+impl Dispatcher {
+    pub(super) fn leases(&mut self, lost: &[Token], revoked: &[TaskId]) {
+        for token in lost {
+            let Some(reservation) = self.reservations.get(token) else { continue };
+            if reservation.left == 0 {
+                continue;
+            }
+            tracing::warn!(queue = %reservation.queue, "a lease ended: its tasks stop here, others run them");
+            self.waiting.retain(|(waiting, _)| waiting != token);
+            for ((held, _), running) in &self.running {
+                if held == token {
+                    running.control.stop(Stop::LeaseLost);
+                }
+            }
+            self.release(*token);
+        }
+        revoked.iter().for_each(|id| self.revoke(*id));
+    }
+
+    pub(super) fn revoke(&mut self, id: TaskId) {
+        for ((_, running_id), running) in &self.running {
+            if *running_id == id {
+                running.control.stop(Stop::Revoked);
+            }
+        }
+        // One that still waits here ends without a run.
+        if let Some(at) = self.waiting.iter().position(|(_, job)| job.meta.delivery.id == id)
+            && let Some((token, job)) = self.waiting.remove(at)
+        {
+            let now = self.parts.clock.now();
+            let ran = Ran { started_at: now, finished_at: now, run_time: Duration::ZERO };
+            let policy = job.policy();
+            if let Some(ending) = Job::ended(job.meta, &policy, End::Revoked, ran, 0, &self.parts.defaults) {
+                self.end(token, ending, None);
+            }
+        }
+    }
+
+    pub(super) fn hint(&mut self, hint: Hint) {
+        match hint {
+            Hint::Work(_) => self.hungry = true,
+            Hint::Revoked(id) => self.revoke(id),
+            Hint::Command => self.timers.beat = Duration::ZERO,
+            Hint::Everything => {
+                self.hungry = true;
+                self.maintain = true;
+                self.timers.beat = Duration::ZERO;
+            }
+        }
+    }
+}

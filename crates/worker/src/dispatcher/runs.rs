@@ -1,0 +1,155 @@
+//! What runs: jobs that wait for a slot, their start, and the end of their run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lovage_core::{AckMode, Broker, Handler, QueueName, RunInfo, Settle, Settled, Settlement, TaskId, Token};
+use tracing::Instrument as _;
+
+use super::{Dispatcher, Event, Running};
+use crate::control::Control;
+use crate::executor::Run;
+use crate::plan::{End, Job, Ran};
+use crate::worker::Phase;
+
+impl Dispatcher {
+    pub(super) fn start_waiting(&mut self, now: Duration) {
+        if self.phase == Phase::Stopping {
+            for (token, job) in std::mem::take(&mut self.waiting).into_iter().rev() {
+                let (queue, id) = (job.meta.queue.clone(), job.meta.delivery.id);
+                self.settle_only(
+                    token,
+                    &queue,
+                    id,
+                    Settle::GiveBack { after: Duration::ZERO, refused: false },
+                );
+            }
+            return;
+        }
+        // A job whose kind of slot is taken lets those behind it pass.
+        let mut at = 0;
+        while at < self.waiting.len() && (self.free.concurrent > 0 || self.free.blocking > 0) {
+            let blocking = matches!(self.waiting[at].1.def.handler, Handler::Blocking(_));
+            let slots = if blocking { &mut self.free.blocking } else { &mut self.free.concurrent };
+            if *slots == 0 {
+                at += 1;
+                continue;
+            }
+            *slots -= 1;
+            if let Some((token, job)) = self.waiting.remove(at) {
+                self.rate.started(now);
+                self.start(token, job, blocking);
+            }
+        }
+    }
+
+    pub(super) fn start(&mut self, token: Token, job: Box<Job>, blocking: bool) {
+        let delivery = &job.meta.delivery;
+        let id = delivery.id;
+        let Some(reservation) = self.reservations.get(&token) else {
+            // Its lease was lost while it waited.
+            self.free_slot(blocking);
+            return;
+        };
+        if reservation.lease.has_passed(self.parts.clock.now()) {
+            // This process was frozen, or the answer was long on its way: somebody else may be running it already.
+            tracing::warn!("task [{id}] is given back unstarted: its lease may have ended");
+            self.free_slot(blocking);
+            let queue = job.meta.queue.clone();
+            self.settle_only(token, &queue, id, Settle::GiveBack { after: Duration::ZERO, refused: false });
+            return;
+        }
+        let control = Control::new(Arc::clone(&reservation.lease));
+        let info = Arc::new(run_info(&job, &self.parts.defaults.worker));
+        let running = Running {
+            control: Arc::clone(&control),
+            task: job.def.name,
+            queue: job.meta.queue.clone(),
+            started_at: self.parts.clock.now(),
+            blocking,
+        };
+        self.running.insert((token, id), running);
+        let span = tracing::info_span!("task", name = job.def.name, %id, attempt = info.attempt, queue = %info.queue);
+        let (hooks, clock, events) =
+            (Arc::clone(&self.parts.hooks), Arc::clone(&self.parts.clock), self.parts.events.clone());
+        let early =
+            (job.ack == AckMode::Early).then(|| (Arc::clone(&self.parts.broker), job.meta.queue.clone()));
+        let run =
+            Run { job, info: Arc::clone(&info), states: Arc::clone(&self.parts.states), control, clock };
+        let task = async move {
+            if let Some((broker, queue)) = early
+                && let Err(end) = settle_early(&*broker, &queue, token, id).await
+            {
+                let (job, ran) = run.not_run();
+                let _gone = events.send(Event::Ended(job, end, ran, token));
+                return;
+            }
+            hooks.before(&info);
+            let (job, end, ran) = run.run().await;
+            // The loop may have ended already; then nobody waits for this run.
+            let _gone = events.send(Event::Ended(job, end, ran, token));
+        };
+        tokio::spawn(task.instrument(span));
+    }
+
+    pub(super) fn ended(&mut self, job: Job, end: End, ran: Ran, token: Token) {
+        let id = job.meta.delivery.id;
+        if let Some(running) = self.running.remove(&(token, id)) {
+            self.free_slot(running.blocking);
+        }
+        let early = job.ack == AckMode::Early;
+        // What was settled before its run cannot be given back.
+        let end =
+            if early && matches!(end, End::GivenBack) && job.args.is_none() { End::Revoked } else { end };
+        let policy = job.policy();
+        let hooks = Arc::clone(&self.parts.hooks);
+        let info = run_info(&job, &self.parts.defaults.worker);
+        match Job::ended(job.meta, &policy, end, ran, self.parts.entropy.next_u64(), &self.parts.defaults) {
+            Some(mut ending) => {
+                if let Some(error) = &ending.error {
+                    hooks.failed(&info, error);
+                }
+                hooks.after(&info, ending.state);
+                if early {
+                    ending.settle = Settle::Ack;
+                }
+                self.finish(token, ending, Some(ran), early);
+            }
+            None => self.forget(token, id),
+        }
+    }
+
+    pub(super) fn free_slot(&mut self, blocking: bool) {
+        let slots = if blocking { &mut self.free.blocking } else { &mut self.free.concurrent };
+        *slots += 1;
+    }
+}
+
+fn run_info(job: &Job, worker: &str) -> RunInfo {
+    let delivery = &job.meta.delivery;
+    RunInfo {
+        id: delivery.id,
+        task: job.meta.task.clone(),
+        queue: job.meta.queue.clone(),
+        attempt: delivery.attempt + 1,
+        delivery: delivery.delivery,
+        run: delivery.run,
+        worker: worker.to_owned(),
+        published_at: delivery.published_at,
+        headers: job.meta.headers.clone(),
+    }
+}
+
+/// At most once: settled before the run. When that does not work the task is not run here.
+async fn settle_early(broker: &dyn Broker, queue: &QueueName, token: Token, id: TaskId) -> Result<(), End> {
+    match broker.settle(queue, token, &[Settlement { id, how: Settle::Ack }], None).await {
+        Ok(answers) if answers.first() == Some(&Settled::Applied) => Ok(()),
+        Ok(_) => Err(End::LeaseLost),
+        Err(error) => {
+            tracing::warn!(
+                "task [{id}] is not started, because it cannot be settled before its run: {error}"
+            );
+            Err(End::LeaseLost)
+        }
+    }
+}

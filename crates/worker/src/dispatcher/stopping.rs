@@ -1,0 +1,71 @@
+//! The way to the end: phases, the grace period, and signing off.
+
+use std::time::Duration;
+
+use super::Dispatcher;
+use crate::control::Stop;
+use crate::hooks::WorkerEvent;
+use crate::worker::Phase;
+
+/// How long a stopping worker waits for its last settlements after everything ended.
+const LAST_SETTLE: Duration = Duration::from_secs(5);
+
+impl Dispatcher {
+    pub(super) fn enter(&mut self, phase: Phase) {
+        if phase <= self.phase {
+            return;
+        }
+        let now = self.parts.clock.monotonic();
+        match phase {
+            Phase::Running => return,
+            Phase::Quiet => tracing::info!("quiet: no new tasks are reserved"),
+            Phase::Stopping => {
+                tracing::info!(
+                    "stopping: waiting up to {} for {} tasks",
+                    lovage_core::format_duration(self.parts.grace),
+                    self.running.len()
+                );
+                self.timers.deadline = Some(now + self.parts.grace);
+            }
+            Phase::StoppingNow => {
+                tracing::info!("stopping now: {} running tasks are given back", self.running.len());
+                self.timers.deadline = Some(now);
+            }
+        }
+        self.phase = phase.min(Phase::Stopping);
+    }
+
+    /// The grace period is over: what runs is given back. A second time: settlements have had their time.
+    pub(super) fn cut_off(&mut self, now: Duration) {
+        for running in self.running.values() {
+            running.control.stop(Stop::GiveBack);
+        }
+        if self.summary.cut_off {
+            self.summary.unsettled = self.unsettled;
+            self.unsettled = 0;
+            self.running.clear();
+        }
+        self.summary.cut_off = true;
+        self.timers.deadline = Some(now + LAST_SETTLE);
+    }
+
+    pub(super) fn has_stopped(&self) -> bool {
+        self.phase == Phase::Stopping
+            && !self.fetching
+            && self.running.is_empty()
+            && self.waiting.is_empty()
+            && self.unsettled == 0
+    }
+
+    pub(super) async fn sign_off(&mut self) {
+        let worker = self.parts.info.id;
+        let patience = self.parts.clock.sleep(Duration::from_secs(1));
+        tokio::select! {
+            answer = self.parts.broker.sign_off(worker) => if let Err(error) = answer {
+                tracing::debug!("not signed off: {error}");
+            },
+            () = patience => {}
+        }
+        self.tell(&WorkerEvent::Stopped);
+    }
+}
