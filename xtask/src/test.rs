@@ -12,10 +12,7 @@ pub(crate) fn run(root: &Path, quick: bool) -> Fallible<()> {
     step("format", || cargo(root, &["fmt", "--all", "--check"], &[]))?;
     step("tidy", || tidy::run(root))?;
     let services = Services::start(root)?;
-    let redis = [
-        ("LOVAGE_TEST_REDIS_URL", services.redis_url()),
-        ("LOVAGE_TEST_REDIS_CLUSTER_URL", services.redis_cluster_url()),
-    ];
+    let servers = services.variables();
     step("clippy", || {
         cargo(
             root,
@@ -30,19 +27,19 @@ pub(crate) fn run(root: &Path, quick: bool) -> Fallible<()> {
             .output()
             .is_ok_and(|out| out.status.success());
         if nextest {
-            return cargo(root, &["nextest", "run", "--workspace", "--all-features", "--locked"], &redis);
+            return cargo(root, &["nextest", "run", "--workspace", "--all-features", "--locked"], &servers);
         }
         say("cargo-nextest is not installed (`cargo install cargo-nextest`): running `cargo test`");
         cargo(
             root,
             &["test", "--workspace", "--all-features", "--lib", "--bins", "--tests", "--locked"],
-            &redis,
+            &servers,
         )
     })?;
     if !quick {
         step("the drill, short form", || drill::run(root, false, &["--short".to_owned()]))?;
         step("examples in the docs", || {
-            cargo(root, &["test", "--doc", "--workspace", "--all-features", "--locked"], &redis)
+            cargo(root, &["test", "--doc", "--workspace", "--all-features", "--locked"], &servers)
         })?;
         step("docs", || {
             let strict = [("RUSTDOCFLAGS", "-D warnings")];
