@@ -1,6 +1,7 @@
 //! Orchestration of the tests, services and benchmarks of Lovage: `cargo xtask help`.
 
 mod bench;
+mod conformance;
 mod drill;
 mod services;
 mod test;

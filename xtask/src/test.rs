@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::services::Services;
-use crate::{Fallible, drill, say, tidy, user_project};
+use crate::{Fallible, conformance, drill, say, tidy, user_project};
 
 /// Runs the steps and stops at the first that fails.
 pub(crate) fn run(root: &Path, quick: bool) -> Fallible<()> {
@@ -27,9 +27,12 @@ pub(crate) fn run(root: &Path, quick: bool) -> Fallible<()> {
             .output()
             .is_ok_and(|out| out.status.success());
         if nextest {
-            return cargo(root, &["nextest", "run", "--workspace", "--all-features", "--locked"], &servers);
+            cargo(root, &["nextest", "run", "--workspace", "--all-features", "--locked"], &servers)?;
+            return conformance::tell(root);
         }
-        say("cargo-nextest is not installed (`cargo install cargo-nextest`): running `cargo test`");
+        say(
+            "cargo-nextest is not installed (`cargo install cargo-nextest`): running `cargo test`, which does not count the conformance cases of each backend",
+        );
         cargo(
             root,
             &["test", "--workspace", "--all-features", "--lib", "--bins", "--tests", "--locked"],
@@ -51,10 +54,15 @@ pub(crate) fn run(root: &Path, quick: bool) -> Fallible<()> {
     Ok(())
 }
 
-/// With only one backend's feature, a web server does not compile the other's driver.
+/// With only one backend's feature, a web server does not compile another's driver, and each crate of SQL builds alone.
 fn feature_walls(root: &Path) -> Fallible<()> {
-    for (feature, unwanted) in [("redis", "sqlx"), ("sqlite", "fred")] {
-        let features = ["-p", "lovage-client", "--no-default-features", "--features", feature];
+    let walls: [(&str, &[&str]); 3] = [
+        ("redis", &["sqlx", "sqlx-core"]),
+        ("sqlite", &["fred", "sqlx-postgres"]),
+        ("postgres", &["fred", "sqlx-sqlite", "libsqlite3-sys"]),
+    ];
+    for (feature, unwanted) in walls {
+        let features = alone("lovage-client", feature);
         let tree = Command::new(env!("CARGO"))
             .args(["tree", "--edges", "normal", "--prefix", "none"])
             .args(features)
@@ -64,12 +72,22 @@ fn feature_walls(root: &Path) -> Fallible<()> {
         if !tree.starts_with("lovage-client") {
             return Err("`cargo tree -p lovage-client` shows no tree".into());
         }
-        if tree.lines().any(|line| line.split(' ').next() == Some(unwanted)) {
-            return Err(format!("lovage-client with only `{feature}` depends on {unwanted}").into());
+        let mut names = tree.lines().filter_map(|line| line.split(' ').next());
+        if let Some(found) = names.find(|name| unwanted.contains(name)) {
+            return Err(format!("lovage-client with only `{feature}` depends on {found}").into());
         }
         cargo(root, &[&["check", "--locked"][..], &features].concat(), &[])?;
     }
+    for package in ["lovage-sql", "lovage-broker-sql", "lovage-results-sql"] {
+        for feature in ["sqlite", "postgres"] {
+            cargo(root, &[&["check", "--locked"][..], &alone(package, feature)].concat(), &[])?;
+        }
+    }
     Ok(())
+}
+
+fn alone<'a>(package: &'a str, feature: &'a str) -> [&'a str; 5] {
+    ["-p", package, "--no-default-features", "--features", feature]
 }
 
 #[expect(clippy::disallowed_methods, reason = "tells the person at the terminal where the time goes")]
