@@ -4,13 +4,32 @@
 //! Each has a layout of its own, because what is fast in one is slow in the other. Their statements are in `sql/`, named
 //! like the operations of the trait.
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod inbox;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
 use std::sync::Arc;
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+use lovage_core::BackendErrorKind;
 use lovage_core::{BackendError, Broker};
 use lovage_sql::{Database, Migration, Migrations};
+#[cfg(feature = "postgres")]
+pub use postgres::{PgBroker, publish_on};
+
+/// One step on PostgreSQL.
+macro_rules! step {
+    ($version:literal, $name:literal) => {
+        Migration {
+            version: $version,
+            name: $name,
+            sql: include_str!(concat!("../migrations/postgres/000", $version, "_", $name, ".sql")),
+        }
+    };
+}
 
 /// The tables of this broker.
 pub static MIGRATIONS: Migrations = Migrations {
@@ -20,7 +39,15 @@ pub static MIGRATIONS: Migrations = Migrations {
         name: "broker",
         sql: include_str!("../migrations/sqlite/0001_broker.sql"),
     }],
-    postgres: &[],
+    postgres: &[
+        step!(1, "tables"),
+        step!(2, "waking"),
+        step!(3, "publish"),
+        step!(4, "reserve"),
+        step!(5, "settle"),
+        step!(6, "maintain"),
+        step!(7, "control"),
+    ],
 };
 
 /// A new participant of the broker in this database. On SQLite the tables are made where they are missing; on PostgreSQL
@@ -36,9 +63,23 @@ pub async fn open(db: Database) -> Result<Arc<dyn Broker>, BackendError> {
             Ok(Arc::new(sqlite::SqliteBroker::new(db)))
         }
         #[cfg(feature = "postgres")]
-        Database::Postgres(_) => Err(BackendError::new(
-            lovage_core::BackendErrorKind::Unsupported,
-            "PostgreSQL is not in this release yet",
-        )),
+        Database::Postgres(db) => Ok(Arc::new(PgBroker::open(db).await?)),
     }
+}
+
+/// A value of a row that this crate did not write.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+fn corrupt(what: &str) -> BackendError {
+    BackendError::new(
+        BackendErrorKind::Corrupt,
+        format!(
+            "the broker's table has {what}: somebody else wrote to it; restore it from a backup or remove the row"
+        ),
+    )
+}
+
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+fn not_a_cursor(text: &str) -> BackendError {
+    let message = format!("`{text}` is no end of a page: pass on what the last page said");
+    BackendError::new(BackendErrorKind::Config, message)
 }

@@ -1,4 +1,6 @@
 //! The contract, with a database connection for each participant, as separate processes have.
+//!
+//! PostgreSQL is that of `LOVAGE_TEST_POSTGRES_URL`, or one of its own; each case has a schema of its own.
 
 use std::sync::Arc;
 
@@ -7,19 +9,42 @@ use lovage_conformance::BrokerBed;
 use lovage_core::Broker;
 use lovage_sql::Database;
 
-struct Bed(tempfile::TempDir);
+/// Participants of the broker at one URL.
+struct Bed {
+    url: String,
+    _dir: Option<tempfile::TempDir>,
+}
 
 #[async_trait]
 impl BrokerBed for Bed {
     async fn handle(&self) -> Arc<dyn Broker> {
-        let url = format!("sqlite://{}", self.0.path().join("broker.db").display());
-        let database = Database::connect(&url).await.expect("a database in a fresh directory opens");
-        lovage_broker_sql::open(database).await.expect("the tables of a fresh database are made")
+        let database = Database::connect(&self.url).await.expect("the database opens");
+        lovage_broker_sql::open(database).await.expect("the tables are there")
     }
 }
 
-async fn bed() -> Box<dyn BrokerBed> {
-    Box::new(Bed(tempfile::tempdir().expect("a temporary directory")))
+#[cfg(feature = "sqlite")]
+mod sqlite {
+    use super::*;
+
+    async fn bed() -> Box<dyn BrokerBed> {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        Box::new(Bed { url: format!("sqlite://{}", dir.path().join("broker.db").display()), _dir: Some(dir) })
+    }
+
+    lovage_conformance::broker_suite!(bed);
 }
 
-lovage_conformance::broker_suite!(bed);
+#[cfg(feature = "postgres")]
+mod postgres {
+    use super::*;
+
+    async fn bed() -> Box<dyn BrokerBed> {
+        let url = lovage_sql::postgres::testing::fresh_url().expect("a PostgreSQL");
+        let database = Database::connect(&url).await.expect("the database opens");
+        lovage_sql::migrate(&database, &lovage_broker_sql::MIGRATIONS).await.expect("the tables are made");
+        Box::new(Bed { url, _dir: None })
+    }
+
+    lovage_conformance::broker_suite!(bed);
+}

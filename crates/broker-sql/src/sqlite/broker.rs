@@ -16,7 +16,8 @@ use lovage_sql::{
 };
 use lovage_system::{SystemClock, SystemEntropy};
 
-use crate::sqlite::wake::{Mailbox, Signal};
+use crate::inbox::Signal;
+use crate::sqlite::wake::Mailbox;
 use crate::sqlite::{rows, sql};
 
 /// A participant of a broker in a SQLite file.
@@ -110,7 +111,7 @@ impl Broker for SqliteBroker {
     }
 
     async fn hint(&self) -> Hint {
-        self.mailbox.hint().await
+        self.mailbox.inbox().hint().await
     }
 
     async fn watch(&self, queue: &QueueName, id: TaskId) -> Result<Watch, BackendError> {

@@ -7,10 +7,10 @@ use lovage_core::{
 };
 use lovage_sql::sql_error;
 
+use crate::inbox::Signal;
 use crate::sqlite::broker::{Outbox, SqliteBroker, tail};
 use crate::sqlite::publish::News;
 use crate::sqlite::settle::{release_key, tell_waiters};
-use crate::sqlite::wake::Signal;
 use crate::sqlite::{rows, sql};
 
 #[async_trait]

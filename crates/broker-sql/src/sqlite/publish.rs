@@ -6,8 +6,8 @@ use lovage_core::{BackendError, Message, Published, QueueName, Timestamp};
 use lovage_sql::{sql_error, sqlite::WriteTransaction};
 use sqlx::Row as _;
 
+use crate::inbox::Signal;
 use crate::sqlite::broker::{Outbox, SqliteBroker, tail, take_idle};
-use crate::sqlite::wake::Signal;
 use crate::sqlite::{rows, sql};
 
 const CONTEXT: &str = "publishing";

@@ -5,8 +5,8 @@ use std::time::Duration;
 use lovage_core::{BackendError, Heartbeat, Timestamp, WorkerCommand, WorkerId, WorkerInfo};
 use lovage_sql::sql_error;
 
+use crate::inbox::Signal;
 use crate::sqlite::broker::{Outbox, SqliteBroker};
-use crate::sqlite::wake::Signal;
 use crate::sqlite::{rows, sql};
 
 const CONTEXT: &str = "registering a worker";

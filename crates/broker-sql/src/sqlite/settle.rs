@@ -8,9 +8,9 @@ use lovage_core::{
 use lovage_sql::{sql_error, sqlite::WriteTransaction};
 use sqlx::sqlite::SqliteRow;
 
+use crate::inbox::Signal;
 use crate::sqlite::broker::{Outbox, SqliteBroker, head, tail};
 use crate::sqlite::publish::News;
-use crate::sqlite::wake::Signal;
 use crate::sqlite::{rows, sql};
 
 const CONTEXT: &str = "settling";
@@ -59,7 +59,7 @@ impl SqliteBroker {
     pub(crate) async fn watch_message(&self, queue: &QueueName, id: TaskId) -> Result<Watch, BackendError> {
         let fail = |error| sql_error("waiting for a message", error);
         // Before it is registered, so that nothing that is told can be missed.
-        let ended = self.mailbox.wait_for(id);
+        let ended = self.mailbox.inbox().wait_for(id);
         let mut tx = self.db.write_tx().await?;
         let key = id.as_bytes().as_slice();
         let live = sqlx::query(sql!("watchable"))

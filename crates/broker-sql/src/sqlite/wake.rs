@@ -3,101 +3,52 @@
 //! Each handle binds a socket beside the database (`lovage.db-wake/`), or in the temporary directory where the path would be
 //! too long for a socket. Datagrams are hints: what cannot be delivered is dropped, and `send` says so.
 
-use std::collections::{HashMap, VecDeque};
 use std::fs::{self, DirBuilder};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::net::UnixDatagram as StdDatagram;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use lovage_core::{Clock as _, Hint, QueueName, TaskId};
+use lovage_core::Clock as _;
 use lovage_system::SystemClock;
 use tokio::net::UnixDatagram;
-use tokio::sync::{Notify, oneshot};
+
+use crate::inbox::{Inbox, Signal};
 
 /// A socket's path has at most 108 bytes on Linux and 104 elsewhere; this leaves room for the file's name.
 const LONGEST_DIR: usize = 64;
 /// Where sockets are impossible a handle looks at everything this often instead.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// What one participant tells another.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Signal {
-    /// There may be work in a queue.
-    Work(QueueName),
-    /// A message that it holds was cancelled.
-    Revoked(TaskId),
-    /// A message that it waits for has ended.
-    Ended(TaskId),
-    /// Its worker was told something.
-    Command,
-}
-
-impl Signal {
-    fn encode(&self) -> Vec<u8> {
-        let (kind, rest): (u8, &[u8]) = match self {
-            Self::Work(queue) => (b'w', queue.as_str().as_bytes()),
-            Self::Revoked(id) => (b'x', id.as_bytes()),
-            Self::Ended(id) => (b'o', id.as_bytes()),
-            Self::Command => (b'c', &[]),
-        };
-        [&[kind], rest].concat()
-    }
-
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        let (kind, rest) = bytes.split_first()?;
-        let id = || Some(TaskId::from_bytes(rest.try_into().ok()?));
-        match kind {
-            b'w' => Some(Self::Work(QueueName::new(std::str::from_utf8(rest).ok()?).ok()?)),
-            b'x' => id().map(Self::Revoked),
-            b'o' => id().map(Self::Ended),
-            b'c' => Some(Self::Command),
-            _ => None,
-        }
-    }
-}
-
 /// One participant's mailbox.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     name: String,
     dir: PathBuf,
-    inner: Arc<Inner>,
+    inbox: Arc<Inbox>,
     reader: tokio::task::JoinHandle<()>,
     out: Option<StdDatagram>,
-}
-
-#[derive(Debug, Default)]
-struct Inner {
-    state: Mutex<State>,
-    arrived: Notify,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    hints: VecDeque<Hint>,
-    waiters: HashMap<TaskId, Vec<oneshot::Sender<()>>>,
 }
 
 impl Mailbox {
     /// Binds a socket named `name` for a participant of this database, and reads it on the current runtime.
     pub(crate) fn open(database: &Path, name: &str) -> Self {
         let dir = directory(database);
-        let inner = Arc::new(Inner::default());
+        let inbox = Arc::new(Inbox::default());
         let reader = match bind(&dir, name) {
-            Ok(socket) => tokio::spawn(read(socket, Arc::clone(&inner))),
+            Ok(socket) => tokio::spawn(read(socket, Arc::clone(&inbox))),
             Err(error) => {
                 tracing::warn!(
                     "no socket in {}: {error}; looking every {LOOK_EVERY:?} instead of being told",
                     dir.display()
                 );
-                tokio::spawn(look(Arc::clone(&inner)))
+                tokio::spawn(look(Arc::clone(&inbox)))
             }
         };
         let out = StdDatagram::unbound().and_then(|out| out.set_nonblocking(true).map(|()| out)).ok();
-        Self { name: name.to_owned(), dir, inner, reader, out }
+        Self { name: name.to_owned(), dir, inbox, reader, out }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -107,12 +58,12 @@ impl Mailbox {
     /// Tells another participant. False when it is gone for good.
     pub(crate) fn send(&self, to: &str, signal: &Signal) -> bool {
         if to == self.name {
-            self.inner.take_in(signal.clone());
+            self.inbox.take_in(signal.clone());
             return true;
         }
         let path = self.dir.join(to);
         let Some(out) = &self.out else { return true };
-        match out.send_to(&signal.encode(), &path) {
+        match out.send_to(signal.encode().as_bytes(), &path) {
             Ok(_) => true,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
@@ -125,28 +76,8 @@ impl Mailbox {
         }
     }
 
-    /// The next hint. Dropping the future loses nothing.
-    pub(crate) async fn hint(&self) -> Hint {
-        loop {
-            let arrived = self.inner.arrived.notified();
-            if let Some(hint) = self.inner.lock().hints.pop_front() {
-                return hint;
-            }
-            arrived.await;
-        }
-    }
-
-    /// Ends when a message has ended.
-    pub(crate) fn wait_for(&self, id: TaskId) -> oneshot::Receiver<()> {
-        let (sender, receiver) = oneshot::channel();
-        let mut state = self.inner.lock();
-        // Those who gave up waiting are cleared away by those who begin.
-        state.waiters.retain(|_, waiters| {
-            waiters.retain(|waiter| !waiter.is_closed());
-            !waiters.is_empty()
-        });
-        state.waiters.entry(id).or_default().push(sender);
-        receiver
+    pub(crate) fn inbox(&self) -> &Inbox {
+        &self.inbox
     }
 }
 
@@ -157,62 +88,30 @@ impl Drop for Mailbox {
     }
 }
 
-impl Inner {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn take_in(&self, signal: Signal) {
-        let mut state = self.lock();
-        let hint = match signal {
-            Signal::Work(queue) => Hint::Work(queue),
-            Signal::Revoked(id) => Hint::Revoked(id),
-            Signal::Command => Hint::Command,
-            Signal::Ended(id) => {
-                // A receiver that is gone no longer waits.
-                for waiter in state.waiters.remove(&id).into_iter().flatten() {
-                    let _no_longer_waits = waiter.send(());
-                }
-                return;
-            }
-        };
-        if !state.hints.contains(&hint) {
-            state.hints.push_back(hint);
-        }
-        drop(state);
-        self.arrived.notify_one();
-    }
-}
-
-async fn read(socket: UnixDatagram, inner: Arc<Inner>) {
+async fn read(socket: UnixDatagram, inbox: Arc<Inbox>) {
     let mut bytes = [0; 256];
     loop {
         match socket.recv(&mut bytes).await {
             Ok(length) => {
-                if let Some(signal) = bytes.get(..length).and_then(Signal::decode) {
-                    inner.take_in(signal);
+                if let Some(signal) =
+                    bytes.get(..length).and_then(|bytes| Signal::decode(std::str::from_utf8(bytes).ok()?))
+                {
+                    inbox.take_in(signal);
                 }
             }
             Err(error) => {
                 tracing::warn!("the wake-up socket cannot be read: {error}");
-                return look(inner).await;
+                return look(inbox).await;
             }
         }
     }
 }
 
-async fn look(inner: Arc<Inner>) {
+async fn look(inbox: Arc<Inbox>) {
     let clock = SystemClock::new();
     loop {
         clock.sleep(LOOK_EVERY).await;
-        let mut state = inner.lock();
-        // Ends all waiters: they ask again.
-        state.waiters.clear();
-        if !state.hints.contains(&Hint::Everything) {
-            state.hints.push_back(Hint::Everything);
-        }
-        drop(state);
-        inner.arrived.notify_one();
+        inbox.look_at_everything();
     }
 }
 
@@ -239,28 +138,18 @@ fn directory(database: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use lovage_core::{Hint, TaskId};
 
-    #[test]
-    fn signals_survive_the_wire_and_garbage_does_no_harm() {
-        let id = TaskId::from_bytes([7; 16]);
-        let queue = QueueName::default();
-        for signal in [Signal::Work(queue), Signal::Revoked(id), Signal::Ended(id), Signal::Command] {
-            assert_eq!(Signal::decode(&signal.encode()), Some(signal));
-        }
-        for garbage in [&b""[..], b"z", b"x123", b"w\xff", b"w a"] {
-            assert_eq!(Signal::decode(garbage), None);
-        }
-    }
+    use super::*;
 
     #[tokio::test]
     async fn another_participant_is_told_and_a_dead_one_is_noticed() {
         let dir = tempfile::tempdir().unwrap();
         let database = dir.path().join("l.db");
         let (a, b) = (Mailbox::open(&database, "a"), Mailbox::open(&database, "b"));
-        let ended = b.wait_for(TaskId::from_bytes([7; 16]));
+        let ended = b.inbox().wait_for(TaskId::from_bytes([7; 16]));
         assert!(a.send("b", &Signal::Command));
-        assert_eq!(b.hint().await, Hint::Command);
+        assert_eq!(b.inbox().hint().await, Hint::Command);
         assert!(a.send("b", &Signal::Ended(TaskId::from_bytes([7; 16]))));
         ended.await.unwrap();
         // A process that was killed leaves its socket behind.

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
 use lovage_core::{
-    AttemptRecord, BackendError, BackendErrorKind, Page, Paged, Recorded, ResultFilter, ResultStore, TaskId,
-    TaskRecord, Timestamp,
+    AttemptRecord, BackendError, Page, Paged, Recorded, ResultFilter, ResultStore, TaskId, TaskRecord,
+    Timestamp,
 };
 use lovage_sql::postgres::PgDatabase;
 use lovage_sql::sql_error;
@@ -22,9 +22,6 @@ use crate::postgres::{list, rows_sql, sql};
 use crate::rules::{HISTORY, Part as _, parts};
 
 const RECORDING: &str = "recording results";
-/// How often a batch is stored anew when the server ended it to resolve a deadlock.
-const DEADLOCKS: usize = 5;
-const DEADLOCK: &str = "40P01";
 
 /// Results in a PostgreSQL database.
 #[derive(Clone, Debug)]
@@ -38,15 +35,8 @@ impl PgResults {
     /// # Errors
     /// `Config` when the tables are missing, old, or those of a newer release.
     pub async fn open(db: PgDatabase) -> Result<Self, BackendError> {
-        let pending = lovage_sql::pending(&db.clone().into(), &MIGRATIONS).await?;
-        if pending.is_empty() {
-            return Ok(Self { db });
-        }
-        let message = format!(
-            "the tables of results in {} are missing or old: run `lovage migrate` with the same URL",
-            db.place()
-        );
-        Err(BackendError::new(BackendErrorKind::Config, message))
+        db.require(&MIGRATIONS).await?;
+        Ok(Self { db })
     }
 
     /// [`record`](ResultStore::record) as part of the caller's transaction, which may have to be repeated: two that store the
@@ -119,13 +109,7 @@ impl ResultStore for PgResults {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
-        for _ in 0..DEADLOCKS {
-            match self.record_once(batch, now).await {
-                Err(error) if is_deadlock(&error) => {}
-                answer => return answer,
-            }
-        }
-        self.record_once(batch, now).await
+        self.db.undisturbed(|| self.record_once(batch, now)).await
     }
 
     async fn get(
@@ -193,12 +177,6 @@ fn note_stored(
         }
     }
     Ok(())
-}
-
-fn is_deadlock(error: &BackendError) -> bool {
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<sqlx::Error>());
-    source.and_then(sqlx::Error::as_database_error).and_then(|error| error.code()).as_deref()
-        == Some(DEADLOCK)
 }
 
 fn uuids(ids: &[TaskId]) -> Vec<Uuid> {

@@ -10,10 +10,13 @@ use sqlx::{PgConnection, Postgres, Row as _};
 
 use super::connections::{Connections, PgTransaction};
 use super::url::PgUrl;
+use crate::migrate::Migrations;
 use crate::sql_error;
 
 /// The oldest version that has what the statements use.
 const OLDEST: i32 = 13;
+/// How often an operation is tried that is undone each time.
+const UNDISTURBED: usize = 6;
 
 /// A PostgreSQL database, opened and checked. Cheap to clone; clones share the connections, which belong to the
 /// runtime that opened them.
@@ -71,6 +74,39 @@ impl PgDatabase {
         query: Query<'_, Postgres, PgArguments>,
     ) -> Result<Vec<PgRow>, BackendError> {
         self.connections.rows(context, query).await
+    }
+
+    /// Repeats an operation that the server undid because it and others waited for each other (codes `40P01` and `40001`).
+    ///
+    /// # Errors
+    /// Those of the operation.
+    pub async fn undisturbed<T, F>(&self, operation: impl Fn() -> F) -> Result<T, BackendError>
+    where
+        F: Future<Output = Result<T, BackendError>>,
+    {
+        for _ in 1..UNDISTURBED {
+            match operation().await {
+                Err(error) if was_undone(&error) => {}
+                answer => return answer,
+            }
+        }
+        operation().await
+    }
+
+    /// Checks that the tables of a component are there and up to date.
+    ///
+    /// # Errors
+    /// `Config` when they are missing, old, or those of a newer release.
+    pub async fn require(&self, migrations: &Migrations) -> Result<(), BackendError> {
+        if super::pending(self, migrations.component, migrations.postgres).await?.is_empty() {
+            return Ok(());
+        }
+        let message = format!(
+            "the tables of the {} in {} are missing or old: run `lovage migrate` with the same URL",
+            migrations.component,
+            self.place()
+        );
+        Err(BackendError::new(BackendErrorKind::Config, message))
     }
 
     /// Starts a transaction on one of the connections.
@@ -136,6 +172,12 @@ impl PgDatabase {
     pub async fn close(&self) {
         self.connections.close().await;
     }
+}
+
+fn was_undone(error: &BackendError) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<sqlx::Error>());
+    let code = source.and_then(sqlx::Error::as_database_error).and_then(|error| error.code());
+    matches!(code.as_deref(), Some("40P01" | "40001"))
 }
 
 impl fmt::Debug for PgDatabase {

@@ -1,0 +1,104 @@
+-- Hands out ready messages under one lease, in the order of `nth`. What makes a delivery is read after the messages were
+-- taken, in a statement of its own: so it shows what was committed by whoever had them before.
+-- Answers at least one row; its `id` is null when nothing was found.
+CREATE FUNCTION lovage_reserve(
+    p_queue text, p_now bigint, p_max integer, p_token uuid, p_lease bigint, p_suspects boolean, p_handle bigint)
+RETURNS TABLE (
+    now bigint, next_check bigint, nth bigint, id uuid, priority smallint, run integer, delivery integer, attempt integer,
+    losses integer, refused_since bigint, published_at bigint, revoked boolean, replaced_by uuid, until_start boolean,
+    body bytea)
+LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
+SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    v_queue integer := lovage_queue_id(p_queue);
+    v_paused boolean;
+    v_promoted integer := 0;
+    v_suspect uuid[];
+    v_ids uuid[];
+BEGIN
+    now := lovage_now(p_now);
+    FOR look IN 1..2 LOOP
+        SELECT q.paused INTO v_paused FROM lovage_queue AS q WHERE q.id = v_queue;
+        IF EXISTS (SELECT FROM lovage_delayed AS d WHERE d.queue = v_queue AND d.due <= now) THEN
+            v_promoted := v_promoted + lovage_promote_due(v_queue, now, 256);
+        END IF;
+        IF NOT v_paused THEN
+            IF p_suspects AND EXISTS (SELECT FROM lovage_ready AS r WHERE r.queue = v_queue AND r.rank < 10) THEN
+                WITH first AS MATERIALIZED (
+                    SELECT r.queue, r.rank, r.seq FROM lovage_ready AS r WHERE r.queue = v_queue AND r.rank < 10
+                    ORDER BY r.queue, r.rank, r.seq LIMIT least(1, p_max) FOR UPDATE SKIP LOCKED),
+                taken AS (
+                    DELETE FROM lovage_ready AS r USING first AS f
+                    WHERE (r.queue, r.rank, r.seq) = (f.queue, f.rank, f.seq) RETURNING r.id),
+                kept AS (INSERT INTO lovage_leased (token, id) SELECT p_token, t.id FROM taken AS t)
+                SELECT array_agg(t.id) INTO v_suspect FROM taken AS t;
+            END IF;
+            WITH first AS MATERIALIZED (
+                SELECT r.queue, r.rank, r.seq FROM lovage_ready AS r WHERE r.queue = v_queue AND r.rank >= 10
+                ORDER BY r.queue, r.rank, r.seq
+                LIMIT p_max - coalesce(cardinality(v_suspect), 0) FOR UPDATE SKIP LOCKED),
+            taken AS (
+                DELETE FROM lovage_ready AS r USING first AS f
+                WHERE (r.queue, r.rank, r.seq) = (f.queue, f.rank, f.seq) RETURNING r.rank, r.seq, r.id),
+            kept AS (INSERT INTO lovage_leased (token, id) SELECT p_token, t.id FROM taken AS t)
+            SELECT array_agg(t.id ORDER BY t.rank, t.seq) INTO v_ids FROM taken AS t;
+            v_ids := v_suspect || v_ids;
+        END IF;
+        EXIT WHEN v_ids IS NOT NULL OR look = 2;
+        IF v_promoted > 0 THEN
+            -- They are suspects that this one may not have. It holds locks now, so that it must not wait for others.
+            PERFORM lovage_nudge(v_queue, now, false);
+            next_check := 0;
+            RETURN NEXT;
+            RETURN;
+        END IF;
+        PERFORM pg_advisory_xact_lock('lovage_queue'::regclass::oid::integer, v_queue);
+    END LOOP;
+    IF v_ids IS NULL THEN
+        PERFORM lovage_nudge(v_queue, now, false);
+        INSERT INTO lovage_idle AS i (queue, handle, since) VALUES (v_queue, p_handle, nextval('lovage_tail'))
+        ON CONFLICT (queue, handle) DO NOTHING;
+        next_check := lovage_claim_timer(v_queue, now, p_handle);
+        RETURN NEXT;
+        RETURN;
+    END IF;
+    INSERT INTO lovage_reservation (token, queue, handle, until) VALUES (p_token, v_queue, p_handle, now + p_lease);
+    DELETE FROM lovage_idle AS i WHERE i.queue = v_queue AND i.handle = p_handle;
+    -- A chain: each handle that found work wakes one more while something is left.
+    PERFORM lovage_nudge(v_queue, now, false);
+    RETURN QUERY
+        SELECT now, NULL::bigint, t.nth, m.id, m.priority, m.run, m.delivery + 1, m.attempt, m.losses, m.refused_since,
+            m.published_at, m.revoked, m.replaced_by, m.until_start AND m.unique_key IS NOT NULL, m.body
+        FROM unnest(v_ids) WITH ORDINALITY AS t (id, nth)
+        JOIN lovage_message AS m ON m.id = t.id AND m.queue = v_queue;
+END $$;
+
+-- One idle handle is the one that looks when something becomes due or a lease ends; the others sleep on.
+-- Answers after how many microseconds this one has to look, or null.
+CREATE FUNCTION lovage_claim_timer(p_queue integer, p_now bigint, p_handle bigint) RETURNS bigint
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    q lovage_queue;
+    v_next bigint := lovage_next_event(p_queue);
+BEGIN
+    SELECT * INTO q FROM lovage_queue WHERE id = p_queue;
+    IF v_next IS NULL THEN
+        RETURN NULL;
+    END IF;
+    IF q.timer_handle <> p_handle AND q.timer_at <= v_next AND q.timer_at > p_now THEN
+        RETURN NULL;
+    END IF;
+    UPDATE lovage_queue SET timer_handle = p_handle, timer_at = v_next WHERE id = p_queue;
+    RETURN greatest(v_next - p_now, 0);
+END $$;
+
+-- Ends the claims of messages that are started now.
+CREATE FUNCTION lovage_started(p_queue text, p_ids uuid[]) RETURNS void
+LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+DECLARE
+    v_queue integer := lovage_queue_id(p_queue);
+BEGIN
+    DELETE FROM lovage_unique AS u USING lovage_message AS m
+    WHERE m.id = ANY (p_ids) AND m.queue = v_queue AND u.queue = v_queue AND u.key = m.unique_key AND u.id = m.id;
+    UPDATE lovage_message SET unique_key = NULL WHERE id = ANY (p_ids) AND queue = v_queue;
+END $$;

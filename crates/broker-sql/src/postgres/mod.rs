@@ -1,0 +1,23 @@
+//! PostgreSQL: each operation is one call of a function in the database, which is made by `migrations/postgres/`. So it is one
+//! round trip and one transaction, and what has to happen together is written together.
+
+mod broker;
+mod control;
+mod inspect;
+mod leases;
+mod mailbox;
+mod publish;
+mod reserve;
+mod rows;
+mod settle;
+
+pub use broker::PgBroker;
+pub use publish::publish_on;
+
+/// The text of a statement.
+macro_rules! sql {
+    ($name:literal) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/postgres/", $name, ".sql"))
+    };
+}
+pub(crate) use sql;
