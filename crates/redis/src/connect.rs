@@ -36,7 +36,7 @@ const PLACE_TIMEOUT: Duration = COMMAND_TIMEOUT;
 const PLACE_FIRST_PAUSE: Duration = Duration::from_millis(5);
 const PLACE_LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// Messages that a subscriber may be behind before it is told of a gap.
-const SUBSCRIBER_BUFFER: usize = 4_096;
+const SUBSCRIBER_BUFFER: usize = 512;
 
 /// One multiplexed connection to one Redis (in a cluster: to each primary), which reconnects for ever. Cheap to clone;
 /// clones share it.

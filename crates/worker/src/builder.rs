@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use lovage_client::Client;
 use lovage_core::{
-    Broker, Clock, Entropy, QueueName, ResultStore, RetryPolicy, StateNeed, States, TaskDef, TaskInfo,
-    TaskName, WorkerId, WorkerInfo, WorkerMode,
+    Broker, Clock, Entropy, QueueName, ResultStore, RetryPolicy, SharedStore, StateNeed, States, TaskDef,
+    TaskInfo, TaskName, WorkerId, WorkerInfo, WorkerMode,
 };
 use lovage_system::{SystemClock, SystemEntropy, host_name};
 
@@ -49,6 +49,7 @@ pub struct WorkerBuilder {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     leases_on_thread: bool,
+    shared: Option<Arc<dyn SharedStore>>,
 }
 
 impl Default for WorkerBuilder {
@@ -71,6 +72,7 @@ impl Default for WorkerBuilder {
             clock: Arc::new(SystemClock::new()),
             entropy: Arc::new(SystemEntropy),
             leases_on_thread: true,
+            shared: None,
         }
     }
 }
@@ -115,6 +117,12 @@ impl WorkerBuilder {
     /// Its name for people; `worker@host` by default.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
+        self
+    }
+
+    /// Broker and results at once, where they are one database: outcomes are then recorded and settled in one transaction.
+    pub fn shared_store(mut self, shared: Option<Arc<dyn SharedStore>>) -> Self {
+        self.shared = shared;
         self
     }
 
@@ -256,6 +264,7 @@ impl WorkerBuilder {
             grace: self.grace,
             burst: self.burst,
             leases_on_thread: self.leases_on_thread,
+            shared: self.shared,
         })
     }
 

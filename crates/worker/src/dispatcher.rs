@@ -25,7 +25,7 @@ use self::intake::Rate;
 use crate::control::{Control, LeaseEnd};
 use crate::fetcher::{Round, Turns};
 use crate::hooks::{Hooks, WorkerEvent};
-use crate::leases::Order;
+use crate::leases::Holdings;
 use crate::plan::{Defaults, End, Job, Ran};
 use crate::settler::Item;
 use crate::worker::{Phase, Summary};
@@ -80,7 +80,7 @@ pub(crate) struct Parts {
     pub(crate) burst: bool,
     pub(crate) events: mpsc::UnboundedSender<Event>,
     pub(crate) settler: mpsc::UnboundedSender<Item>,
-    pub(crate) keeper: mpsc::UnboundedSender<Order>,
+    pub(crate) holdings: Holdings,
     pub(crate) phase: watch::Receiver<Phase>,
 }
 
@@ -250,11 +250,6 @@ impl Dispatcher {
     fn next_timer(&self) -> Duration {
         let timers = &self.timers;
         timers.fetch.min(timers.beat).min(timers.expire).min(timers.deadline.unwrap_or(Duration::MAX))
-    }
-
-    fn order(&self, order: Order) {
-        // The keeper lives as long as this loop.
-        let _lives = self.parts.keeper.send(order);
     }
 
     fn spawn(&self, work: impl Future<Output = Event> + Send + 'static) {

@@ -1,13 +1,14 @@
 //! Records a batch of outcomes, then settles it. One path, one order: what is settled has been recorded.
 
 use std::collections::HashMap;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use lovage_core::{
-    BackendError, Broker, Clock, Entropy, Outcome, QueueName, Recorded, ResultStore, Settled, Settlement,
-    TaskId, TaskRecord, Token, limits,
+    BackendError, Broker, Clock, Entropy, Outcome, QueueName, Recorded, ResultStore, SettlePart, Settled,
+    Settlement, SharedStore, TaskId, TaskRecord, Token, limits,
 };
 use tokio::sync::mpsc;
 
@@ -26,6 +27,7 @@ pub(crate) struct Item {
 pub(crate) struct Settler {
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) results: Option<Arc<dyn ResultStore>>,
+    pub(crate) shared: Option<Arc<dyn SharedStore>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) events: mpsc::UnboundedSender<Event>,
@@ -36,13 +38,35 @@ impl Settler {
     pub(crate) async fn run(self, mut items: mpsc::UnboundedReceiver<Item>) {
         let mut batch = Vec::with_capacity(limits::RESERVE_BATCH);
         while items.recv_many(&mut batch, limits::RESERVE_BATCH).await > 0 {
-            self.record(&mut batch).await;
-            self.settle(std::mem::take(&mut batch)).await;
+            let work = Work::of(mem::take(&mut batch));
+            let done = match self.at_once(&work).await {
+                Some(answers) => work.done(answers),
+                None => self.in_two_steps(work).await,
+            };
+            // The dispatcher may be gone already; then nobody counts any more.
+            let _gone = self.events.send(Event::Settled(done));
         }
     }
 
-    async fn record(&self, batch: &mut [Item]) {
-        let records: Vec<TaskRecord> = batch.iter_mut().filter_map(|item| item.record.take()).collect();
+    /// In one transaction, where there is one database and it does not refuse a record.
+    async fn at_once(&self, work: &Work) -> Option<Vec<Vec<Settled>>> {
+        let shared = self.shared.as_ref().filter(|_| !work.records.is_empty() && !work.parts.is_empty())?;
+        let operation = || shared.record_and_settle(&work.records, &work.parts);
+        self.insist("database", BackendError::is_transient, operation).await.flatten()
+    }
+
+    async fn in_two_steps(&self, mut work: Work) -> Vec<Done> {
+        self.record(mem::take(&mut work.records)).await;
+        let answers = join_all(work.parts.iter().map(|part| async move {
+            let SettlePart { queue, token, batch } = part;
+            let settle = || self.broker.settle(queue, *token, batch, None);
+            self.insist("broker", BackendError::is_transient, settle).await.unwrap_or_default()
+        }))
+        .await;
+        work.done(answers)
+    }
+
+    async fn record(&self, records: Vec<TaskRecord>) {
         let Some(results) = self.results.as_ref().filter(|_| !records.is_empty()) else { return };
         let answers = self.insist("result store", |_| true, || results.record(&records, None)).await;
         let Some(answers) = answers else { return };
@@ -58,38 +82,6 @@ impl Settler {
                     .await;
             }
         }
-    }
-
-    async fn settle(&self, batch: Vec<Item>) {
-        let mut groups: HashMap<Token, (QueueName, Vec<Settlement>)> = HashMap::new();
-        let mut done = Vec::with_capacity(batch.len());
-        for item in batch {
-            match item.settlement {
-                Some(settlement) => {
-                    groups.entry(item.token).or_insert_with(|| (item.queue, Vec::new())).1.push(settlement)
-                }
-                None => done.push((item.token, item.id, false)),
-            }
-        }
-        let settled = join_all(groups.into_iter().map(|(token, (queue, settlements))| async move {
-            let answers = self
-                .insist("broker", BackendError::is_transient, || {
-                    self.broker.settle(&queue, token, &settlements, None)
-                })
-                .await;
-            (token, settlements, answers.unwrap_or_default())
-        }))
-        .await;
-        for (token, settlements, answers) in settled {
-            for (at, settlement) in settlements.into_iter().enumerate() {
-                if answers.get(at) == Some(&Settled::LeaseLost) {
-                    tracing::warn!(id = %settlement.id, "its lease had ended before it was settled: it may run a second time");
-                }
-                done.push((token, settlement.id, true));
-            }
-        }
-        // The dispatcher may be gone already; then nobody counts any more.
-        let _gone = self.events.send(Event::Settled(done));
     }
 
     /// Tries until it gets an answer, as long as an error is one to try `again` after: an outcome keeps its lease meanwhile.
@@ -127,6 +119,52 @@ impl Settler {
                 }
             }
         }
+    }
+}
+
+/// A reservation's token, the message, and whether it was settled.
+type Done = (Token, TaskId, bool);
+
+/// A batch of items, sorted by what is done with their parts.
+#[derive(Debug, Default)]
+struct Work {
+    records: Vec<TaskRecord>,
+    parts: Vec<SettlePart>,
+    /// What only had to be recorded.
+    recorded: Vec<Done>,
+}
+
+impl Work {
+    fn of(items: Vec<Item>) -> Self {
+        let mut work = Self::default();
+        let mut at: HashMap<Token, usize> = HashMap::new();
+        for Item { queue, token, id, record, settlement } in items {
+            work.records.extend(record);
+            let Some(settlement) = settlement else {
+                work.recorded.push((token, id, false));
+                continue;
+            };
+            let at = *at.entry(token).or_insert_with(|| {
+                work.parts.push(SettlePart { queue, token, batch: Vec::new() });
+                work.parts.len() - 1
+            });
+            work.parts[at].batch.push(settlement);
+        }
+        work
+    }
+
+    /// `answers` has one for each settlement, or none for a part that was given up.
+    fn done(self, answers: Vec<Vec<Settled>>) -> Vec<Done> {
+        let mut done = self.recorded;
+        for (part, answers) in self.parts.into_iter().zip(answers) {
+            for (at, settlement) in part.batch.into_iter().enumerate() {
+                if answers.get(at) == Some(&Settled::LeaseLost) {
+                    tracing::warn!(id = %settlement.id, "its lease had ended before it was settled: it may run a second time");
+                }
+                done.push((part.token, settlement.id, true));
+            }
+        }
+        done
     }
 }
 

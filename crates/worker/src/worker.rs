@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use lovage_core::{
     BackendError, Broker, Clock, DeadReason, Entropy, Envelope, Hint, Page, Place, QueueName, ResultStore,
-    States, TaskDef, WorkerInfo,
+    SharedStore, States, TaskDef, WorkerInfo,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::builder::{WorkerBuilder, WorkerError};
@@ -17,7 +17,7 @@ use crate::dispatcher::{Dispatcher, Event, Parts};
 use crate::executor::catch_backtraces;
 use crate::fetcher::Turns;
 use crate::hooks::Hooks;
-use crate::leases::Keeper;
+use crate::leases::{Holdings, Keeper};
 use crate::plan::Defaults;
 use crate::settler::Settler;
 
@@ -46,6 +46,7 @@ pub struct Worker {
     pub(crate) grace: Duration,
     pub(crate) burst: bool,
     pub(crate) leases_on_thread: bool,
+    pub(crate) shared: Option<Arc<dyn SharedStore>>,
 }
 
 /// What a worker did.
@@ -86,12 +87,14 @@ impl Worker {
         catch_backtraces();
         let (events, inbox) = mpsc::unbounded_channel();
         let (settler, items) = mpsc::unbounded_channel();
-        let (keeper, orders) = mpsc::unbounded_channel();
+        let (keeps, over) = oneshot::channel::<()>();
+        let holdings = Holdings::default();
         let (phase, wanted) = watch::channel(Phase::Running);
         tokio::spawn(
             Settler {
                 broker: Arc::clone(&self.broker),
                 results: self.results.clone(),
+                shared: self.shared,
                 clock: Arc::clone(&self.clock),
                 entropy: Arc::clone(&self.entropy),
                 events: events.clone(),
@@ -102,16 +105,17 @@ impl Worker {
             broker: Arc::clone(&self.broker),
             clock: Arc::clone(&self.clock),
             lease: self.lease,
+            holdings: holdings.clone(),
             events: events.clone(),
         };
         if self.leases_on_thread {
-            if let Err(error) = lease_keeper.spawn_thread(orders) {
+            if let Err(error) = lease_keeper.spawn_thread(over) {
                 tracing::error!(
                     "no thread for renewing leases: {error}; tasks longer than the lease may run twice"
                 );
             }
         } else {
-            tokio::spawn(lease_keeper.run(orders));
+            tokio::spawn(lease_keeper.run(over));
         }
         let hints = tokio::spawn(pass_on_hints(Arc::clone(&self.broker), events.clone()));
         tokio::spawn(take_back(
@@ -136,12 +140,13 @@ impl Worker {
             burst: self.burst,
             events,
             settler,
-            keeper,
+            holdings,
             phase: wanted,
         });
         let dispatcher = tokio::spawn(async move {
             let summary = dispatcher.run(inbox).await;
             hints.abort();
+            drop(keeps);
             summary
         });
         RunningWorker { phase, dispatcher, info }

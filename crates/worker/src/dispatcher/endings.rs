@@ -4,7 +4,6 @@ use lovage_core::{Outcome, QueueName, Settle, Settlement, TaskId, TaskState, Tok
 
 use super::Dispatcher;
 use crate::hooks::WorkerEvent;
-use crate::leases::Order;
 use crate::plan::{Ending, Ran};
 use crate::settler::Item;
 
@@ -79,7 +78,7 @@ impl Dispatcher {
     pub(super) fn release(&mut self, token: Token) {
         if let Some(reservation) = self.reservations.remove(&token) {
             self.suspects -= usize::from(reservation.suspect);
-            self.order(Order::Release(token));
+            self.parts.holdings.release(token);
         }
     }
 

@@ -11,7 +11,6 @@ use super::{Dispatcher, Event, Reservation};
 use crate::control::LeaseEnd;
 use crate::fetcher::{Batch, Fetcher, Round};
 use crate::hooks::WorkerEvent;
-use crate::leases::Order;
 use crate::plan::{Plan, plan};
 use crate::settler::backoff;
 use crate::worker::Phase;
@@ -129,7 +128,7 @@ impl Dispatcher {
         let suspect = reserved.deliveries.iter().any(|delivery| delivery.losses > 0);
         self.suspects += usize::from(suspect);
         let left = reserved.deliveries.len();
-        self.order(Order::Hold(queue.clone(), token, Arc::clone(&lease)));
+        self.parts.holdings.hold(&queue, token, Arc::clone(&lease));
         self.reservations.insert(token, Reservation { queue: queue.clone(), left, suspect, lease });
         let (again, fresh): (Vec<_>, Vec<_>) =
             reserved.deliveries.into_iter().partition(|delivery| delivery.delivery > 1);
