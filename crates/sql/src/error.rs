@@ -1,5 +1,8 @@
 //! Errors of the database, in the words of the caller's question: again, give up, repair?
 
+use std::error::Error;
+use std::fmt;
+
 use lovage_core::{BackendError, BackendErrorKind};
 
 /// Turns an error of the driver into Lovage's, for an operation named by `context` ("publish to queue mail").
@@ -8,14 +11,45 @@ use lovage_core::{BackendError, BackendErrorKind};
 /// `Corrupt` is stored data (or a schema) that this program cannot read.
 pub fn sql_error(context: &str, err: sqlx::Error) -> BackendError {
     let (kind, advice) = classify(&err);
-    let message = match advice {
-        "" => format!("{context}: {err}"),
-        advice => format!("{context}: {err}; {advice}"),
-    };
     let unsure = lost_connection(&err);
-    let error = BackendError::new(kind, message).with_source(err);
+    let source: Box<dyn Error + Send + Sync> = match err {
+        sqlx::Error::Database(err) => Box::new(Said::of(err.as_ref())),
+        err => Box::new(err),
+    };
+    let message = match advice {
+        "" => format!("{context}: {source}"),
+        advice => format!("{context}: {source}; {advice}"),
+    };
+    let error = BackendError::new(kind, message).with_source(source);
     if unsure { error.maybe_applied() } else { error }
 }
+
+/// The code of the database's own error, where an error of [`sql_error`] has one.
+#[cfg(feature = "postgres")]
+pub(crate) fn code_of(error: &BackendError) -> Option<&str> {
+    error.source()?.downcast_ref::<Said>().map(|said| said.code.as_str())
+}
+
+/// What the database itself said. The driver's text adds lines of the server's own source code.
+#[derive(Debug)]
+struct Said {
+    message: String,
+    code: String,
+}
+
+impl Said {
+    fn of(error: &dyn sqlx::error::DatabaseError) -> Self {
+        Self { message: error.message().to_owned(), code: error.code().unwrap_or_default().into_owned() }
+    }
+}
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (code {})", self.message, self.code)
+    }
+}
+
+impl Error for Said {}
 
 /// The connection to a server broke while a statement was on its way: nobody knows whether it took effect.
 fn lost_connection(err: &sqlx::Error) -> bool {
@@ -97,9 +131,10 @@ fn classify_postgres(code: &str) -> (BackendErrorKind, &'static str) {
         (_, "42501") => (Config, "give this user the right (GRANT) or use another one"),
         (_, "3D000") => (Config, "make the database (createdb) or name another one"),
         ("28", _) => (Auth, "check user and password in the URL, and the server's pg_hba.conf"),
-        (_, "25006") => {
-            (Unavailable, "this server is a standby: name the primary, or wait for its promotion")
-        }
+        (_, "25006") => (
+            Unavailable,
+            "the server is a standby, or this user may only read: name the primary, or another user",
+        ),
         (_, "53100") => (Refused, "the server's disk is full: free some space"),
         (_, "53300") => (
             Unavailable,

@@ -41,12 +41,15 @@ impl Migration {
 }
 
 /// Applies the steps that the database does not have yet: all or, where one fails, none. Safe to call at
-/// every start and from several processes at once; where nothing is to be done nothing is written.
+/// every start and from several processes at once; where nothing is to be done nothing is written. Answers what it applied.
 ///
 /// # Errors
 /// `Config` where the database is newer than this program or an applied step was edited since; otherwise
 /// what the database says.
-pub async fn migrate(db: &Database, migrations: &Migrations) -> Result<(), BackendError> {
+pub async fn migrate(
+    db: &Database,
+    migrations: &Migrations,
+) -> Result<Vec<&'static Migration>, BackendError> {
     let component = migrations.component;
     let applied = match db {
         #[cfg(feature = "sqlite")]
@@ -54,10 +57,10 @@ pub async fn migrate(db: &Database, migrations: &Migrations) -> Result<(), Backe
         #[cfg(feature = "postgres")]
         Database::Postgres(db) => crate::postgres::migrate(db, component, migrations.postgres).await?,
     };
-    for step in applied {
+    for step in &applied {
         tracing::info!(component, version = step.version, name = step.name, "migration applied");
     }
-    Ok(())
+    Ok(applied)
 }
 
 /// The steps that [`migrate`] would apply, in order; empty where the database is up to date. Writes nothing.

@@ -24,7 +24,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Configuration")]
 pub(crate) struct Common {
-    /// The broker: sqlite://path.db or redis://host:port [LOVAGE_BROKER_URL; default: sqlite://lovage.db]
+    /// The broker: sqlite://path.db, redis://host:port or postgres://user:password@host/database [LOVAGE_BROKER_URL; default: sqlite://lovage.db]
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) broker: Option<String>,
     /// The results [LOVAGE_RESULTS_URL; default: where the broker is]
@@ -62,7 +62,7 @@ pub(crate) enum Command {
     /// Dead letters: tasks that failed for good or that nobody can run
     #[command(subcommand)]
     Dead(Dead),
-    /// Make the tables of a SQL database; safe to repeat
+    /// Make the tables of SQL databases, of the broker and of the results; safe to repeat
     Migrate(Migrate),
     /// Versions, configuration without secrets, and what can be reached
     Report(Format),
@@ -96,6 +96,9 @@ pub(crate) struct WorkerArgs {
     /// End when the queues are empty
     #[arg(long)]
     pub(crate) burst: bool,
+    /// Make the tables on PostgreSQL first, as `migrate` does; on SQLite that is always done
+    #[arg(long)]
+    pub(crate) migrate: bool,
 }
 
 /// Kept as text: the configuration reads them, so that mistakes are told the same way for each source.

@@ -32,7 +32,8 @@ impl Session {
         }
         builder.connect().await.map_err(|error| {
             let unreachable = matches!(error.kind(), ClientErrorKind::Unavailable { .. });
-            let todo = if unreachable { "is it running? " } else { "" };
+            let asks = error.to_string().contains("is it running");
+            let todo = if unreachable && !asks { "is it running? " } else { "" };
             CliError::from(error).hint(format!("{todo}{}", self.places()))
         })
     }
@@ -53,17 +54,21 @@ impl Session {
 
     /// Where broker and results are and which settings say so, without secrets.
     pub(crate) fn places(&self) -> String {
-        let config = &self.config;
-        let broker =
-            format!("the broker is {} (from {})", mask_url(&config.broker), config.source(Setting::Broker));
-        match &config.results {
-            Some(results) => format!(
-                "{broker}, the results are {} (from {})",
-                mask_url(results),
-                config.source(Setting::Results)
-            ),
+        let broker = self.place(Setting::Broker);
+        match self.config.results {
+            Some(_) => format!("{broker}, {}", self.place(Setting::Results)),
             None => broker,
         }
+    }
+
+    /// The same of one of them.
+    pub(crate) fn place(&self, setting: Setting) -> String {
+        let config = &self.config;
+        let (what, url, setting) = match &config.results {
+            Some(results) if setting == Setting::Results => ("the results are", results, setting),
+            _ => ("the broker is", &config.broker, Setting::Broker),
+        };
+        format!("{what} {} (from {})", mask_url(url), config.source(setting))
     }
 }
 
@@ -72,6 +77,12 @@ pub(crate) fn sqlite_file(url: &str) -> Option<PathBuf> {
     let path = url.strip_prefix("sqlite://")?;
     let path = path.split_once('?').map_or(path, |(path, _)| path);
     (!path.contains('%')).then(|| PathBuf::from(path))
+}
+
+/// Whether a URL is that of a SQL database.
+pub(crate) fn is_sql(url: &str) -> bool {
+    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+    matches!(scheme, "sqlite" | "postgres" | "postgresql")
 }
 
 /// The time of day, for ages.

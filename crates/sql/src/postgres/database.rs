@@ -10,8 +10,8 @@ use sqlx::{PgConnection, Postgres, Row as _};
 
 use super::connections::{Connections, PgTransaction};
 use super::url::PgUrl;
+use crate::error::{code_of, sql_error};
 use crate::migrate::Migrations;
-use crate::sql_error;
 
 /// The oldest version that has what the statements use.
 const OLDEST: i32 = 13;
@@ -175,9 +175,7 @@ impl PgDatabase {
 }
 
 fn was_undone(error: &BackendError) -> bool {
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<sqlx::Error>());
-    let code = source.and_then(sqlx::Error::as_database_error).and_then(|error| error.code());
-    matches!(code.as_deref(), Some("40P01" | "40001"))
+    matches!(code_of(error), Some("40P01" | "40001"))
 }
 
 impl fmt::Debug for PgDatabase {

@@ -2,54 +2,107 @@
 
 use std::process::ExitCode;
 
+use lovage_core::BackendError;
 use lovage_sql::{Database, Migrations};
 
 use crate::cli::Migrate;
-use crate::config::mask_url;
+use crate::config::{Setting, mask_url};
 use crate::error::CliError;
 use crate::output::Out;
-use crate::session::{Session, sqlite_file};
+use crate::session::{Session, is_sql, sqlite_file};
 
 /// `lovage migrate`.
 pub(crate) async fn migrate(session: &Session, args: &Migrate) -> Result<ExitCode, CliError> {
-    let config = &session.config;
     let mut to_do = false;
-    for (what, url, migrations) in [
-        ("broker", config.broker.as_str(), &lovage_broker_sql::MIGRATIONS),
-        ("results", config.results_url(), &lovage_results_sql::MIGRATIONS),
-    ] {
-        let place = format!("{what} {}", mask_url(url));
-        if !url.starts_with("sqlite://") {
-            Out.line(format!("{place}: has no tables"))?;
+    for part in parts(session) {
+        if !is_sql(part.url) {
+            Out.line(format!("{part}: has no tables"))?;
         } else if args.check {
-            to_do |= check(&place, url, migrations).await?;
+            to_do |= part.check(session).await?;
         } else {
-            let db = Database::connect(url).await?;
-            let pending = lovage_sql::pending(&db, migrations).await?.len();
-            lovage_sql::migrate(&db, migrations).await?;
-            Out.line(format!(
-                "{place}: {}",
-                if pending == 0 { "is up to date" } else { "was brought up to date" }
-            ))?;
+            part.apply(session).await?;
         }
     }
     Ok(if to_do { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Whether something is to be done. Makes no file.
-async fn check(place: &str, url: &str, migrations: &'static Migrations) -> Result<bool, CliError> {
-    if sqlite_file(url).is_some_and(|path| !path.exists()) {
-        Out.line(format!("{place}: does not exist yet"))?;
-        return Ok(true);
+/// `lovage worker --migrate`: the same before a worker starts, which logs what it did.
+pub(crate) async fn migrate_first(session: &Session) -> Result<(), CliError> {
+    for part in parts(session) {
+        if is_sql(part.url) {
+            let db = part.open(session).await?;
+            let applied = lovage_sql::migrate(&db, part.migrations).await;
+            applied.map_err(|error| part.failed(session, error))?;
+        }
     }
-    let db = Database::connect(url).await?;
-    let pending = lovage_sql::pending(&db, migrations).await?;
-    if pending.is_empty() {
-        Out.line(format!("{place}: is up to date"))?;
-        return Ok(false);
+    Ok(())
+}
+
+/// What keeps tables of its own.
+struct Part<'a> {
+    setting: Setting,
+    url: &'a str,
+    migrations: &'static Migrations,
+}
+
+fn parts(session: &Session) -> [Part<'_>; 2] {
+    let config = &session.config;
+    let broker = Part {
+        setting: Setting::Broker,
+        url: config.broker.as_str(),
+        migrations: &lovage_broker_sql::MIGRATIONS,
+    };
+    let results = Part {
+        setting: Setting::Results,
+        url: config.results_url(),
+        migrations: &lovage_results_sql::MIGRATIONS,
+    };
+    [broker, results]
+}
+
+impl Part<'_> {
+    async fn apply(&self, session: &Session) -> Result<(), CliError> {
+        let db = self.open(session).await?;
+        let applied = lovage_sql::migrate(&db, self.migrations).await;
+        let applied = applied.map_err(|error| self.failed(session, error))?;
+        if applied.is_empty() {
+            return Out.line(format!("{self}: is up to date"));
+        }
+        applied
+            .iter()
+            .try_for_each(|step| Out.line(format!("{self}: step {} ({}) is done", step.version, step.name)))
     }
-    for step in &pending {
-        Out.line(format!("{place}: step {} ({}) is to be done", step.version, step.name))?;
+
+    /// Whether something is to be done. Makes no file.
+    async fn check(&self, session: &Session) -> Result<bool, CliError> {
+        if sqlite_file(self.url).is_some_and(|path| !path.exists()) {
+            Out.line(format!("{self}: does not exist yet"))?;
+            return Ok(true);
+        }
+        let db = self.open(session).await?;
+        let pending = lovage_sql::pending(&db, self.migrations).await;
+        let pending = pending.map_err(|error| self.failed(session, error))?;
+        if pending.is_empty() {
+            Out.line(format!("{self}: is up to date"))?;
+            return Ok(false);
+        }
+        for step in &pending {
+            Out.line(format!("{self}: step {} ({}) is to be done", step.version, step.name))?;
+        }
+        Ok(true)
     }
-    Ok(true)
+
+    async fn open(&self, session: &Session) -> Result<Database, CliError> {
+        Database::connect(self.url).await.map_err(|error| self.failed(session, error))
+    }
+
+    fn failed(&self, session: &Session, error: BackendError) -> CliError {
+        CliError::from(error).hint(session.place(self.setting))
+    }
+}
+
+impl std::fmt::Display for Part<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.migrations.component, mask_url(self.url))
+    }
 }

@@ -8,6 +8,7 @@ use lovage_worker::{Client, Hooks, RunningWorker, Summary, Worker};
 use crate::banner::banner;
 use crate::cli::{Dev, WorkerArgs};
 use crate::commands::call::{positional, task_call, wait};
+use crate::commands::migrate::migrate_first;
 use crate::commands::purge::purge_queue;
 use crate::config::Config;
 use crate::error::CliError;
@@ -24,6 +25,9 @@ pub(crate) async fn worker(
 ) -> Result<(), CliError> {
     // Before anything is said: whoever reads the banner may send a signal.
     let signals = Signals::listen()?;
+    if args.migrate {
+        migrate_first(&session).await?;
+    }
     let client = session.connect().await?;
     if args.purge {
         purge_own(&client, &session.config).await?;
@@ -118,6 +122,7 @@ fn build(
     if let Some(hooks) = hooks {
         builder = builder.hooks(hooks);
     }
+    let builder = builder.shared_store(client.shared_store().cloned());
     Ok(builder.build(Arc::clone(client.broker()), client.results().cloned())?)
 }
 

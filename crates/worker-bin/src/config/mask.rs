@@ -14,6 +14,8 @@ pub(crate) fn mask_url(url: &str) -> String {
     let (login, rest) = match rest.rsplit_once('@') {
         Some((login, rest)) => match login.split_once(':') {
             Some((user, _)) => (format!("{user}:***@"), rest),
+            // A user; with the other schemes it may be a password without its colon.
+            None if scheme.starts_with("postgres") => (format!("{login}@"), rest),
             None => ("***@".to_owned(), rest),
         },
         None => (String::new(), rest),
@@ -45,6 +47,9 @@ mod tests {
             ("redis://me:hun@ter/2@host", "redis://me:***@host"),
             ("redis://hunter2@host", "redis://***@host"),
             ("rediss://host?password=hunter2&db=1", "rediss://host?password=***&db=1"),
+            ("postgres://me:hunter2@host/db?schema=q", "postgres://me:***@host/db?schema=q"),
+            ("postgres://me@host/db?password=hunter2", "postgres://me@host/db?password=***"),
+            ("postgres://me:hun?ter2@host/db", "postgres://me:***@host/db"),
             ("me:hunter2@host", "me:***@host"),
             ("sqlite:///srv/a@b/lovage.db", "sqlite:///srv/a@b/lovage.db"),
         ] {

@@ -163,11 +163,21 @@ impl Reader<'_> {
 }
 
 fn url(text: &str) -> Result<String, String> {
-    let known = ["sqlite", "redis", "rediss", "redis-cluster", "redis-sentinel", "postgres", "postgresql"];
+    let known = [
+        "sqlite",
+        "redis",
+        "rediss",
+        "redis-cluster",
+        "rediss-cluster",
+        "redis-sentinel",
+        "rediss-sentinel",
+        "postgres",
+        "postgresql",
+    ];
     match text.split_once("://") {
         Some((scheme, _)) if known.contains(&scheme) => Ok(text.to_owned()),
         _ => Err(format!(
-            "`{}` is not a URL that Lovage knows: expected sqlite://path.db or redis://host:port",
+            "`{}` is not a URL that Lovage knows: expected sqlite://path.db, redis://host:port or postgres://user:password@host/database",
             mask_url(text)
         )),
     }

@@ -1,15 +1,9 @@
 //! `lovage explain`: each answer from real stores. The wording of every case is tested in core.
 
-use lovage_redis::testing::RedisServer;
 use serde_json::{Value, json};
 
 use crate::UNKNOWN;
-use crate::support::Bed;
-
-fn on_redis(story: fn(&Bed)) {
-    let redis = RedisServer::start_own(&[]).unwrap();
-    story(&Bed::new().with("LOVAGE_BROKER_URL", redis.url()));
-}
+use crate::support::{Bed, on_each_broker};
 
 fn kinds(explanation: &Value) -> Vec<&str> {
     explanation["points"].as_array().unwrap().iter().map(|point| point["kind"].as_str().unwrap()).collect()
@@ -131,45 +125,7 @@ fn who_holds_a_key(bed: &Bed) {
     drop(worker);
 }
 
-#[test]
-fn what_waits_on_sqlite() {
-    what_waits(&Bed::new());
-}
-
-#[test]
-fn what_waits_on_redis() {
-    on_redis(what_waits);
-}
-
-#[test]
-fn what_runs_and_ended_on_sqlite() {
-    what_runs_and_ended(&Bed::new());
-}
-
-#[test]
-fn what_runs_and_ended_on_redis() {
-    on_redis(what_runs_and_ended);
-}
-
-#[test]
-fn what_waits_behind_others_on_sqlite() {
-    what_waits_behind_others(&Bed::new());
-}
-
-#[test]
-fn what_waits_behind_others_on_redis() {
-    on_redis(what_waits_behind_others);
-}
-
-#[test]
-fn who_holds_a_key_on_sqlite() {
-    who_holds_a_key(&Bed::new());
-}
-
-#[test]
-fn who_holds_a_key_on_redis() {
-    on_redis(who_holds_a_key);
-}
+on_each_broker!(what_waits, what_runs_and_ended, what_waits_behind_others, who_holds_a_key,);
 
 #[test]
 fn a_task_that_nobody_knows() {

@@ -11,9 +11,8 @@ mod own;
 mod store;
 mod support;
 
-use lovage_redis::testing::RedisServer;
 use serde_json::{Value, json};
-use support::Bed;
+use support::{Bed, on_each_broker};
 
 const UNKNOWN: &str = "0193a5c2-7b1e-7cc0-8000-0123456789ab";
 
@@ -59,17 +58,16 @@ fn tutorial(bed: &Bed) {
     assert_eq!(bed.json(&["status"]), json!([]));
 }
 
-#[test]
-fn the_tutorial_on_the_embedded_default() {
-    tutorial(&Bed::new());
-}
-
-#[test]
-fn the_tutorial_on_redis() {
-    // Its own, because the queue of the tutorial has a fixed name.
-    let redis = RedisServer::start_own(&[]).unwrap();
-    tutorial(&Bed::new().with("LOVAGE_BROKER_URL", redis.url()));
-}
+on_each_broker!(
+    tutorial,
+    status_and_control_see_and_tell_workers,
+    a_paused_queue_waits_until_it_is_resumed,
+    purge_removes_what_waits_and_asks_first,
+    a_worker_may_purge_and_end_when_there_is_nothing_left,
+    dead_letters_are_listed_read_run_again_and_removed,
+    an_unknown_task_waits_for_a_worker_that_knows_it,
+    revoke_and_promote_reach_what_waits,
+);
 
 #[test]
 fn dev_runs_one_task_and_prints_its_result() {
@@ -95,9 +93,7 @@ fn dev_says_how_to_send_the_first_task() {
     assert_eq!(dev.exit_code(), 0);
 }
 
-#[test]
-fn status_and_control_see_and_tell_workers() {
-    let bed = Bed::new();
+fn status_and_control_see_and_tell_workers(bed: &Bed) {
     assert_eq!(bed.ok(&["status"]), "no worker is alive");
     assert!(bed.fails(1, &["inspect", "ping"]).contains("no worker is alive"));
     let mut worker = bed.worker(&["-n", "one", "-Q", "default,slow:2", "-c", "3"]);
@@ -128,9 +124,7 @@ fn sigtstp_is_quiet() {
     assert_eq!(worker.exit_code(), 0);
 }
 
-#[test]
-fn a_paused_queue_waits_until_it_is_resumed() {
-    let bed = Bed::new();
+fn a_paused_queue_waits_until_it_is_resumed(bed: &Bed) {
     let worker = bed.worker(&[]);
     bed.ok(&["control", "pause", "default"]);
     let id = bed.ok(&["call", "movies.tasks.add", "1", "3"]);
@@ -143,9 +137,7 @@ fn a_paused_queue_waits_until_it_is_resumed() {
     drop(worker);
 }
 
-#[test]
-fn purge_removes_what_waits_and_asks_first() {
-    let bed = Bed::new();
+fn purge_removes_what_waits_and_asks_first(bed: &Bed) {
     let called = bed.run(&["call", "movies.tasks.add", "1", "3"]);
     assert!(called.stderr.contains("no live worker serves the queue `default`"), "{}", called.stderr);
     bed.ok(&["call", "movies.tasks.add", "1", "3", "--countdown", "1h"]);
@@ -162,9 +154,7 @@ fn purge_removes_what_waits_and_asks_first() {
     assert_eq!((ready("default"), ready("other")), (json!(0), json!(1)));
 }
 
-#[test]
-fn a_worker_may_purge_and_end_when_there_is_nothing_left() {
-    let bed = Bed::new();
+fn a_worker_may_purge_and_end_when_there_is_nothing_left(bed: &Bed) {
     bed.ok(&["call", "movies.tasks.add", "1", "3"]);
     let done = bed.run(&["worker", "--purge", "--burst"]);
     assert_eq!(done.code, 0, "{}", done.stderr);
@@ -175,9 +165,7 @@ fn a_worker_may_purge_and_end_when_there_is_nothing_left() {
     assert_eq!(bed.ok(&["result", &id]), "4");
 }
 
-#[test]
-fn dead_letters_are_listed_read_run_again_and_removed() {
-    let bed = Bed::new();
+fn dead_letters_are_listed_read_run_again_and_removed(bed: &Bed) {
     let worker = bed.worker(&[]);
     let called = bed.run(&["call", "sum_list_numbers", "no list", "--wait"]);
     assert_eq!((called.code, called.stdout.as_str()), (1, ""));
@@ -204,9 +192,7 @@ fn dead_letters_are_listed_read_run_again_and_removed() {
     drop(worker);
 }
 
-#[test]
-fn an_unknown_task_waits_for_a_worker_that_knows_it() {
-    let bed = Bed::new();
+fn an_unknown_task_waits_for_a_worker_that_knows_it(bed: &Bed) {
     let mut worker = bed.worker(&[]);
     bed.until(&["inspect", "registered"], |tasks| tasks != &json!([]));
     let called = bed.run(&["call", "no.such.task"]);
@@ -218,9 +204,7 @@ fn an_unknown_task_waits_for_a_worker_that_knows_it() {
     assert_eq!(bed.json(&["inspect", "retry"]), json!([]));
 }
 
-#[test]
-fn revoke_and_promote_reach_what_waits() {
-    let bed = Bed::new();
+fn revoke_and_promote_reach_what_waits(bed: &Bed) {
     let revoked = bed.ok(&["call", "movies.tasks.add", "1", "3", "--countdown", "1h"]);
     let promoted = bed.ok(&["call", "movies.tasks.add", "2", "3", "--eta", "2100-01-01T00:00:00Z"]);
     assert_eq!(bed.json(&["inspect", "scheduled"]).as_array().map(Vec::len), Some(2));
@@ -294,7 +278,7 @@ fn migrate_makes_the_tables_once() {
     assert_eq!(check.code, 1);
     assert!(check.stdout.contains("does not exist yet"), "{}", check.stdout);
     assert!(!bed.path().join("lovage.db").exists());
-    assert!(bed.ok(&["migrate"]).contains("was brought up to date"));
+    assert!(bed.ok(&["migrate"]).contains("broker sqlite://lovage.db: step 1 (broker) is done"));
     assert!(bed.ok(&["migrate"]).contains("results sqlite://lovage.db: is up to date"));
     bed.ok(&["migrate", "--check"]);
 }

@@ -1,14 +1,8 @@
 //! Control is in the store: nothing here depends on a worker answering.
 
-use lovage_redis::testing::RedisServer;
 use serde_json::json;
 
-use crate::support::Bed;
-
-fn on_redis(story: fn(&Bed)) {
-    let redis = RedisServer::start_own(&[]).unwrap();
-    story(&Bed::new().with("LOVAGE_BROKER_URL", redis.url()));
-}
+use crate::support::{Bed, on_each_broker};
 
 fn revoke_reaches_a_worker_that_was_down(bed: &Bed) {
     let waiting = bed.ok(&["call", "own.endless"]);
@@ -67,32 +61,8 @@ fn control_asks_no_worker(bed: &Bed) {
     assert_eq!(worker.exit_code(), 0);
 }
 
-#[test]
-fn revoke_reaches_a_worker_that_was_down_on_sqlite() {
-    revoke_reaches_a_worker_that_was_down(&Bed::new());
-}
-
-#[test]
-fn revoke_reaches_a_worker_that_was_down_on_redis() {
-    on_redis(revoke_reaches_a_worker_that_was_down);
-}
-
-#[test]
-fn revoke_reaches_the_worker_after_one_that_was_killed_on_sqlite() {
-    revoke_reaches_the_worker_after_one_that_was_killed(&Bed::new());
-}
-
-#[test]
-fn revoke_reaches_the_worker_after_one_that_was_killed_on_redis() {
-    on_redis(revoke_reaches_the_worker_after_one_that_was_killed);
-}
-
-#[test]
-fn control_asks_no_worker_on_sqlite() {
-    control_asks_no_worker(&Bed::new());
-}
-
-#[test]
-fn control_asks_no_worker_on_redis() {
-    on_redis(control_asks_no_worker);
-}
+on_each_broker!(
+    revoke_reaches_a_worker_that_was_down,
+    revoke_reaches_the_worker_after_one_that_was_killed,
+    control_asks_no_worker,
+);

@@ -7,12 +7,47 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use lovage_core::Clock as _;
+use lovage_redis::testing::RedisServer;
+use lovage_sql::postgres::testing;
 use lovage_system::SystemClock;
 use serde_json::Value;
 use tempfile::TempDir;
 
 /// Longer than anything here takes, short enough to fail before the runner gives up.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Makes a test of each story (`fn(&Bed)`) on each broker.
+macro_rules! on_each_broker {
+    ($($story:ident),+ $(,)?) => {
+        mod on_sqlite {
+            $(#[test]
+            fn $story() {
+                super::$story(&crate::support::Bed::new());
+            })+
+        }
+
+        mod on_redis {
+            $(#[test]
+            fn $story() {
+                crate::support::on_redis(super::$story);
+            })+
+        }
+
+        mod on_postgres {
+            $(#[test]
+            fn $story() {
+                super::$story(&crate::support::Bed::on_postgres());
+            })+
+        }
+    };
+}
+pub(crate) use on_each_broker;
+
+/// With a Redis of its own, because the queue of the stories has a fixed name.
+pub(crate) fn on_redis(story: fn(&Bed)) {
+    let redis = RedisServer::start_own(&[]).unwrap();
+    story(&Bed::new().with("LOVAGE_BROKER_URL", redis.url()));
+}
 
 /// A directory with a broker of its own.
 pub(crate) struct Bed {
@@ -37,6 +72,13 @@ pub(crate) struct Running {
 impl Bed {
     pub(crate) fn new() -> Self {
         Self { directory: tempfile::tempdir().unwrap(), variables: Vec::new() }
+    }
+
+    /// With the tables in a schema of its own.
+    pub(crate) fn on_postgres() -> Self {
+        let bed = Self::new().with("LOVAGE_BROKER_URL", &testing::fresh_url().unwrap());
+        bed.ok(&["migrate"]);
+        bed
     }
 
     pub(crate) fn with(mut self, variable: &'static str, value: &str) -> Self {
