@@ -12,9 +12,9 @@ use lovage_core::{BackendError, BackendErrorKind};
 pub fn sql_error(context: &str, err: sqlx::Error) -> BackendError {
     let (kind, advice) = classify(&err);
     let unsure = lost_connection(&err);
-    let source: Box<dyn Error + Send + Sync> = match err {
-        sqlx::Error::Database(err) => Box::new(Said::of(err.as_ref())),
-        err => Box::new(err),
+    let source: Box<dyn Error + Send + Sync> = match err.as_database_error() {
+        Some(err) => Box::new(Said::of(err)),
+        None => Box::new(err),
     };
     let message = match advice {
         "" => format!("{context}: {source}"),

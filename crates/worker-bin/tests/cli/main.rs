@@ -8,6 +8,7 @@ extern crate lovage_worker_bin as lovage;
 mod explain;
 mod help;
 mod own;
+mod postgres;
 mod store;
 mod support;
 
