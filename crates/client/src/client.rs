@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use lovage_core::{
-    Broker, Cancelled, Clock, Entropy, Message, Page, Place, Published, QueueName, ResultStore,
+    Broker, Cancelled, Clock, Entropy, Message, Page, Place, Published, QueueName, ResultStore, SharedStore,
     StoredMessage, TaskId, TaskRecord, TaskState, limits,
 };
 use lovage_system::{SystemClock, SystemEntropy};
@@ -20,6 +20,7 @@ pub struct Client(Arc<Inner>);
 struct Inner {
     broker: Arc<dyn Broker>,
     results: Option<Arc<dyn ResultStore>>,
+    shared: Option<Arc<dyn SharedStore>>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     routes: Routes,
@@ -95,7 +96,7 @@ impl Client {
         entropy: Arc<dyn Entropy>,
     ) -> Self {
         let (routes, message_limit) = (Routes::default(), limits::MESSAGE_DEFAULT);
-        Self(Arc::new(Inner { broker, results, clock, entropy, routes, message_limit }))
+        Self(Arc::new(Inner { broker, results, shared: None, clock, entropy, routes, message_limit }))
     }
 
     /// Sends a call.
@@ -195,6 +196,12 @@ impl Client {
     #[must_use]
     pub fn results(&self) -> Option<&Arc<dyn ResultStore>> {
         self.0.results.as_ref()
+    }
+
+    /// Broker and results at once, where they are one PostgreSQL database: for a worker.
+    #[must_use]
+    pub fn shared_store(&self) -> Option<&Arc<dyn SharedStore>> {
+        self.0.shared.as_ref()
     }
 
     /// All messages of one place of a queue, page by page.
@@ -332,6 +339,7 @@ impl ClientBuilder {
         Ok(Client(Arc::new(Inner {
             broker: backends.broker,
             results: Some(backends.results),
+            shared: backends.shared,
             clock: Arc::new(SystemClock::new()),
             entropy: Arc::new(SystemEntropy),
             routes: self.routes,

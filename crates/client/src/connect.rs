@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lovage_core::{BackendError, BackendErrorKind, Broker, ResultStore};
+use lovage_core::{BackendError, BackendErrorKind, Broker, ResultStore, SharedStore};
 
 /// The URL of everything when nothing else is said: a SQLite file in the current directory.
 pub const DEFAULT_URL: &str = "sqlite://lovage.db";
@@ -14,6 +14,8 @@ pub struct Backends {
     pub broker: Arc<dyn Broker>,
     /// The results.
     pub results: Arc<dyn ResultStore>,
+    /// Both at once, where they are one PostgreSQL database.
+    pub shared: Option<Arc<dyn SharedStore>>,
 }
 
 /// Opens the broker of a URL.
@@ -56,16 +58,23 @@ pub async fn open_both(broker: &str, results: &str) -> Result<Backends, BackendE
     #[cfg(feature = "sql")]
     if broker == results && is_sql(scheme(broker)) {
         let database = lovage_sql::Database::connect(broker).await?;
+        #[cfg(feature = "postgres")]
+        if let lovage_sql::Database::Postgres(database) = database {
+            return crate::shared::open(database).await;
+        }
         let broker = lovage_broker_sql::open(database.clone()).await?;
-        return Ok(Backends { broker, results: lovage_results_sql::open(database).await? });
+        let results = lovage_results_sql::open(database).await?;
+        return Ok(Backends { broker, results, shared: None });
     }
     #[cfg(feature = "redis")]
     if broker == results && is_redis(scheme(broker)) {
         let redis = lovage_redis::Redis::connect(&lovage_redis::RedisConfig::parse(broker)?).await?;
         let broker = lovage_broker_redis::RedisBroker::on(redis.clone(), "lv1")?;
-        return Ok(Backends { broker, results: lovage_results_redis::RedisResults::on(redis, "lv1")? });
+        let results = lovage_results_redis::RedisResults::on(redis, "lv1")?;
+        return Ok(Backends { broker, results, shared: None });
     }
-    Ok(Backends { broker: open_broker(broker).await?, results: open_results(results).await? })
+    let (broker, results) = (open_broker(broker).await?, open_results(results).await?);
+    Ok(Backends { broker, results, shared: None })
 }
 
 /// Whether a database that this program was built for keeps it.

@@ -21,7 +21,7 @@
 //! A crate that depends on this one names it `lovage`, which is where [`task`] looks:
 //! `lovage = { package = "lovage-client", … }`.
 //!
-//! Features: `sqlite` (on by default) and `redis` choose which backends are compiled in.
+//! Features: `sqlite` (on by default), `redis` and `postgres` choose which backends are compiled in.
 
 mod call;
 mod client;
@@ -30,6 +30,8 @@ mod error;
 mod explain;
 mod handle;
 mod routes;
+#[cfg(feature = "postgres")]
+mod shared;
 
 pub use call::Call;
 pub use client::{Client, ClientBuilder, TaskStatus};

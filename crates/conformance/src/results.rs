@@ -10,6 +10,7 @@ use lovage_core::{
     ResultFilter, ResultStore, ScheduledSlot, TaskId, TaskRecord, TaskState, Timestamp,
 };
 use lovage_system::SystemClock;
+use lovage_testkit::record;
 
 /// A fresh, isolated store.
 #[async_trait]
@@ -81,30 +82,6 @@ fn id(n: u8) -> TaskId {
 /// `list` has no clock of its own to travel in, so rows begin now.
 fn start() -> Timestamp {
     SystemClock::new().now()
-}
-
-fn record(id: TaskId, version: (u32, u32, u32), state: TaskState) -> TaskRecord {
-    TaskRecord {
-        id,
-        run: version.0,
-        delivery: version.1,
-        attempt: version.2,
-        task: "movies.tasks.add".into(),
-        arguments: "[1,3]".into(),
-        state,
-        outcome: Outcome::None,
-        worker: "w@host".into(),
-        queue: QueueName::default(),
-        priority: Priority::LOWEST,
-        enqueued_at: Timestamp::from_micros(1_000),
-        started_at: None,
-        finished_at: Timestamp::from_micros(2_000),
-        run_time: None,
-        schedule: None,
-        lineage: None,
-        headers: BTreeMap::new(),
-        keep_for: Duration::from_secs(3_600),
-    }
 }
 
 fn full(n: u8) -> TaskRecord {

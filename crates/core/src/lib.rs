@@ -49,7 +49,9 @@ pub use name::{NameError, QueueName, TaskName};
 pub use payload::Payload;
 pub use redact::{RedactedArg, render_arguments};
 pub use registry::{Registered, registered_tasks};
-pub use results::{AttemptRecord, Outcome, Recorded, ResultFilter, ResultStore, TaskRecord};
+pub use results::{
+    AttemptRecord, Outcome, Recorded, ResultFilter, ResultStore, SettlePart, SharedStore, TaskRecord,
+};
 pub use retry::{Backoff, RetryPolicy};
 pub use signature::Signature;
 pub use state::{Event, IllegalTransition, Step, TaskState, transition};

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BackendError, ErrorReport, Lineage, Page, Paged, Priority, QueueName, ScheduledSlot, TaskId, TaskState,
-    Timestamp,
+    BackendError, ErrorReport, Lineage, Page, Paged, Priority, QueueName, ScheduledSlot, Settled, Settlement,
+    TaskId, TaskState, Timestamp, Token,
 };
 
 /// A store of results.
@@ -49,6 +49,30 @@ pub trait ResultStore: Send + Sync + fmt::Debug {
 
     /// Removes rows; answers how many there were.
     async fn delete(&self, ids: &[TaskId]) -> Result<usize, BackendError>;
+}
+
+/// A database that is broker and result store at once, and can do in one transaction what otherwise is two steps.
+#[async_trait]
+pub trait SharedStore: Send + Sync + fmt::Debug {
+    /// Records outcomes and settles their messages: both or, on an error, neither. Answers for each part of `parts` what
+    /// became of its settlements; `None` when the store refuses a record: nothing was done then, and two steps can tell the
+    /// records apart.
+    async fn record_and_settle(
+        &self,
+        records: &[TaskRecord],
+        parts: &[SettlePart],
+    ) -> Result<Option<Vec<Vec<Settled>>>, BackendError>;
+}
+
+/// What ends messages of one reservation; see [`Broker::settle`](crate::Broker::settle).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SettlePart {
+    /// The queue.
+    pub queue: QueueName,
+    /// The reservation.
+    pub token: Token,
+    /// How its messages end.
+    pub batch: Vec<Settlement>,
 }
 
 /// The row of a task: its newest known state.

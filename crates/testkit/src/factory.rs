@@ -1,11 +1,12 @@
 //! Messages for tests: valid, unique, and with only what a test is about spelled out.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use lovage_core::{
-    Delay, Envelope, Expires, Fence, Message, Payload, Priority, QueueName, TaskId, Timestamp, UniqueClaim,
-    UniquePolicy,
+    Delay, Envelope, Expires, Fence, Message, Outcome, Payload, Priority, QueueName, TaskId, TaskRecord,
+    TaskState, Timestamp, UniqueClaim, UniquePolicy,
 };
 
 use crate::SeededEntropy;
@@ -53,6 +54,32 @@ pub fn queue(name: impl AsRef<str>) -> QueueName {
 #[must_use]
 pub fn envelope() -> Envelope {
     Envelope::new("test.task", Payload::empty())
+}
+
+/// A record of the task `test.task` in the default queue, kept for an hour.
+#[must_use]
+pub fn record(id: TaskId, version: (u32, u32, u32), state: TaskState) -> TaskRecord {
+    TaskRecord {
+        id,
+        run: version.0,
+        delivery: version.1,
+        attempt: version.2,
+        task: "test.task".to_owned(),
+        arguments: "[1,3]".to_owned(),
+        state,
+        outcome: Outcome::None,
+        worker: "worker@host".to_owned(),
+        queue: QueueName::default(),
+        priority: Priority::LOWEST,
+        enqueued_at: Timestamp::from_micros(1_000),
+        started_at: None,
+        finished_at: Timestamp::from_micros(2_000),
+        run_time: None,
+        schedule: None,
+        lineage: None,
+        headers: BTreeMap::new(),
+        keep_for: Duration::from_secs(3_600),
+    }
 }
 
 /// Builds a [`Message`]; made by [`message`].

@@ -12,6 +12,6 @@ mod wait;
 pub use client::{Recording, Sent, inline_client};
 pub use clock::FakeClock;
 pub use entropy::SeededEntropy;
-pub use factory::{MessageBuilder, envelope, message, queue};
+pub use factory::{MessageBuilder, envelope, message, queue, record};
 pub use faults::{Fault, FaultyBroker, Operation};
 pub use wait::{settled_down, still_pending, within};

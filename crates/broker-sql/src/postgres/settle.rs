@@ -5,8 +5,7 @@ use std::collections::HashSet;
 use lovage_core::{
     BackendError, Note, QueueName, Settle, Settled, Settlement, TaskId, Timestamp, Token, Watch, limits,
 };
-use lovage_sql::sql_error;
-use sqlx::PgConnection;
+use lovage_sql::postgres::PgTransaction;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::types::Uuid;
@@ -29,20 +28,20 @@ impl PgBroker {
         lists.answers(batch, &lost)
     }
 
-    /// [`settle`](lovage_core::Broker::settle) as part of the caller's transaction, which may have to be repeated: the server
-    /// may end it to resolve a deadlock (code `40P01`).
+    /// [`settle`](lovage_core::Broker::settle) as part of a transaction on the broker's database, which may have to be repeated:
+    /// see [`undisturbed`](lovage_sql::postgres::PgDatabase::undisturbed).
     ///
     /// # Errors
     /// What the server says; the transaction is lost then.
     pub async fn settle_on(
-        connection: &mut PgConnection,
+        tx: &mut PgTransaction,
         queue: &QueueName,
         token: Token,
         batch: &[Settlement],
         now: Option<Timestamp>,
     ) -> Result<Vec<Settled>, BackendError> {
         let lists = Lists::new(queue, token, batch)?;
-        let lost = lists.query(now).fetch_all(connection).await.map_err(|error| sql_error(CONTEXT, error))?;
+        let lost = tx.rows(CONTEXT, lists.query(now)).await?;
         lists.answers(batch, &lost)
     }
 

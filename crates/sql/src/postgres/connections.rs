@@ -130,6 +130,18 @@ impl PgTransaction {
         &mut self.connection
     }
 
+    /// Runs one statement.
+    ///
+    /// # Errors
+    /// What the server says; the transaction is lost then.
+    pub async fn rows(
+        &mut self,
+        context: &str,
+        query: Query<'_, Postgres, PgArguments>,
+    ) -> Result<Vec<PgRow>, BackendError> {
+        self.connections.in_time(context, query.fetch_all(&mut self.connection)).await
+    }
+
     /// Makes it last.
     ///
     /// # Errors
