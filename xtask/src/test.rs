@@ -48,7 +48,7 @@ pub(crate) fn run(root: &Path, quick: bool) -> Fallible<()> {
             let strict = [("RUSTDOCFLAGS", "-D warnings")];
             cargo(root, &["doc", "--workspace", "--no-deps", "--all-features", "--locked"], &strict)
         })?;
-        step("the README's project", || user_project::check(root, services.redis_url()))?;
+        step("the README's project", || user_project::check(root, &services))?;
     }
     say("\neverything passed");
     Ok(())

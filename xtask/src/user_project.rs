@@ -12,12 +12,13 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::Fallible;
+use crate::services::Services;
 
 /// How long anything that the project does may take, builds excepted.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Builds the project and runs its worker and its web server, on SQLite and on Redis.
-pub(crate) fn check(root: &Path, redis_url: &str) -> Fallible<()> {
+/// Builds the project and runs its worker and its web server, on each broker.
+pub(crate) fn check(root: &Path, services: &Services) -> Fallible<()> {
     let dir = root.join("target/user-project");
     write_out(root, &dir)?;
     let target = root.join("target/user-project-build");
@@ -34,7 +35,8 @@ pub(crate) fn check(root: &Path, redis_url: &str) -> Fallible<()> {
     }
     let bin = target.join("debug");
     let sqlite = format!("sqlite://{}", dir.join("lovage.db").display());
-    for url in [sqlite.as_str(), redis_url] {
+    let postgres = format!("{}?schema=movies", services.postgres_url());
+    for url in [sqlite.as_str(), services.redis_url(), &postgres] {
         run(&bin, &dir, url).map_err(|error| format!("the README's project on {}: {error}", scheme(url)))?;
     }
     Ok(())
@@ -91,6 +93,14 @@ fn files(text: &str) -> Vec<(&str, String)> {
 
 /// Sends a task through the web server, reads its result through it, and calls one from the command line.
 fn run(bin: &Path, dir: &Path, url: &str) -> Fallible<()> {
+    let migrated = Command::new(bin.join("worker"))
+        .arg("migrate")
+        .current_dir(dir)
+        .env("LOVAGE_BROKER_URL", url)
+        .output()?;
+    if !migrated.status.success() {
+        return Err(format!("`worker migrate`: {}", String::from_utf8_lossy(&migrated.stderr)).into());
+    }
     let worker = Running::start(
         Command::new(bin.join("worker")).arg("worker").current_dir(dir).env("LOVAGE_BROKER_URL", url),
     )?;

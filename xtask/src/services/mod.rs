@@ -36,6 +36,11 @@ impl Services {
         &self.redis.url
     }
 
+    /// The URL of the PostgreSQL.
+    pub(crate) fn postgres_url(&self) -> &str {
+        &self.postgres.url
+    }
+
     /// What tests read: variable and URL.
     pub(crate) fn variables(&self) -> [(&'static str, &str); 3] {
         [
