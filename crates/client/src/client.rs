@@ -11,6 +11,7 @@ use lovage_system::{SystemClock, SystemEntropy};
 use serde::de::DeserializeOwned;
 
 use crate::handle::{not_found, value};
+use crate::sending::Sending;
 use crate::{Call, ClientError, ClientErrorKind, Handle, Routes, connect};
 
 /// Sends tasks and reads their results. Cloning is cheap; all clones share their connections.
@@ -19,6 +20,7 @@ pub struct Client(Arc<Inner>);
 
 struct Inner {
     broker: Arc<dyn Broker>,
+    sending: Sending,
     results: Option<Arc<dyn ResultStore>>,
     shared: Option<Arc<dyn SharedStore>>,
     clock: Arc<dyn Clock>,
@@ -96,22 +98,29 @@ impl Client {
         entropy: Arc<dyn Entropy>,
     ) -> Self {
         let (routes, message_limit) = (Routes::default(), limits::MESSAGE_DEFAULT);
-        Self(Arc::new(Inner { broker, results, shared: None, clock, entropy, routes, message_limit }))
+        let sending = Sending::new(Arc::clone(&broker));
+        Self(Arc::new(Inner {
+            broker,
+            sending,
+            results,
+            shared: None,
+            clock,
+            entropy,
+            routes,
+            message_limit,
+        }))
     }
 
-    /// Sends a call.
+    /// Sends a call. What many tasks of a program send at once through one client travels together: while two calls to a
+    /// queue are on their way, the next ones wait for an answer and then share a round trip.
     ///
     /// # Errors
     /// As [`Call::send`].
     pub async fn send<R>(&self, call: Call<R>) -> Result<Handle<R>, ClientError> {
         let message = self.message(call)?;
-        let mut answers = self
-            .0
-            .broker
-            .publish(std::slice::from_ref(&message), None)
-            .await
-            .map_err(ClientError::of_send)?;
-        self.sent(message, answers.pop())
+        let (id, queue) = (message.id, message.queue.clone());
+        let answer = self.0.sending.send(message).await.map_err(ClientError::of_send)?;
+        self.sent(id, queue, Some(answer))
     }
 
     /// Sends many calls, one round trip per thousand. The answers are in the order of the calls: one that is refused (a
@@ -132,7 +141,9 @@ impl Client {
             let batch: Vec<Message> = messages.by_ref().take(limits::PUBLISH_BATCH).collect();
             let answers = self.0.broker.publish(&batch, None).await.map_err(ClientError::of_send)?;
             let mut answers = answers.into_iter();
-            sent.extend(batch.into_iter().map(|message| self.sent(message, answers.next())));
+            sent.extend(
+                batch.into_iter().map(|message| self.sent(message.id, message.queue, answers.next())),
+            );
         }
         Ok(sent)
     }
@@ -277,10 +288,14 @@ impl Client {
         )
     }
 
-    fn sent<R>(&self, message: Message, answer: Option<Published>) -> Result<Handle<R>, ClientError> {
-        let id = message.id;
+    fn sent<R>(
+        &self,
+        id: TaskId,
+        queue: QueueName,
+        answer: Option<Published>,
+    ) -> Result<Handle<R>, ClientError> {
         match answer {
-            Some(Published::Accepted) => Ok(Handle::new(self.clone(), id, Some(message.queue))),
+            Some(Published::Accepted) => Ok(Handle::new(self.clone(), id, Some(queue))),
             Some(Published::Duplicate { holder }) => Err(ClientError::new(
                 ClientErrorKind::Duplicate { holder },
                 if holder == id {
@@ -291,7 +306,7 @@ impl Client {
             )),
             Some(Published::Full { limit }) => Err(ClientError::new(
                 ClientErrorKind::Full,
-                format!("queue {} is full: it holds {limit} tasks", message.queue),
+                format!("queue {queue} is full: it holds {limit} tasks"),
             )),
             Some(Published::Stale { newest }) => Err(ClientError::new(
                 ClientErrorKind::Unsupported,
@@ -337,6 +352,7 @@ impl ClientBuilder {
         let results = self.results.as_deref().unwrap_or(&self.broker);
         let backends = connect::open_both(&self.broker, results).await?;
         Ok(Client(Arc::new(Inner {
+            sending: Sending::new(Arc::clone(&backends.broker)),
             broker: backends.broker,
             results: Some(backends.results),
             shared: backends.shared,

@@ -30,6 +30,7 @@ mod error;
 mod explain;
 mod handle;
 mod routes;
+mod sending;
 #[cfg(feature = "postgres")]
 mod shared;
 

@@ -1,6 +1,6 @@
 //! A broker that fails on command.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -65,6 +65,7 @@ pub struct FaultyBroker {
 struct Switch {
     plan: Mutex<Plan>,
     back: Notify,
+    released: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -73,6 +74,7 @@ struct Plan {
     deaf: bool,
     faults: BTreeMap<Operation, VecDeque<Fault>>,
     calls: BTreeMap<Operation, usize>,
+    held: BTreeSet<Operation>,
 }
 
 impl FaultyBroker {
@@ -96,6 +98,17 @@ impl FaultyBroker {
     pub fn come_back(&self) {
         self.switch.lock().down = false;
         self.switch.back.notify_one();
+    }
+
+    /// From now on calls of an operation wait, counted already, until it is [released](Self::release).
+    pub fn hold(&self, operation: Operation) {
+        self.switch.lock().held.insert(operation);
+    }
+
+    /// Ends [`hold`](Self::hold).
+    pub fn release(&self, operation: Operation) {
+        self.switch.lock().held.remove(&operation);
+        self.switch.released.notify_waiters();
     }
 
     /// From now on hints are lost, as they may be.
@@ -124,7 +137,9 @@ impl Switch {
         operation: Operation,
         call: impl Future<Output = Result<T, BackendError>>,
     ) -> Result<T, BackendError> {
-        match self.next_fault(operation) {
+        let fault = self.next_fault(operation);
+        self.held(operation).await;
+        match fault {
             None => call.await,
             Some(Fault::Error(kind)) => Err(BackendError::new(kind, "a fault that the test asked for")),
             Some(Fault::LostAnswer) => {
@@ -132,6 +147,18 @@ impl Switch {
                 let error = BackendError::new(BackendErrorKind::Unavailable, "an answer that the test lost");
                 Err(error.maybe_applied())
             }
+        }
+    }
+
+    async fn held(&self, operation: Operation) {
+        loop {
+            let mut released = pin!(self.released.notified());
+            // Registered before the look, or a release in between would be missed.
+            released.as_mut().enable();
+            if !self.lock().held.contains(&operation) {
+                return;
+            }
+            released.await;
         }
     }
 
