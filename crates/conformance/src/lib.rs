@@ -17,9 +17,11 @@
 )]
 
 pub mod broker;
+mod documented;
 pub mod results;
 
 pub use broker::BrokerBed;
+pub use documented::documented;
 pub use results::StoreBed;
 
 /// Runs one case as `#[tokio::test(flavor = "multi_thread", worker_threads = 2)]` would, without the caller's tokio.

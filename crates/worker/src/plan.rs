@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use lovage_core::{
     AckMode, Arguments, ArgumentsError, DeadReason, Delivery, Directive, Envelope, EnvelopeError,
-    ErrorReport, Event, Note, Outcome, QueueName, RetryPolicy, Settle, TaskDef, TaskError, TaskRecord,
-    TaskState, Timestamp, Verdict, render_arguments, transition,
+    ErrorReport, Event, Note, Outcome, QueueName, RetryPolicy, Settle, TaskDef, TaskError, TaskName,
+    TaskRecord, TaskState, Timestamp, Verdict, render_arguments, transition,
 };
 
 /// After this long without a worker that can run it a message is a dead letter.
@@ -104,7 +104,7 @@ pub(crate) fn plan(
     broker_now: Timestamp,
     now: Timestamp,
 ) -> Plan {
-    let envelope = match Envelope::decode(&delivery.body) {
+    let envelope = match Envelope::decode(&delivery.body).and_then(named) {
         Ok(envelope) => envelope,
         Err(error @ EnvelopeError::Newer { .. }) => {
             return undeliverable(
@@ -250,6 +250,14 @@ impl Meta {
     }
 }
 
+/// Refuses a name that no worker can have: nobody will ever run it, and logs and tables are not made for it.
+fn named(envelope: Envelope) -> Result<Envelope, EnvelopeError> {
+    match TaskName::new(&envelope.task) {
+        Ok(_) => Ok(envelope),
+        Err(error) => Err(EnvelopeError::Unreadable(error.to_string())),
+    }
+}
+
 /// Given back with a delay that doubles from 1 s to 60 s; for good after an hour.
 fn undeliverable(meta: Meta, why: &str, defaults: &Defaults, broker_now: Timestamp, now: Timestamp) -> Plan {
     if meta.delivery.refused_since.is_some_and(|since| broker_now.since(since) >= GIVE_UP_AFTER) {
@@ -327,14 +335,13 @@ fn record(
     now: Timestamp,
 ) -> TaskRecord {
     let delivery = &meta.delivery;
+    let limit = defaults.result_limit;
     let outcome = match (error, value) {
-        (Some(report), _) => Outcome::Error(report),
+        (Some(report), _) => Outcome::Error(cut(report, limit)),
         (None, Some(_)) if !meta.store_result => Outcome::None,
-        (None, Some(json)) if json.len() > defaults.result_limit => Outcome::Marker(format!(
-            "the result has {} bytes, the limit is {}",
-            json.len(),
-            defaults.result_limit
-        )),
+        (None, Some(json)) if json.len() > limit => {
+            Outcome::Marker(format!("the result has {} bytes, the limit is {limit}", json.len()))
+        }
         (None, Some(json)) => Outcome::Result(json),
         (None, None) => Outcome::None,
     };
@@ -345,7 +352,10 @@ fn record(
         delivery: delivery.delivery,
         attempt: delivery.attempt + u32::from(failed),
         task: meta.task.clone(),
-        arguments: meta.arguments.clone(),
+        arguments: match meta.arguments.len() {
+            bytes if bytes > limit => format!("\"[{bytes} bytes]\""),
+            _ => meta.arguments.clone(),
+        },
         state,
         outcome,
         worker: defaults.worker.clone(),
@@ -360,4 +370,16 @@ fn record(
         headers: meta.headers.clone(),
         keep_for: if state == TaskState::Success { meta.keep.0 } else { meta.keep.1 },
     }
+}
+
+/// A report in which no text is longer than a result may be.
+fn cut(mut report: ErrorReport, limit: usize) -> ErrorReport {
+    for text in std::iter::once(&mut report.message).chain(&mut report.chain).chain(&mut report.backtrace) {
+        if text.len() > limit {
+            let bytes = text.len();
+            text.truncate(text.floor_char_boundary(limit));
+            text.push_str(&format!("… ({bytes} bytes)"));
+        }
+    }
+    report
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lovage_core::{
-    BackendError, Broker, Clock, DeadReason, Entropy, Envelope, Hint, Page, Place, QueueName, ResultStore,
-    SharedStore, States, TaskDef, WorkerInfo,
+    Arguments, ArgumentsError, BackendError, Broker, Clock, DeadReason, Entropy, Envelope, Hint, Page, Place,
+    QueueName, ResultStore, SharedStore, States, TaskDef, WorkerInfo,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -118,11 +118,7 @@ impl Worker {
             tokio::spawn(lease_keeper.run(over));
         }
         let hints = tokio::spawn(pass_on_hints(Arc::clone(&self.broker), events.clone()));
-        tokio::spawn(take_back(
-            Arc::clone(&self.broker),
-            self.turns.all().to_vec(),
-            self.tasks.keys().copied().collect(),
-        ));
+        tokio::spawn(take_back(Arc::clone(&self.broker), self.turns.all().to_vec(), self.tasks.clone()));
         let info = self.info.clone();
         let dispatcher = Dispatcher::new(Parts {
             broker: self.broker,
@@ -232,7 +228,7 @@ async fn pass_on_hints(broker: Arc<dyn Broker>, events: mpsc::UnboundedSender<Ev
 }
 
 /// Takes back what nobody could run for an hour and this worker can.
-async fn take_back(broker: Arc<dyn Broker>, queues: Vec<QueueName>, tasks: Vec<&'static str>) {
+async fn take_back(broker: Arc<dyn Broker>, queues: Vec<QueueName>, tasks: HashMap<&'static str, TaskDef>) {
     for queue in queues {
         match requeue_undeliverable(&*broker, &queue, &tasks).await {
             Ok(0) => {}
@@ -247,7 +243,7 @@ async fn take_back(broker: Arc<dyn Broker>, queues: Vec<QueueName>, tasks: Vec<&
 async fn requeue_undeliverable(
     broker: &dyn Broker,
     queue: &QueueName,
-    tasks: &[&str],
+    tasks: &HashMap<&'static str, TaskDef>,
 ) -> Result<usize, BackendError> {
     let mut count = 0;
     let mut page = Page::first(500);
@@ -255,8 +251,7 @@ async fn requeue_undeliverable(
         let part = broker.peek(queue, Place::Dead, page.clone()).await?;
         let ours = part.items.iter().filter(|message| {
             message.reason == Some(DeadReason::Undeliverable)
-                && Envelope::decode(&message.body)
-                    .is_ok_and(|envelope| tasks.contains(&envelope.task.as_str()))
+                && Envelope::decode(&message.body).is_ok_and(|envelope| can_run(tasks, envelope))
         });
         let ids: Vec<_> = ours.map(|message| message.id).collect();
         if !ids.is_empty() {
@@ -267,4 +262,11 @@ async fn requeue_undeliverable(
             None => return Ok(count),
         }
     }
+}
+
+/// Whether this worker has the task, and takes arguments of their types.
+fn can_run(tasks: &HashMap<&'static str, TaskDef>, envelope: Envelope) -> bool {
+    let Some(def) = tasks.get(envelope.task.as_str()) else { return false };
+    let laid_out = Arguments::new(def.name, def.params, def.codec, envelope.payload);
+    !matches!(laid_out, Err(ArgumentsError::Fingerprint { .. }))
 }
