@@ -8,11 +8,14 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use lovage_core::{
     BackendError, Broker, Clock, Entropy, Outcome, QueueName, Recorded, ResultStore, SettlePart, Settled,
-    Settlement, SharedStore, TaskId, TaskRecord, Token, limits,
+    Settlement, SharedStore, TaskId, TaskRecord, Token,
 };
 use tokio::sync::mpsc;
 
 use crate::dispatcher::Event;
+
+/// Most outcomes that are recorded together.
+const BATCH: usize = 512;
 
 /// One outcome on its way.
 #[derive(Debug)]
@@ -36,8 +39,8 @@ pub(crate) struct Settler {
 impl Settler {
     /// Until the dispatcher hangs up.
     pub(crate) async fn run(self, mut items: mpsc::UnboundedReceiver<Item>) {
-        let mut batch = Vec::with_capacity(limits::RESERVE_BATCH);
-        while items.recv_many(&mut batch, limits::RESERVE_BATCH).await > 0 {
+        let mut batch = Vec::with_capacity(BATCH);
+        while items.recv_many(&mut batch, BATCH).await > 0 {
             let work = Work::of(mem::take(&mut batch));
             let done = match self.at_once(&work).await {
                 Some(answers) => work.done(answers),

@@ -15,8 +15,13 @@ use crate::plan::{Plan, plan};
 use crate::settler::backoff;
 use crate::worker::Phase;
 
-/// How far ahead of free slots is reserved: what the last second shows to start within this time.
+/// How far ahead of free slots is reserved: what the last second shows to start within two reservations, and within these
+/// bounds. Messages that wait here longer than that could have been started elsewhere.
 const AHEAD: Duration = Duration::from_millis(2);
+const AHEAD_MOST: Duration = Duration::from_millis(50);
+/// How much may have ended and not be settled yet, beside four times the slots: a worker that is killed leaves that to be run
+/// a second time.
+const UNSETTLED: Duration = Duration::from_millis(10);
 
 /// Starts in the last second, in two halves.
 #[derive(Default)]
@@ -24,6 +29,8 @@ pub(super) struct Rate {
     since: Duration,
     now: usize,
     before: usize,
+    /// How long a reservation takes, smoothed.
+    round: Duration,
 }
 
 impl Rate {
@@ -38,14 +45,26 @@ impl Rate {
         self.now += 1;
     }
 
-    /// How many start within [`AHEAD`].
+    fn fetched(&mut self, took: Duration) {
+        self.round = (self.round * 7 + took) / 8;
+    }
+
+    /// How many start before the next reservation but one is there.
     fn ahead(&self) -> usize {
-        self.before.max(self.now) * 2 * usize::try_from(AHEAD.as_millis()).unwrap_or(0) / 1_000
+        self.within((self.round * 2).clamp(AHEAD, AHEAD_MOST))
+    }
+
+    /// How many start within this time.
+    fn within(&self, time: Duration) -> usize {
+        let micros = usize::try_from(time.as_micros()).unwrap_or(usize::MAX);
+        (self.before.max(self.now) * 2).saturating_mul(micros) / 1_000_000
     }
 }
+
 impl Dispatcher {
     pub(super) fn want(&self) -> usize {
-        let bound = 4 * (self.parts.info.concurrency + self.parts.info.blocking);
+        let slots = self.parts.info.concurrency + self.parts.info.blocking;
+        let bound = 4 * slots + self.rate.within(UNSETTLED);
         if self.phase != Phase::Running || self.blocked || self.unsettled >= bound {
             return 0;
         }
@@ -101,6 +120,9 @@ impl Dispatcher {
             }
         };
         let found = !round.batches.is_empty();
+        if found {
+            self.rate.fetched(now.saturating_sub(asked));
+        }
         for batch in round.batches {
             self.reserved(now.saturating_sub(asked), batch);
         }
