@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use lovage::{TaskError, Worker, tasks};
 use lovage_client::Client;
-use lovage_core::Clock as _;
-use lovage_system::SystemClock;
+use lovage_core::{Broker, Clock as _, Delivery, QueueName, Reserve, Token};
+use lovage_system::{SystemClock, SystemEntropy};
 
 use crate::report::Report;
+use crate::throughput::message;
 use crate::{Bed, Fallible, queue};
 
 const SAMPLES: usize = 300;
@@ -49,12 +50,48 @@ pub(crate) async fn measure(bed: &Bed, report: &mut Report) -> Fallible<()> {
     running.stop();
     running.join().await?;
     let mut started = std::mem::take(&mut *TAKEN.lock().unwrap_or_else(PoisonError::into_inner));
-    for (what, sample) in [("send to start", &mut started), ("send to value in hand", &mut waited)] {
+    let mut raw = raw(bed).await?;
+    let rows = [
+        ("send to start", &mut started),
+        ("send to value in hand", &mut waited),
+        ("raw publish, hint, reserve", &mut raw),
+    ];
+    for (what, sample) in rows {
         sample.sort_unstable();
         report.add(format!("{what}, 100/s, p50"), millis(sample, 50), "ms");
         report.add(format!("{what}, 100/s, p99"), millis(sample, 99), "ms");
     }
     Ok(())
+}
+
+/// The same operations without client and worker: publish, be told, reserve. What is left is the broker and the machine.
+async fn raw(bed: &Bed) -> Fallible<Vec<Duration>> {
+    let clock = CLOCK.get_or_init(SystemClock::new);
+    let from = queue("latency-raw");
+    let (sender, receiver) = (bed.broker().await?, bed.broker().await?);
+    let mut took = Vec::with_capacity(SAMPLES);
+    for _ in 0..SAMPLES {
+        // It finds nothing and registers as idle.
+        while !take(&*receiver, &from).await?.is_empty() {}
+        clock.sleep(PAUSE).await;
+        let sent = clock.monotonic();
+        let message = [message(bed, &from)];
+        let (published, found) = tokio::join!(sender.publish(&message, None), async {
+            receiver.hint().await;
+            let found = take(&*receiver, &from).await;
+            took.push(clock.monotonic() - sent);
+            found
+        });
+        published?;
+        found?;
+    }
+    Ok(took)
+}
+
+async fn take(broker: &dyn Broker, from: &QueueName) -> Fallible<Vec<Delivery>> {
+    let token = Token::new(&SystemEntropy);
+    let request = Reserve { queue: from, max: 1, token, lease: Duration::from_secs(30), suspects: true };
+    Ok(broker.reserve(request, None).await?.deliveries)
 }
 
 fn millis(sorted: &[Duration], percent: usize) -> f64 {

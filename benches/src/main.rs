@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 use lovage_client::Client;
-use lovage_client::connect::{open_broker, open_results};
+use lovage_client::connect::{Backends, open_both, open_broker, open_results};
 use lovage_core::{Broker, Clock, QueueName, ResultStore};
 use lovage_system::SystemClock;
 
@@ -36,6 +36,9 @@ struct Options {
     /// Seconds to watch an idle worker.
     #[arg(long, default_value_t = 10)]
     idle_seconds: u64,
+    /// Threads of the runtime.
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
     /// Only these: send, drain, latency, idle.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
@@ -74,6 +77,17 @@ impl Bed {
         }
     }
 
+    /// A new participant and the results beside it, as a worker opens them.
+    pub(crate) async fn backends(&self) -> Fallible<Backends> {
+        match &self.store {
+            Some(store) => {
+                let results = Arc::new(lovage_broker_memory::MemoryResults::new(Arc::clone(&self.clock)));
+                Ok(Backends { broker: store.handle(), results, shared: None })
+            }
+            None => Ok(open_both(&self.url, &self.url).await?),
+        }
+    }
+
     /// A client without results.
     pub(crate) async fn client(&self) -> Fallible<Client> {
         Ok(Client::new(self.broker().await?, None))
@@ -87,7 +101,7 @@ pub(crate) fn queue(name: &str) -> QueueName {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(options.threads).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use lovage::{TaskError, Worker, tasks};
+use lovage_client::connect::Backends;
 use lovage_core::{
-    Delay, Envelope, Message, Payload, Priority, QueueName, Reserve, ResultStore, Settle, Settlement, TaskId,
+    Delay, Envelope, Message, Payload, Priority, QueueName, Reserve, Settle, Settlement, TaskId,
     Token,
 };
 use lovage_system::SystemEntropy;
@@ -92,7 +93,7 @@ pub(crate) async fn drain(bed: &Bed, report: &mut Report, tasks: usize) -> Falli
     let ceiling = raw_drain(bed, tasks).await?;
     let without = drain_once(bed, tasks, &queue("drain"), None).await?;
     report.rate(format!("drain {tasks}, results off"), rate(tasks, without), rate(tasks, ceiling));
-    let with = drain_once(bed, tasks, &queue("drain-results"), Some(bed.results().await?)).await?;
+    let with = drain_once(bed, tasks, &queue("drain-results"), Some(bed.backends().await?)).await?;
     report.rate(format!("drain {tasks}, a result row each"), rate(tasks, with), rate(tasks, ceiling));
     Ok(())
 }
@@ -101,15 +102,20 @@ async fn drain_once(
     bed: &Bed,
     tasks: usize,
     from: &QueueName,
-    results: Option<Arc<dyn ResultStore>>,
+    both: Option<Backends>,
 ) -> Fallible<Duration> {
     fill(bed, tasks, from).await?;
     DONE.store(0, Ordering::Relaxed);
     TARGET.store(tasks, Ordering::Relaxed);
     let worker = Worker::builder()
         .tasks(tasks![noop])
-        .queues(vec![(from.clone(), 1)])
-        .build(bed.broker().await?, results)?;
+        .queues(vec![(from.clone(), 1)]);
+    let worker = match both {
+        Some(Backends { broker, results, shared }) => {
+            worker.shared_store(shared).build(broker, Some(results))?
+        }
+        None => worker.build(bed.broker().await?, None)?,
+    };
     let start = bed.clock.monotonic();
     let running = worker.start();
     REACHED.notified().await;
@@ -167,7 +173,7 @@ async fn fill(bed: &Bed, tasks: usize, to: &QueueName) -> Fallible<()> {
     Ok(())
 }
 
-fn message(bed: &Bed, to: &QueueName) -> Message {
+pub(crate) fn message(bed: &Bed, to: &QueueName) -> Message {
     Message {
         id: TaskId::new(bed.clock.now(), &SystemEntropy),
         queue: to.clone(),

@@ -171,6 +171,9 @@ impl Dispatcher {
         let mut batch = Vec::with_capacity(256);
         let mut timer = (Duration::MAX, self.parts.clock.sleep_until(Duration::MAX));
         let mut phase = self.parts.phase.clone();
+        let broker = Arc::clone(&self.parts.broker);
+        // Asked for here and not by a task that passes them on: from hint to reservation every step counts.
+        let mut hint = broker.hint();
         loop {
             self.advance();
             if self.has_stopped() {
@@ -190,6 +193,10 @@ impl Dispatcher {
                 Ok(()) = phase.changed() => {
                     let wanted = *phase.borrow_and_update();
                     self.handle(Event::Phase(wanted));
+                }
+                told = &mut hint => {
+                    self.handle(Event::Hint(told));
+                    hint = broker.hint();
                 }
                 () = &mut timer.1 => timer.0 = Duration::MAX,
             }

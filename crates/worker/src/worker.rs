@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lovage_core::{
-    Arguments, ArgumentsError, BackendError, Broker, Clock, DeadReason, Entropy, Envelope, Hint, Page, Place,
+    Arguments, ArgumentsError, BackendError, Broker, Clock, DeadReason, Entropy, Envelope, Page, Place,
     QueueName, ResultStore, SharedStore, States, TaskDef, WorkerInfo,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::builder::{WorkerBuilder, WorkerError};
-use crate::dispatcher::{Dispatcher, Event, Parts};
+use crate::dispatcher::{Dispatcher, Parts};
 use crate::executor::catch_backtraces;
 use crate::fetcher::Turns;
 use crate::hooks::Hooks;
@@ -117,7 +117,6 @@ impl Worker {
         } else {
             tokio::spawn(lease_keeper.run(over));
         }
-        let hints = tokio::spawn(pass_on_hints(Arc::clone(&self.broker), events.clone()));
         tokio::spawn(take_back(Arc::clone(&self.broker), self.turns.all().to_vec(), self.tasks.clone()));
         let info = self.info.clone();
         let dispatcher = Dispatcher::new(Parts {
@@ -141,7 +140,6 @@ impl Worker {
         });
         let dispatcher = tokio::spawn(async move {
             let summary = dispatcher.run(inbox).await;
-            hints.abort();
             drop(keeps);
             summary
         });
@@ -215,15 +213,6 @@ impl fmt::Debug for Worker {
 impl fmt::Debug for RunningWorker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RunningWorker").field("info", &self.info).finish_non_exhaustive()
-    }
-}
-
-async fn pass_on_hints(broker: Arc<dyn Broker>, events: mpsc::UnboundedSender<Event>) {
-    loop {
-        let hint: Hint = broker.hint().await;
-        if events.send(Event::Hint(hint)).is_err() {
-            return;
-        }
     }
 }
 
