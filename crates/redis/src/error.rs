@@ -9,15 +9,30 @@ use lovage_core::{BackendError, BackendErrorKind};
 /// and Redis may have run it although its answer was lost.
 pub fn redis_error(context: &str, err: Error) -> BackendError {
     let (kind, advice) = classify(&err);
+    let system = system(&err);
+    let said = system.clone().unwrap_or_else(|| err.to_string());
     let message = match advice {
-        "" => format!("{context}: {err}"),
-        advice => format!("{context}: {err}; {advice}"),
+        "" => format!("{context}: {said}"),
+        advice => format!("{context}: {said}; {advice}"),
     };
     let unanswered =
         matches!(err.kind(), ErrorKind::IO | ErrorKind::Timeout | ErrorKind::Canceled | ErrorKind::Protocol)
             || err.details().contains(SENT_BEFORE);
-    let error = BackendError::new(kind, message).with_source(err);
+    let error = BackendError::new(kind, message);
+    // The driver's form of what the system said would only repeat it.
+    let error = if system.is_some() { error } else { error.with_source(err) };
     if unanswered { error.maybe_applied() } else { error }
+}
+
+/// What the system said, which the driver shows as a structure.
+fn system(err: &Error) -> Option<String> {
+    if *err.kind() != ErrorKind::IO {
+        return None;
+    }
+    ["message: \"", "error: \""].into_iter().find_map(|field| {
+        let (_, rest) = err.details().split_once(field)?;
+        rest.rsplit_once('"').map(|(words, _)| words.to_owned())
+    })
 }
 
 /// What the driver says of a command that was under way when it gave up a connection.
@@ -45,8 +60,8 @@ fn classify(err: &Error) -> (BackendErrorKind, &'static str) {
         return known;
     }
     match err.kind() {
-        ErrorKind::IO
-        | ErrorKind::Timeout
+        ErrorKind::IO => (Unavailable, "is it running, and are host and port right?"),
+        ErrorKind::Timeout
         | ErrorKind::Canceled
         | ErrorKind::Routing
         | ErrorKind::Cluster
@@ -143,6 +158,16 @@ mod tests {
         ] {
             assert_eq!(kind(driver, details), expected, "{details}");
         }
+    }
+
+    #[test]
+    fn the_system_speaks_for_itself() {
+        let refused = r#"Os { code: 111, kind: ConnectionRefused, message: "Connection refused" }"#;
+        let error = redis_error("connect", Error::new(ErrorKind::IO, refused));
+        assert_eq!(
+            error.to_string(),
+            "connect: Connection refused; is it running, and are host and port right?"
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 
 use lovage_core::BackendError;
-use lovage_worker::{ClientError, WorkerError};
+use lovage_worker::{ClientError, ClientErrorKind, WorkerError};
 
 /// Why a command did not do what it was asked for.
 #[derive(Debug)]
@@ -13,12 +13,13 @@ pub(crate) struct CliError {
     causes: Vec<String>,
     hint: Option<String>,
     usage: bool,
+    may_pass: bool,
 }
 
 impl CliError {
     /// It could not be done: exit code 1.
     pub(crate) fn failed(message: impl Into<String>) -> Self {
-        Self { message: message.into(), causes: Vec::new(), hint: None, usage: false }
+        Self { message: message.into(), causes: Vec::new(), hint: None, usage: false, may_pass: false }
     }
 
     /// It was asked for in a wrong way: exit code 2.
@@ -30,6 +31,18 @@ impl CliError {
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// Whether the same may work later: a server is away.
+    pub(crate) fn may_pass(&self) -> bool {
+        self.may_pass
+    }
+
+    /// On one line, for a log.
+    pub(crate) fn in_one_line(&self) -> String {
+        let causes = self.causes.iter().map(|cause| format!(": {cause}"));
+        let hint = self.hint.iter().map(|hint| format!("; {hint}"));
+        [self.message.clone()].into_iter().chain(causes).chain(hint).collect()
     }
 
     /// 1, or 2 for wrong usage.
@@ -54,13 +67,14 @@ impl CliError {
 
 impl From<ClientError> for CliError {
     fn from(error: ClientError) -> Self {
-        Self::of(&error)
+        let may_pass = matches!(error.kind(), ClientErrorKind::Unavailable { .. });
+        Self { may_pass, ..Self::of(&error) }
     }
 }
 
 impl From<BackendError> for CliError {
     fn from(error: BackendError) -> Self {
-        Self::of(&error)
+        Self { may_pass: error.is_transient(), ..Self::of(&error) }
     }
 }
 
@@ -94,7 +108,10 @@ mod tests {
     fn shows_causes_once_and_the_hint_last() {
         let cause = BackendError::new(BackendErrorKind::Unavailable, "connection refused");
         let error = BackendError::new(BackendErrorKind::Unavailable, "no answer").with_source(cause);
-        let shown = CliError::from(error).hint("start it").to_string();
+        let error = CliError::from(error).hint("start it");
+        assert!(error.may_pass());
+        assert_eq!(error.in_one_line(), "no answer: connection refused; start it");
+        let shown = error.to_string();
         assert_eq!(shown, "error: no answer\n  caused by: connection refused\nhint: start it");
     }
 }

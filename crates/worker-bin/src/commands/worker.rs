@@ -1,8 +1,10 @@
 //! `worker` and `dev`: run tasks until a signal comes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use lovage_core::{Place, States, TaskDef};
+use lovage_core::{Clock as _, Entropy as _, Place, States, TaskDef};
+use lovage_system::{SystemClock, SystemEntropy};
 use lovage_worker::{Client, Hooks, RunningWorker, Summary, Worker};
 
 use crate::banner::banner;
@@ -16,6 +18,10 @@ use crate::output::Out;
 use crate::session::Session;
 use crate::signals::{Asked, Signals};
 
+/// Between two tries to reach a broker that is away.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+
 /// `lovage worker`.
 pub(crate) async fn worker(
     session: Session,
@@ -24,11 +30,11 @@ pub(crate) async fn worker(
     args: WorkerArgs,
 ) -> Result<(), CliError> {
     // Before anything is said: whoever reads the banner may send a signal.
-    let signals = Signals::listen()?;
-    if args.migrate {
-        migrate_first(&session).await?;
-    }
-    let client = session.connect().await?;
+    let mut signals = Signals::listen()?;
+    let Some(client) = connect(&session, args.migrate, &mut signals).await? else {
+        tracing::info!("stopped before there was a broker");
+        return Ok(());
+    };
     if args.purge {
         purge_own(&client, &session.config).await?;
     }
@@ -61,6 +67,51 @@ pub(crate) async fn dev(
     running.stop();
     finish(running.join().await?)?;
     done
+}
+
+/// Connects as soon as broker and results can be reached; nothing when a signal came first.
+///
+/// # Errors
+/// At once, where waiting does not help: wrong credentials, missing tables, a set-up that would lose tasks.
+async fn connect(
+    session: &Session,
+    migrate: bool,
+    signals: &mut Signals,
+) -> Result<Option<Client>, CliError> {
+    let clock = SystemClock::new();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let connecting = async {
+            if migrate {
+                migrate_first(session).await?;
+            }
+            session.connect().await
+        };
+        let error = tokio::select! {
+            connected = Box::pin(connecting) => match connected {
+                Err(error) if error.may_pass() => error,
+                connected => return connected.map(Some),
+            },
+            () = stopped(signals) => return Ok(None),
+        };
+        // Between half and the whole of it, so that many workers do not come back in step.
+        let random =
+            f64::from(u32::try_from(SystemEntropy.next_u64() >> 32).unwrap_or(0)) / f64::from(u32::MAX);
+        let wait = pause.mul_f64(0.5 + random / 2.0);
+        tracing::warn!(
+            "waiting for broker and results, trying again in {:.1} s: {}",
+            wait.as_secs_f64(),
+            error.in_one_line()
+        );
+        tokio::select! {
+            () = clock.sleep(wait) => pause = (pause * 2).min(LONGEST_PAUSE),
+            () = stopped(signals) => return Ok(None),
+        }
+    }
+}
+
+async fn stopped(signals: &mut Signals) {
+    while signals.next().await != Asked::Stop {}
 }
 
 /// Sends one task and waits for it; a signal ends the wait.

@@ -5,6 +5,7 @@
 // The name that users give to the crate, and where `#[task]` looks.
 extern crate lovage_worker_bin as lovage;
 
+mod away;
 mod explain;
 mod help;
 mod own;

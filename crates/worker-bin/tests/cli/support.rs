@@ -224,7 +224,12 @@ impl Running {
     }
 
     /// Its exit code, after its outputs have ended.
-    pub(crate) fn exit_code(mut self) -> i32 {
+    pub(crate) fn exit_code(self) -> i32 {
+        self.end().0
+    }
+
+    /// Its exit code, and all that it ever said.
+    pub(crate) fn end(mut self) -> (i32, String) {
         loop {
             match self.lines.recv_timeout(PATIENCE) {
                 Ok(line) => self.seen.push(line),
@@ -232,7 +237,7 @@ impl Running {
                 Err(RecvTimeoutError::Timeout) => panic!("it does not end:\n{}", self.seen.join("\n")),
             }
         }
-        self.child.wait().unwrap().code().unwrap_or(-1)
+        (self.child.wait().unwrap().code().unwrap_or(-1), self.seen.join("\n"))
     }
 }
 
