@@ -26,7 +26,7 @@ use crate::leases::RedisLeases;
 use crate::record::{History, Record};
 use crate::scripts;
 
-/// Idle handles that have not looked for so long are forgotten; live ones look with each heartbeat.
+/// Idle handles that have not looked for so long are forgotten; live ones look at least every 20 s.
 const IDLE_FOR: Duration = Duration::from_secs(300);
 
 /// A participant of queues on a Redis: one connection for commands, and one that listens once there is something to

@@ -19,8 +19,7 @@ use tokio::time::MissedTickBehavior;
 use crate::connect::Connection;
 use crate::error::redis_error;
 
-/// How often the subscriptions are said again: it finds out that a silent connection is dead, and mends what
-/// a failed resubscription left.
+/// How often the connection is tried: it finds out that a silent one is dead, and mends what a failed resubscription left.
 const REFRESH: Duration = Duration::from_secs(15);
 
 /// A subscribed connection, which reconnects and subscribes again by itself. Cheap to clone.
@@ -172,7 +171,7 @@ async fn keep_subscribed(
     let mut refresh = tokio::time::interval(REFRESH);
     refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
     refresh.reset();
-    let mut owes_gap = false;
+    let (mut owes_gap, mut subscribed) = (false, true);
     loop {
         tokio::select! {
             reconnected = reconnects.recv() => match reconnected {
@@ -185,8 +184,10 @@ async fn keep_subscribed(
             },
             _ = refresh.tick() => {}
         }
-        let subscribed = subscribe_again(&client).await;
-        match subscribed {
+        let tried =
+            if subscribed && !owes_gap { confirm(&client).await } else { subscribe_again(&client).await };
+        subscribed = tried.is_ok();
+        match tried {
             Ok(()) if owes_gap => {
                 owes_gap = false;
                 gap.send_modify(|gaps| *gaps += 1);

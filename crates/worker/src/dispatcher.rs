@@ -131,6 +131,8 @@ struct Slots {
 /// When something has to be done without an event.
 struct Timers {
     fetch: Duration,
+    /// When the next round at a heartbeat looks for messages, too, in case that hints were lost.
+    look: Duration,
     beat: Duration,
     expire: Duration,
     /// Stopping: when runs are cut off, and when we give up waiting for settlements.
@@ -161,7 +163,7 @@ impl Dispatcher {
             phase: Phase::Running,
             failures: 0,
             rate: Rate::default(),
-            timers: Timers { fetch: now, beat: now, expire: first_expire, deadline: None },
+            timers: Timers { fetch: now, look: now, beat: now, expire: first_expire, deadline: None },
             summary: Summary::default(),
         }
     }

@@ -21,6 +21,8 @@ pub(crate) struct Round {
     pub(crate) batches: Vec<Batch>,
     /// When nothing was found: look again after this time at the latest.
     pub(crate) next_check: Option<Duration>,
+    /// Whether every queue was asked for messages.
+    pub(crate) looked: bool,
 }
 
 /// One reservation.
@@ -32,23 +34,27 @@ pub(crate) struct Batch {
 }
 
 impl Fetcher {
-    /// Asks the queues in this order until `want` messages are found.
+    /// Asks the queues in this order until `want` messages are found. Without `look` only those are asked that maintenance
+    /// made something ready in: what waits there otherwise comes with a hint.
     pub(crate) async fn round(
         self,
         queues: Vec<QueueName>,
         want: usize,
         mut suspects: bool,
         maintain: bool,
+        look: bool,
     ) -> Result<Round, (Round, BackendError)> {
-        let mut round = Round::default();
+        let mut round = Round { looked: look, ..Round::default() };
         let mut left = want;
         for queue in queues {
-            if maintain
-                && let Err(error) = self.broker.maintain(&queue, MAINTAIN_LIMIT, self.lease, None).await
-            {
-                return Err((round, error));
+            let mut look = look;
+            if maintain {
+                match self.broker.maintain(&queue, MAINTAIN_LIMIT, self.lease, None).await {
+                    Ok(done) => look |= done.reclaimed + done.promoted > 0,
+                    Err(error) => return Err((round, error)),
+                }
             }
-            if left == 0 {
+            if left == 0 || !look {
                 continue;
             }
             let token = Token::new(&*self.entropy);

@@ -63,11 +63,8 @@ if info[5] and tonumber(info[5]) <= now then
   ready = ready or call('EXISTS', p .. 'd', p .. 'l') > 0
 end
 if ready and not info[3] then
-  -- An idle caller is awake: its hint costs nobody's sleep.
-  if call('ZREM', p .. 'w', ARGV[5]) == 1 then
-    call('PUBLISH', ARGV[5], 'w' .. p:match('{(.*)}'))
-  else
-    wake(1)
-  end
+  -- The caller is awake: its hint costs nobody's sleep. One that is not idle is busy, or its hint was lost.
+  if call('ZREM', p .. 'w', ARGV[5]) == 0 then wake(1) end
+  call('PUBLISH', ARGV[5], 'w' .. p:match('{(.*)}'))
 end
 return { #reclaimed, #due }

@@ -23,6 +23,9 @@ const AHEAD_MOST: Duration = Duration::from_millis(50);
 /// a second time.
 const UNSETTLED: Duration = Duration::from_millis(10);
 
+/// A worker that waits for hints looks for itself this often at least, in case that it hears none.
+const LOOK: Duration = Duration::from_secs(20);
+
 /// Starts in the last second, in two halves.
 #[derive(Default)]
 pub(super) struct Rate {
@@ -83,6 +86,11 @@ impl Dispatcher {
         if self.fetching || !(self.hungry && want > 0 || self.maintain && self.phase == Phase::Running) {
             return;
         }
+        let now = self.parts.clock.monotonic();
+        let look = want > 0 && (self.hungry || now >= self.timers.look);
+        if look {
+            self.timers.look = now + LOOK;
+        }
         self.fetching = true;
         self.hungry = false;
         let maintain = std::mem::take(&mut self.maintain);
@@ -92,10 +100,9 @@ impl Dispatcher {
             lease: self.parts.lease,
         };
         let (queues, suspects) = (self.parts.turns.next(), self.suspects == 0);
-        let asked = self.parts.clock.monotonic();
-        self.spawn(
-            async move { Event::Fetched(asked, fetcher.round(queues, want, suspects, maintain).await) },
-        );
+        self.spawn(async move {
+            Event::Fetched(now, fetcher.round(queues, want, suspects, maintain, look).await)
+        });
     }
 
     pub(super) fn fetched(&mut self, asked: Duration, round: Result<Round, (Round, BackendError)>) {
@@ -128,7 +135,7 @@ impl Dispatcher {
         }
         if found {
             self.hungry = self.failures == 0;
-        } else if self.failures == 0 {
+        } else if self.failures == 0 && round.looked {
             if let Some(check) = round.next_check {
                 // Looks that are further apart than half a lease are taken for absences, after which nothing is reclaimed.
                 self.timers.fetch = self.timers.fetch.min(now + check.min(self.parts.lease / 3));
