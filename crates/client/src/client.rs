@@ -51,7 +51,8 @@ pub struct ClientBuilder {
 }
 
 impl Client {
-    /// Connects to the broker of a URL, `sqlite://path.db` or `redis://host:port`; results are in the same place.
+    /// Connects to the broker of a URL, `sqlite://path.db`, `redis://host:port` or `postgres://host/database`; results are in
+    /// the same place.
     ///
     /// # Errors
     /// When the scheme is unknown or its feature is off, or the server cannot be used.
