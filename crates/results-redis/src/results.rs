@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use fred::bytes::Bytes;
 use fred::prelude::{HashesInterface as _, KeysInterface as _};
 use fred::types::{Key, Value};
 use fred::util::redis_keyslot;
 use futures_util::future::join_all;
 use lovage_core::{
-    AttemptRecord, BackendError, BackendErrorKind, Page, Paged, Recorded, ResultFilter, ResultStore, TaskId,
-    TaskRecord, TaskState, Timestamp, limits,
+    AttemptRecord, BackendError, BackendErrorKind, ErrorReport, Outcome, Page, Paged, Recorded, ResultFilter,
+    ResultStore, TaskId, TaskRecord, TaskState, Timestamp, limits,
 };
 use lovage_redis::{Redis, RedisConfig, Script};
 
@@ -19,6 +21,11 @@ use lovage_redis::{Redis, RedisConfig, Script};
 const LARGEST: usize = limits::MESSAGE_MAX;
 /// Attempts kept per task.
 const HISTORY: i64 = 20;
+/// What stands in the place of a result that a full Redis could not store.
+const NO_MEMORY: &str = "Redis was out of memory when the task ended: its result is not stored";
+/// Bytes of an error that a full Redis stores, and how long it keeps a row.
+const BRIEF: usize = 200;
+const KEEP_BRIEF: Duration = Duration::from_secs(3_600);
 
 /// Results on Redis.
 pub struct RedisResults {
@@ -77,6 +84,20 @@ impl RedisResults {
         parts.into_values().collect()
     }
 
+    /// Stores what may go into one command. In a full Redis, where `full` is false, it fails and changes nothing.
+    async fn store(
+        &self,
+        ids: &[TaskId],
+        encoded: Vec<[Value; 8]>,
+        full: bool,
+        now: Option<Timestamp>,
+    ) -> Result<Vec<Value>, BackendError> {
+        let keys = ids.iter().flat_map(|id| [self.row(*id), self.attempts(*id)]).collect();
+        let mut args: Vec<Value> = vec![instant(now), HISTORY.into(), i64::from(full).into()];
+        args.extend(encoded.into_iter().flatten());
+        list(self.record.run(&self.redis, keys, args).await?)
+    }
+
     fn row(&self, id: TaskId) -> Key {
         format!("{}:res:{{{id}}}", self.namespace).into()
     }
@@ -99,12 +120,21 @@ impl ResultStore for RedisResults {
             answers.push(encoded.map_or_else(Recorded::Refused, |()| Recorded::Superseded));
         }
         let stored = join_all(self.by_slot(sent, |(_, id, _)| *id).into_iter().map(|part| async move {
-            let keys = part.iter().flat_map(|(_, id, _)| [self.row(*id), self.attempts(*id)]).collect();
-            let mut args: Vec<Value> = vec![instant(now), HISTORY.into()];
             let (places, encoded): (Vec<usize>, Vec<_>) =
                 part.into_iter().map(|(place, _, encoded)| (place, encoded)).unzip();
-            args.extend(encoded.into_iter().flatten());
-            Ok((places, list(self.record.run(&self.redis, keys, args).await?)?))
+            let ids: Vec<TaskId> = places.iter().map(|place| batch[*place].id).collect();
+            let stored = match self.store(&ids, encoded, false, now).await {
+                Err(error) if is_out_of_memory(&error) => {
+                    let brief = places.iter().filter_map(|place| encode_brief(&batch[*place])).collect();
+                    tracing::warn!(
+                        count = ids.len(),
+                        "tasks ended and their results are not stored: {error}"
+                    );
+                    self.store(&ids, brief, true, now).await?
+                }
+                stored => stored?,
+            };
+            Ok((places, stored))
         }));
         for stored in stored.await {
             let (places, stored): (Vec<usize>, Vec<Value>) = stored?;
@@ -208,6 +238,34 @@ fn encode(record: &TaskRecord) -> Result<[Value; 8], String> {
         Value::Bytes(json.into()),
         Value::Bytes(attempt.into()),
     ])
+}
+
+/// What a full Redis stores of a record: that the task ended and how, for an hour. A broker that shares the memory could not
+/// be drained if it stored nothing, and would not be drained if it stored more than the message had.
+fn encode_brief(record: &TaskRecord) -> Option<[Value; 8]> {
+    let outcome = match &record.outcome {
+        Outcome::Error(report) => {
+            let message = report.message[..report.message.floor_char_boundary(BRIEF)].to_owned();
+            Outcome::Error(ErrorReport::new(report.kind.clone(), message))
+        }
+        Outcome::Result(_) | Outcome::Marker(_) => Outcome::Marker(NO_MEMORY.to_owned()),
+        Outcome::None => Outcome::None,
+    };
+    let brief = TaskRecord {
+        arguments: "\"[not stored]\"".to_owned(),
+        outcome,
+        headers: BTreeMap::new(),
+        keep_for: record.keep_for.min(KEEP_BRIEF),
+        ..record.clone()
+    };
+    let mut encoded = encode(&brief).ok()?;
+    // No attempts.
+    encoded[7] = Value::Bytes(Bytes::new());
+    Some(encoded)
+}
+
+fn is_out_of_memory(error: &BackendError) -> bool {
+    error.kind() == BackendErrorKind::Refused && error.to_string().contains("OOM command not allowed")
 }
 
 fn instant(now: Option<Timestamp>) -> Value {

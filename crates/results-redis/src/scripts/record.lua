@@ -1,6 +1,6 @@
 -- Stores a batch of results: new, newer, or in the place of an ended row.
 -- KEYS: for each record its row (hash) and its attempts (hash of version to attempt)
--- ARGV: now in microseconds or '' for the server's clock, attempts kept, then for each record
+-- ARGV: now in microseconds or '' for the server's clock, attempts kept, 1 in a full Redis or 0, then for each record
 --       run, delivery, attempt, 1 when terminal, 1 when started, time to live in microseconds, row, attempt or ''
 -- Returns a list of 1 (stored) or 0 (superseded), in the order of the records.
 local now = ARGV[1]
@@ -38,9 +38,14 @@ local function remember(attempts, new, attempt)
     end
 end
 
+-- A script whose first write frees memory is not refused by a full Redis.
+if ARGV[3] == '1' then
+    redis.call('HDEL', KEYS[1], '')
+end
+
 local answers = {}
 for i = 1, #KEYS / 2 do
-    local row, attempts, at = KEYS[2 * i - 1], KEYS[2 * i], 2 + (i - 1) * 8
+    local row, attempts, at = KEYS[2 * i - 1], KEYS[2 * i], 3 + (i - 1) * 8
     local new = { tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]) }
     local terminal, started, ttl = ARGV[at + 4], ARGV[at + 5], tonumber(ARGV[at + 6])
     local old = redis.call('HMGET', row, 'run', 'delivery', 'attempt', 'terminal', 'started', 'until')

@@ -93,7 +93,7 @@ fn what_waiting_does_not_cure_is_said_at_once() {
         (
             evicting.url().to_owned(),
             1,
-            "redis://… has maxmemory-policy allkeys-lru, which throws tasks away when memory is short: set it to noeviction (CONFIG SET maxmemory-policy noeviction, and in redis.conf)",
+            "redis://… has maxmemory-policy …, which throws tasks away when memory is short: set it to noeviction (CONFIG SET maxmemory-policy noeviction, and in redis.conf)",
         ),
         (
             format!("redi://:hunter2@{locked}"),

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::tasks;
 
 /// Longer than anything here takes on a busy machine, short enough to fail before the runner gives up.
-const PATIENCE: Duration = Duration::from_secs(25);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(25);
 
 /// A queue of its own, on a broker that others may use too.
 pub(crate) struct Bed {
@@ -58,7 +58,7 @@ pub(crate) async fn redis_cluster() -> Bed {
 }
 
 impl Bed {
-    fn of(client: Client, server: Box<dyn fmt::Debug>) -> Self {
+    pub(crate) fn of(client: Client, server: Box<dyn fmt::Debug>) -> Self {
         let queue = QueueName::new(unique_name("bad")).unwrap();
         Self { client, queue, _server: server }
     }

@@ -7,6 +7,8 @@ extern crate lovage_worker as lovage;
 
 mod bed;
 mod cases;
+mod connections;
+mod full;
 mod stories;
 mod tasks;
 
