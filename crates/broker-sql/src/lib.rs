@@ -20,13 +20,12 @@ use lovage_sql::{Database, Migration, Migrations};
 #[cfg(feature = "postgres")]
 pub use postgres::{PgBroker, publish_on};
 
-/// One step on PostgreSQL.
 macro_rules! step {
-    ($version:literal, $name:literal) => {
+    ($database:literal, $version:literal, $name:literal) => {
         Migration {
             version: $version,
             name: $name,
-            sql: include_str!(concat!("../migrations/postgres/000", $version, "_", $name, ".sql")),
+            sql: include_str!(concat!("../migrations/", $database, "/000", $version, "_", $name, ".sql")),
         }
     };
 }
@@ -34,19 +33,15 @@ macro_rules! step {
 /// The tables of this broker.
 pub static MIGRATIONS: Migrations = Migrations {
     component: "broker",
-    sqlite: &[Migration {
-        version: 1,
-        name: "broker",
-        sql: include_str!("../migrations/sqlite/0001_broker.sql"),
-    }],
+    sqlite: &[step!("sqlite", 1, "broker"), step!("sqlite", 2, "claims")],
     postgres: &[
-        step!(1, "tables"),
-        step!(2, "waking"),
-        step!(3, "publish"),
-        step!(4, "reserve"),
-        step!(5, "settle"),
-        step!(6, "maintain"),
-        step!(7, "control"),
+        step!("postgres", 1, "tables"),
+        step!("postgres", 2, "waking"),
+        step!("postgres", 3, "publish"),
+        step!("postgres", 4, "reserve"),
+        step!("postgres", 5, "settle"),
+        step!("postgres", 6, "maintain"),
+        step!("postgres", 7, "control"),
     ],
 };
 

@@ -1,4 +1,4 @@
 -- Delayed messages by due time, after (?2, ?3, ?4).
-SELECT seq, id, queue, place, priority, position, at, run, delivery, attempt, losses, published_at, revoked, reason, notes, body,
+SELECT seq, id, queue, place, priority, position, at, run, delivery, attempt, losses, published_at, revoked, reason, notes, replaced_by, unique_key, body,
     (SELECT until FROM lovage_reservation AS r WHERE r.token = lovage_task.token) AS until, 0 AS k1, at AS k2, seq AS k3
 FROM lovage_task WHERE queue = ?1 AND place = 1 AND (0, at, seq) > (?2, ?3, ?4) ORDER BY k2, k3 LIMIT ?5

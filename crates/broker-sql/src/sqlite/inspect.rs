@@ -2,8 +2,7 @@
 
 use async_trait::async_trait;
 use lovage_core::{
-    BackendError, BackendErrorKind, Depth, Inspect, Page, Paged, Place, QueueName, StoredMessage, TaskId,
-    Timestamp, WorkerInfo,
+    BackendError, Depth, Inspect, Page, Paged, Place, QueueName, StoredMessage, TaskId, Timestamp, WorkerInfo,
 };
 use lovage_sql::sql_error;
 use sqlx::Row as _;
@@ -80,8 +79,14 @@ impl Inspect for SqliteBroker {
         Ok(Paged { items: shown.iter().map(rows::stored).collect::<Result<_, _>>()?, next })
     }
 
-    async fn ahead(&self, _queue: &QueueName, _id: TaskId) -> Result<Option<u64>, BackendError> {
-        Ok(None)
+    async fn ahead(&self, queue: &QueueName, id: TaskId) -> Result<Option<u64>, BackendError> {
+        let count: Option<i64> = sqlx::query_scalar(sql!("ahead"))
+            .bind(queue.as_str())
+            .bind(id.as_bytes().as_slice())
+            .fetch_optional(self.db.reader())
+            .await
+            .map_err(|error| sql_error("counting what is ahead", error))?;
+        Ok(count.map(i64::unsigned_abs))
     }
 
     async fn depth(&self, queue: &QueueName, _now: Option<Timestamp>) -> Result<Depth, BackendError> {
@@ -119,9 +124,6 @@ fn parse_cursor(text: &str) -> Result<Cursor, BackendError> {
     let mut parts = text.split(':').map(str::parse::<i64>);
     match (parts.next(), parts.next(), parts.next(), parts.next()) {
         (Some(Ok(a)), Some(Ok(b)), Some(Ok(c)), None) => Ok((a, b, c)),
-        _ => Err(BackendError::new(
-            BackendErrorKind::Config,
-            format!("`{text}` is no end of a page: pass on what the last page said"),
-        )),
+        _ => Err(crate::not_a_cursor(text)),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use lovage_core::{BackendError, Message, Published, QueueName, Timestamp};
+use lovage_core::{BackendError, Message, Published, QueueName, Timestamp, UniquePolicy};
 use lovage_sql::{sql_error, sqlite::WriteTransaction};
 use sqlx::Row as _;
 
@@ -54,6 +54,7 @@ impl SqliteBroker {
                     answers[at] = refused;
                     continue;
                 }
+                replace(&mut tx, message, now).await?;
                 claim(&mut tx, message, now).await?;
                 insert(&mut tx, queue, batch, &[at], now, &mut answers).await?;
             }
@@ -172,7 +173,8 @@ fn json_rows(batch: &[Message], indexes: &[usize], now: Timestamp) -> String {
         }
         text.push_str(",\"");
         rows::push_hex(&mut text, &message.body);
-        text.push_str("\"]");
+        let until_start = message.unique.as_ref().is_some_and(|unique| unique.until_start);
+        text.push_str(if until_start { "\",1]" } else { "\"]" });
     }
     text.push(']');
     text
@@ -203,7 +205,11 @@ async fn refusal(
             .bind(&unique.key)
             .bind(now.as_micros());
         if let Some(holder) = query.fetch_optional(&mut **tx).await.map_err(fail)? {
-            return Ok(Some(Published::Duplicate { holder: rows::task_id(&holder)? }));
+            let waits = sqlx::query(sql!("waits")).bind(&holder).bind(queue);
+            let waits = waits.fetch_optional(&mut **tx).await.map_err(fail)?.is_some();
+            if unique.policy == UniquePolicy::Reject || !waits {
+                return Ok(Some(Published::Duplicate { holder: rows::task_id(&holder)? }));
+            }
         }
     }
     if let Some(fence) = &message.fence {
@@ -214,6 +220,26 @@ async fn refusal(
         }
     }
     Ok(None)
+}
+
+/// Takes the place of the holder of the key, who waits, where the message is to do that.
+async fn replace(tx: &mut WriteTransaction, message: &Message, now: Timestamp) -> Result<(), BackendError> {
+    let fail = |error| sql_error(CONTEXT, error);
+    let Some(unique) = message.unique.as_ref().filter(|unique| unique.policy == UniquePolicy::Replace) else {
+        return Ok(());
+    };
+    let mark = sqlx::query(sql!("replace_holder"))
+        .bind(message.queue.as_str())
+        .bind(&unique.key)
+        .bind(now.as_micros())
+        .bind(message.id.as_bytes().as_slice());
+    let Some(row) = mark.fetch_optional(&mut **tx).await.map_err(fail)? else { return Ok(()) };
+    if rows::get::<i64>(&row, "place")? == 1 {
+        let position = tail(tx, 1).await? + 1;
+        let ready = sqlx::query(sql!("make_ready")).bind(rows::get::<i64>(&row, "seq")?).bind(position);
+        ready.execute(&mut **tx).await.map_err(fail)?;
+    }
+    Ok(())
 }
 
 /// Takes the key and moves the fence of a message that is not refused.

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use lovage_core::{BackendError, Delivery, QueueName, Reserve, Reserved, Timestamp, limits};
+use lovage_core::{BackendError, Delivery, QueueName, Reserve, Reserved, Timestamp, Verdict, limits};
 use lovage_sql::{sql_error, sqlite::WriteTransaction};
 use sqlx::sqlite::SqliteRow;
 
 use crate::sqlite::broker::{Outbox, SqliteBroker, tail};
 use crate::sqlite::publish::News;
+use crate::sqlite::settle::release_key;
 use crate::sqlite::{rows, sql};
 
 const CONTEXT: &str = "reserving";
@@ -125,7 +126,9 @@ async fn take(
     if request.suspects && max > 0 {
         let query = sqlx::query(sql!("reserve_suspect")).bind(request.queue.as_str()).bind(token);
         if let Some(row) = query.fetch_optional(&mut **tx).await.map_err(fail)? {
-            deliveries.push(rows::delivery(&row, now)?.1);
+            let (_, delivery) = rows::delivery(&row, now)?;
+            end_claim(tx, request.queue, &row, &delivery).await?;
+            deliveries.push(delivery);
             max -= 1;
         }
     }
@@ -137,8 +140,29 @@ async fn take(
         .bind(token)
         .bind(i64::try_from(max).unwrap_or(0));
     let found = query.fetch_all(&mut **tx).await.map_err(fail)?;
-    let mut others = found.iter().map(|row| rows::delivery(row, now)).collect::<Result<Vec<_>, _>>()?;
+    let mut others = Vec::with_capacity(found.len());
+    for row in &found {
+        let (key, delivery) = rows::delivery(row, now)?;
+        end_claim(tx, request.queue, row, &delivery).await?;
+        others.push((key, delivery));
+    }
     others.sort_unstable_by_key(|(key, _)| *key);
     deliveries.extend(others.into_iter().map(|(_, delivery)| delivery));
     Ok(deliveries)
+}
+
+/// Ends the claim of a message that is started now, if it is one that ends then.
+async fn end_claim(
+    tx: &mut WriteTransaction,
+    queue: &QueueName,
+    row: &SqliteRow,
+    delivery: &Delivery,
+) -> Result<(), BackendError> {
+    if delivery.verdict != Verdict::Run || !rows::get::<bool>(row, "until_start")? {
+        return Ok(());
+    }
+    let Some(key) = rows::get::<Option<String>>(row, "unique_key")? else { return Ok(()) };
+    release_key(tx, queue, &key, delivery.id).await?;
+    let end = sqlx::query(sql!("claim_end")).bind(delivery.id.as_bytes().as_slice()).bind(queue.as_str());
+    end.execute(&mut **tx).await.map(drop).map_err(|error| sql_error(CONTEXT, error))
 }

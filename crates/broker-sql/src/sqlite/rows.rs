@@ -1,22 +1,14 @@
 //! Between rows and the types of the contract.
 
 use lovage_core::{
-    BackendError, BackendErrorKind, DeadReason, Delivery, Envelope, Note, Place, Priority, QueueName,
-    StoredMessage, TaskId, Timestamp, Verdict, limits,
+    BackendError, DeadReason, Delivery, Envelope, Note, Place, Priority, QueueName, StoredMessage, TaskId,
+    Timestamp, Verdict, limits,
 };
 use lovage_sql::sql_error;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-/// A value of a row that this crate did not write.
-pub(crate) fn corrupt(what: &str) -> BackendError {
-    BackendError::new(
-        BackendErrorKind::Corrupt,
-        format!(
-            "the broker's table has {what}: somebody else wrote to it; restore it from a backup or remove the row"
-        ),
-    )
-}
+pub(crate) use crate::corrupt;
 
 pub(crate) fn get<'r, T>(row: &'r SqliteRow, at: &str) -> Result<T, BackendError>
 where
@@ -62,7 +54,9 @@ pub(crate) fn delivery(row: &SqliteRow, now: Timestamp) -> Result<((u8, i64), De
     let body: Vec<u8> = get(row, "body")?;
     let published_at = Timestamp::from_micros(get(row, "published_at")?);
     let losses = count(row, "losses")?;
-    let verdict = if get::<bool>(row, "revoked")? {
+    let verdict = if let Some(by) = get::<Option<&[u8]>>(row, "replaced_by")? {
+        Verdict::Replaced { by: task_id(by)? }
+    } else if get::<bool>(row, "revoked")? {
         Verdict::Revoked
     } else if Envelope::expires_at(&body, published_at).is_some_and(|at| at <= now) {
         Verdict::Expired
@@ -115,8 +109,8 @@ pub(crate) fn stored(row: &SqliteRow) -> Result<StoredMessage, BackendError> {
         published_at: Timestamp::from_micros(get(row, "published_at")?),
         at: at.map(Timestamp::from_micros),
         revoked: get(row, "revoked")?,
-        replaced_by: None,
-        unique_key: None,
+        replaced_by: get::<Option<&[u8]>>(row, "replaced_by")?.map(task_id).transpose()?,
+        unique_key: get(row, "unique_key")?,
         reason,
         notes: notes(get::<Option<String>>(row, "notes")?.as_deref())?,
     })
