@@ -472,7 +472,7 @@ impl Queue {
         }
     }
 
-    /// Returns messages whose lease has ended, the reservation that ended first at the head of the suspects.
+    /// Returns messages whose lease has ended, the reservation that ended first at the head.
     fn reclaim(&mut self, limit: usize, now: Timestamp) -> usize {
         let mut reclaimed = Vec::new();
         while reclaimed.len() < limit {
@@ -522,7 +522,11 @@ impl Queue {
 
     fn make_ready(&mut self, id: TaskId, sequence: i64) {
         let Some(stored) = self.messages.get_mut(&id) else { return };
-        let key = (u8::from(stored.losses == 0), Reverse(stored.message.priority.get()), sequence);
+        let key = (
+            u8::from(stored.losses < limits::SUSPECT_LOSSES),
+            Reverse(stored.message.priority.get()),
+            sequence,
+        );
         stored.spot = Spot::Ready(key);
         self.ready.insert(key, id);
         self.news.ready = true;

@@ -189,6 +189,7 @@ macro_rules! broker_suite {
                 earlier_due_time_wakes_an_idle_handle
             }
             poison {
+                first_lost_lease_makes_no_suspect
                 suspect_is_first_and_only_for_who_asks
                 suspect_waits_for_who_asks
                 reservation_gets_one_suspect_at_most

@@ -18,9 +18,10 @@
 //!    atomically with the publish, and becomes ready at once.
 //! 9. **Every live message can be found and cancelled** by id; without the queue's name every queue is asked.
 //! 10. **Purge, pause and depth touch one queue only.** Hints are hints: a lost one delays, it loses nothing.
-//! 11. **Poison guard.** A message whose lease ended without an outcome is a *suspect*. A reservation hands out at most
-//!     one, first, and only when it asks for suspects. After [`limits::POISON_LOSSES`](crate::limits::POISON_LOSSES)
-//!     lost leases it comes with [`Verdict::Poisoned`].
+//! 11. **Poison guard.** A message whose lease ended without an outcome goes back to the head of its priority. After
+//!     [`limits::SUSPECT_LOSSES`](crate::limits::SUSPECT_LOSSES) lost leases in a row it is a *suspect*: a reservation hands
+//!     out at most one, first, and only when it asks for suspects. After
+//!     [`limits::POISON_LOSSES`](crate::limits::POISON_LOSSES) it comes with [`Verdict::Poisoned`].
 //! 12. **After an absence** (no `maintain` on the queue for half a lease) nothing is reclaimed until one full lease later,
 //!     so that live workers renew first.
 //! 13. **A fence** refuses a slot that is not newer than the newest of its name, atomically with the publish.
@@ -261,7 +262,7 @@ pub struct Delivery {
     pub delivery: u32,
     /// Failed outcomes in this run so far.
     pub attempt: u32,
-    /// Leases lost in a row: above 0 it is a suspect.
+    /// Leases lost in a row: from [`limits::SUSPECT_LOSSES`](crate::limits::SUSPECT_LOSSES) on it is a suspect.
     pub losses: u32,
     /// When a worker first gave it back as undeliverable.
     pub refused_since: Option<Timestamp>,

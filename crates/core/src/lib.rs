@@ -73,6 +73,8 @@ pub mod limits {
     pub const PUBLISH_BATCH: usize = 1_000;
     /// Most messages in one reservation.
     pub const RESERVE_BATCH: usize = 256;
+    /// Leases lost in a row that make a message a suspect: one may be the fault of a neighbour, or of nobody.
+    pub const SUSPECT_LOSSES: u32 = 2;
     /// Leases a message may lose before it is delivered with [`Verdict::Poisoned`](crate::Verdict::Poisoned).
     pub const POISON_LOSSES: u32 = 5;
     /// Notes of failed attempts that are kept per message.

@@ -256,7 +256,7 @@ fn a_ready_task_that_waits_its_turn() {
 fn all_that_keeps_a_task_is_said() {
     let stored = StoredMessage {
         attempt: 2,
-        losses: 1,
+        losses: 2,
         notes: notes(),
         unique_key: Some("movies.add:7".into()),
         ..ready()
@@ -271,7 +271,7 @@ fn all_that_keeps_a_task_is_said() {
         PENDING,
         "the queue is paused. No live worker reads this queue (one reads `default`). \
          It waits behind 2 tasks of higher or equal priority. \
-         1 worker lost their lease with it in a row, so it is handed out apart from other suspects, and after 5 it becomes a dead letter. \
+         2 workers lost their lease with it in a row, so it is handed out apart from other suspects, and after 5 it becomes a dead letter. \
          So far 2 attempts failed, the last one with: the well is dry. \
          It holds the unique key `movies.add:7`: other calls with that key are refused, or replace it where they say so and it waits",
     );

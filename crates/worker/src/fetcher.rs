@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lovage_core::{BackendError, Broker, Entropy, QueueName, Reserve, Reserved, Token};
+use lovage_core::{BackendError, Broker, Entropy, QueueName, Reserve, Reserved, Token, limits};
 
 /// How much `maintain` does at a time.
 const MAINTAIN_LIMIT: usize = 1_000;
@@ -35,7 +35,8 @@ pub(crate) struct Batch {
 
 impl Fetcher {
     /// Asks the queues in this order until `want` messages are found. Without `look` only those are asked that maintenance
-    /// made something ready in: what waits there otherwise comes with a hint.
+    /// made something ready in: what waits there otherwise comes with a hint. A queue that is damaged keeps no other one
+    /// from being asked.
     pub(crate) async fn round(
         self,
         queues: Vec<QueueName>,
@@ -46,12 +47,17 @@ impl Fetcher {
     ) -> Result<Round, (Round, BackendError)> {
         let mut round = Round { looked: look, ..Round::default() };
         let mut left = want;
+        let mut damage = None;
         for queue in queues {
             let mut look = look;
             if maintain {
                 match self.broker.maintain(&queue, MAINTAIN_LIMIT, self.lease, None).await {
                     Ok(done) => look |= done.reclaimed + done.promoted > 0,
-                    Err(error) => return Err((round, error)),
+                    Err(error) if error.is_transient() => return Err((round, error)),
+                    Err(error) => {
+                        damage = Some(error);
+                        continue;
+                    }
                 }
             }
             if left == 0 || !look {
@@ -68,14 +74,18 @@ impl Fetcher {
                 }
                 Ok(reserved) => {
                     left = left.saturating_sub(reserved.deliveries.len());
-                    suspects &= reserved.deliveries.iter().all(|delivery| delivery.losses == 0);
+                    suspects &= reserved.deliveries.iter().all(|delivery| delivery.losses < limits::SUSPECT_LOSSES);
                     round.batches.push(Batch { queue, token, reserved });
                 }
                 // What was reserved so far is handed on: its lease runs.
-                Err(error) => return Err((round, error)),
+                Err(error) if error.is_transient() => return Err((round, error)),
+                Err(error) => damage = Some(error),
             }
         }
-        Ok(round)
+        match damage {
+            Some(error) => Err((round, error)),
+            None => Ok(round),
+        }
     }
 }
 

@@ -50,7 +50,7 @@ local function replace(holder, by)
   if not delayed_before then return end
   urgent = true
   local history = call('HGET', p .. 'a', holder)
-  if history and #history >= 24 and struct.unpack('>I4', history, 13) > 0 then
+  if history and #history >= 24 and struct.unpack('>I4', history, 13) >= 2 then
     call('RPUSH', p .. 's', holder)
     return
   end

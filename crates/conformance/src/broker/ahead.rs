@@ -50,8 +50,8 @@ pub async fn suspects_are_ahead(bed: &dyn BrokerBed) {
     let queue = Queue::join(bed).await;
     let low = queue.accept(queue.message(), at(0)).await;
     let high = queue.accept(queue.message().priority(5), at(0)).await;
-    queue.lose(0).await;
-    let fresh = queue.accept(queue.message().priority(9), at(40)).await;
+    queue.make_suspects(0).await;
+    let fresh = queue.accept(queue.message().priority(9), at(80)).await;
     assert_eq!(ahead(&queue, high).await, Some(0));
     assert_eq!(ahead(&queue, low).await, Some(1));
     assert_eq!(ahead(&queue, fresh).await, Some(2));

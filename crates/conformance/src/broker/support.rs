@@ -199,6 +199,13 @@ impl Queue {
         batch
     }
 
+    /// The same twice in a row, which makes suspects of all; ready again 80 s later.
+    pub(crate) async fn make_suspects(&self, from: u64) {
+        for round in 0..u64::from(lovage_core::limits::SUSPECT_LOSSES) {
+            self.lose(from + round * 40).await;
+        }
+    }
+
     pub(crate) async fn leases(&self) -> Box<dyn Leases> {
         self.broker.open_leases().await.expect("open_leases")
     }

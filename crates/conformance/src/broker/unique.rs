@@ -90,10 +90,10 @@ pub async fn holder_that_waits_for_a_retry_is_replaced(bed: &dyn BrokerBed) {
 pub async fn suspect_is_replaced(bed: &dyn BrokerBed) {
     let queue = Queue::join(bed).await;
     let first = queue.accept(queue.message().unique("key"), at(0)).await;
-    queue.lose(0).await;
-    let second = queue.accept(replacing(&queue), at(40)).await;
+    queue.make_suspects(0).await;
+    let second = queue.accept(replacing(&queue), at(80)).await;
     let replaced = Verdict::Replaced { by: second };
-    expect_verdicts(&queue, 40, &[(first, replaced), (second, Verdict::Run)]).await;
+    expect_verdicts(&queue, 80, &[(first, replaced), (second, Verdict::Run)]).await;
 }
 
 /// Each one is replaced by the next, also within one batch; only the last one runs.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{DeadLetter, Ended, Explanation, Facts, Point, Running};
 use crate::suggest::nearest;
 use crate::{
-    Envelope, Outcome, Place, QueueName, StoredMessage, TaskRecord, TaskState, WorkerInfo, WorkerMode,
+    Envelope, Outcome, Place, QueueName, StoredMessage, TaskRecord, TaskState, WorkerInfo, WorkerMode, limits,
 };
 
 /// Decides what is to be said. Pure: whoever gathers the facts is another's matter.
@@ -154,7 +154,7 @@ fn obstacles(facts: &Facts, message: &StoredMessage, points: &mut Vec<Point>) {
 
 /// What is true of it wherever it is.
 fn remarks(message: &StoredMessage, points: &mut Vec<Point>) {
-    if message.losses > 0 && message.place != Place::Dead {
+    if message.losses >= limits::SUSPECT_LOSSES && message.place != Place::Dead {
         points.push(Point::Suspect { losses: message.losses });
     }
     if message.attempt > 0 && matches!(message.place, Place::Ready | Place::Leased) {

@@ -154,7 +154,7 @@ impl Dispatcher {
     pub(super) fn reserved(&mut self, took: Duration, batch: Batch) {
         let Batch { queue, token, reserved } = batch;
         let lease = LeaseEnd::at(self.parts.clock.now().minus(took).plus(self.parts.lease));
-        let suspect = reserved.deliveries.iter().any(|delivery| delivery.losses > 0);
+        let suspect = reserved.deliveries.iter().any(|delivery| delivery.losses >= limits::SUSPECT_LOSSES);
         self.suspects += usize::from(suspect);
         let left = reserved.deliveries.len();
         self.parts.holdings.hold(&queue, token, Arc::clone(&lease));

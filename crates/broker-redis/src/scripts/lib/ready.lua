@@ -1,4 +1,4 @@
--- Makes messages ready, in order: suspects in their own list, others in the list of their priority. `RPUSH` adds them
+-- Makes messages ready, in order: suspects (two leases lost in a row) in their own list, others in the list of their priority. `RPUSH` adds them
 -- at the tail, `LPUSH` at the head (the first of the ids then is the very first).
 local function make_ready(command, ids)
   local first, last, step = 1, #ids, 1
@@ -8,7 +8,7 @@ local function make_ready(command, ids)
     local id = ids[i]
     local record = call('HGET', p .. 'm', id)
     if record then
-      if read_history(id).losses > 0 then
+      if read_history(id).losses >= 2 then
         call(command, p .. 's', id)
       else
         local priority = record:byte(1) or 0
