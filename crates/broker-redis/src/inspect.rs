@@ -20,11 +20,9 @@ impl Inspect for RedisBroker {
     async fn queues(&self) -> Result<Vec<QueueName>, BackendError> {
         let names: Vec<Value> =
             self.redis.run("read the list of queues", |client| client.smembers(self.keys.queues())).await?;
-        let name = |value: &Value| {
-            let name = value.as_str().and_then(|name| QueueName::new(&*name).ok());
-            name.ok_or_else(|| unexpected("queues", "the name of a queue", value))
-        };
-        let mut names: Vec<QueueName> = names.iter().map(name).collect::<Result<_, _>>()?;
+        // What is no name was not written by us.
+        let name = |value: &Value| value.as_str().and_then(|name| QueueName::new(&*name).ok());
+        let mut names: Vec<QueueName> = names.iter().filter_map(name).collect();
         names.sort();
         Ok(names)
     }
@@ -49,7 +47,8 @@ impl Inspect for RedisBroker {
         let skip = page.after.as_deref().map_or(Ok(0), read_offset)?;
         let args = Args::new().text(place.as_str()).number(skip).number(limit);
         let mut answer = Answer::new("peek", self.on_queue(&scripts::PEEK, queue, args).await?)?;
-        let items = answer.list()?.into_iter().map(|item| stored_message("peek", queue, item));
+        let items = answer.list()?.into_iter();
+        let items = items.filter_map(|item| stored_message("peek", queue, item).transpose());
         let items = items.collect::<Result<_, _>>()?;
         let more = answer.integer()? == 1;
         Ok(Paged { items, next: more.then(|| (skip + limit).to_string()) })
@@ -98,7 +97,7 @@ impl RedisBroker {
     async fn find_in(&self, queue: &QueueName, id: TaskId) -> Result<Option<StoredMessage>, BackendError> {
         let args = Args::new().bytes(id.as_bytes());
         let found = self.on_queue(&scripts::FIND, queue, args).await?;
-        if found.is_null() { Ok(None) } else { stored_message("find", queue, found).map(Some) }
+        if found.is_null() { Ok(None) } else { stored_message("find", queue, found) }
     }
 }
 

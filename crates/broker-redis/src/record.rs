@@ -1,9 +1,7 @@
 //! What is stored of a message, as bytes.
 
 use fred::types::Value;
-use lovage_core::{
-    BackendError, DeadReason, Note, Place, Priority, QueueName, StoredMessage, TaskId, Timestamp,
-};
+use lovage_core::{BackendError, DeadReason, Note, Place, Priority, QueueName, StoredMessage, Timestamp};
 
 use crate::answer::{Answer, integer, task_id, unexpected};
 
@@ -76,31 +74,23 @@ impl History {
     }
 }
 
-/// What the scripts answer for a message that is looked at (`look.lua`).
+/// What the scripts answer for a message that is looked at (`look.lua`); nothing for an entry that is no message. What of it
+/// nobody of us wrote is shown as it would be handed out, so that it can be found and removed.
 pub(crate) fn stored_message(
     what: &'static str,
     queue: &QueueName,
     value: Value,
-) -> Result<StoredMessage, BackendError> {
+) -> Result<Option<StoredMessage>, BackendError> {
     let mut parts = Answer::new(what, value)?;
-    let id: TaskId = task_id(what, &parts.next())?;
-    let record = parts.next();
-    let record = record
-        .as_bytes()
-        .and_then(Record::read)
-        .ok_or_else(|| unexpected(what, "a record (priority, time, body)", &record))?;
-    let history = parts.next();
-    let known =
-        if history.is_null() { Some(History::default()) } else { history.as_bytes().and_then(History::read) };
-    let known = known.ok_or_else(|| unexpected(what, "a history (counters and notes)", &history))?;
+    let (id, record) = (parts.next(), parts.next());
+    let Ok(id) = task_id(what, &id) else { return Ok(None) };
+    let Some(record) = record.as_bytes().map(Record::read_or_raw) else { return Ok(None) };
+    let known = History::read_or_new(&parts.next());
     let revoked = parts.integer()? == 1;
     let at = parts.next();
     let at = if at.is_null() { None } else { Some(Timestamp::from_micros(integer(what, &at)?)) };
     let reason = parts.next();
-    let known_reason = reason.as_str().and_then(|word| DeadReason::parse(&word));
-    if known_reason.is_none() && !reason.is_null() {
-        return Err(unexpected(what, "the reason of a dead letter", &reason));
-    }
+    let reason = reason.as_str().and_then(|word| DeadReason::parse(&word));
     let place = parts.next();
     let place = place
         .as_bytes()
@@ -109,7 +99,7 @@ pub(crate) fn stored_message(
     let by = parts.next();
     let replaced_by = if by.is_null() { None } else { Some(task_id(what, &by)?) };
     let unique_key = parts.next().as_bytes().map(|key| String::from_utf8_lossy(key).into_owned());
-    Ok(StoredMessage {
+    Ok(Some(StoredMessage {
         id,
         queue: queue.clone(),
         priority: record.priority,
@@ -124,9 +114,9 @@ pub(crate) fn stored_message(
         revoked,
         replaced_by,
         unique_key,
-        reason: known_reason,
+        reason,
         notes: known.notes,
-    })
+    }))
 }
 
 /// When a record was published, from its first bytes.

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fred::interfaces::{HashesInterface, KeysInterface, ListInterface, LuaInterface};
+use fred::interfaces::{HashesInterface, KeysInterface, ListInterface, LuaInterface, SetsInterface};
 use fred::types::{Key, Value};
 use lovage_broker_redis::RedisBroker;
 use lovage_core::{
@@ -196,7 +196,13 @@ async fn garbage_on_a_queue_is_handed_out_or_dropped_and_never_stops_it() {
     client.hset::<(), _, _>("lv1:{q}:m", ("not an id", "short")).await.unwrap();
     client.hset::<(), _, _>("lv1:{q}:a", (Key::from(raw), "short")).await.unwrap();
 
-    assert_eq!(broker.find(stranger, None).await.unwrap_err().kind(), BackendErrorKind::Corrupt);
+    client.sadd::<(), _, _>("lv1:{#}:queues", "no name").await.unwrap();
+
+    let found = broker.find(stranger, None).await.unwrap().unwrap();
+    assert_eq!((found.body, found.run, found.delivery), (b"short".to_vec(), 1, 0));
+    let page = broker.peek(&queue(), Place::Ready, Page::first(10)).await.unwrap();
+    let listed: Vec<_> = page.items.iter().map(|message| message.id).collect();
+    assert_eq!(listed, [stranger, id]);
     let (token, reserved) = reserve(&*broker, 10, None).await;
     let found: Vec<_> = reserved.deliveries.iter().map(|d| (d.id, d.verdict)).collect();
     assert_eq!(found, [(stranger, Verdict::Run), (id, Verdict::Run)]);
@@ -204,6 +210,10 @@ async fn garbage_on_a_queue_is_handed_out_or_dropped_and_never_stops_it() {
     let how = Settle::DeadLetter { reason: DeadReason::Unreadable, note: note() };
     settle(&*broker, token, stranger, how, None).await;
     settle(&*broker, token, id, Settle::Ack, None).await;
+    let page = broker.peek(&queue(), Place::Dead, Page::first(10)).await.unwrap();
+    assert_eq!((page.items[0].id, page.items[0].reason), (stranger, Some(DeadReason::Unreadable)));
+    assert_eq!(broker.delete_dead(&queue(), &[stranger]).await.unwrap(), 1);
+    assert_eq!(broker.find(stranger, None).await.unwrap(), None);
 }
 
 #[tokio::test]

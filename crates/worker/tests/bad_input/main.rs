@@ -8,6 +8,7 @@ extern crate lovage_worker as lovage;
 mod bed;
 mod cases;
 mod connections;
+mod damaged;
 mod full;
 mod stories;
 mod tasks;
