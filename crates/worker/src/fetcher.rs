@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lovage_core::{BackendError, Broker, Entropy, QueueName, Reserve, Reserved, Token};
+use lovage_core::{BackendError, Broker, Entropy, QueueName, Reserve, Reserved, Token, limits};
 
 /// How much `maintain` does at a time.
 const MAINTAIN_LIMIT: usize = 1_000;
@@ -74,7 +74,7 @@ impl Fetcher {
                 }
                 Ok(reserved) => {
                     left = left.saturating_sub(reserved.deliveries.len());
-                    suspects &= reserved.deliveries.iter().all(|delivery| delivery.losses == 0);
+                    suspects &= reserved.deliveries.iter().all(|delivery| delivery.losses < limits::SUSPECT_LOSSES);
                     round.batches.push(Batch { queue, token, reserved });
                 }
                 // What was reserved so far is handed on: its lease runs.
