@@ -10,7 +10,7 @@ use std::path::Path;
 #[track_caller]
 pub fn documented(text: &str, found: &str) {
     let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/errors.md");
-    let manual = std::fs::read_to_string(manual).expect("docs/errors.md");
+    let manual = std::fs::read_to_string(manual).expect("docs/errors.md").replace("\\|", "|");
     let is_there = manual.match_indices(text).any(|(at, _)| {
         let (before, after) = (manual[..at].trim_end(), manual[at + text.len()..].trim_start());
         before.ends_with('`') && after.starts_with('`')

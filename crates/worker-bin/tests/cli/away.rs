@@ -1,5 +1,7 @@
 //! A broker that is away or refuses: what waiting cures is waited for, everything else is said at once, and never a password.
 
+use std::cell::RefCell;
+
 use lovage_conformance::documented;
 use lovage_redis::testing::RedisServer;
 use lovage_sql::postgres::testing::PgServer;
@@ -111,27 +113,49 @@ fn what_waiting_does_not_cure_is_said_at_once() {
     }
 }
 
-/// Whatever happens to it, and at the finest level of its log.
-#[test]
-fn no_password_is_ever_said() {
-    let mut redis = RedisServer::start_own(&["--requirepass", "sesame"]).unwrap();
-    let url = redis.url().replace("redis://", "redis://:sesame@");
-    let bed = Bed::new().with("LOVAGE_BROKER_URL", &url);
-    redis.stop().unwrap();
-    let mut worker = bed.start(&["worker", "--loglevel", "TRACE"]);
+/// Whatever happens to the broker, and at the finest level of the worker's log.
+fn says_no_password(url: &str, shown: &str, mut stop: impl FnMut(), mut start: impl FnMut()) {
+    let bed = Bed::new().with("LOVAGE_BROKER_URL", url);
+    stop();
+    let mut worker = bed.start(&["worker", "--migrate", "--loglevel", "TRACE"]);
     worker.wait_for(AWAY);
-    redis.restart().unwrap();
+    start();
     worker.wait_for(" ready");
-    redis.stop().unwrap();
+    stop();
     worker.wait_for("the broker cannot be asked for work");
     let call = bed.fails(1, &["call", "movies.tasks.add", "1", "3"]);
-    redis.restart().unwrap();
+    start();
     worker.wait_for("the broker answers again");
     let said = adds(&bed, worker) + &call;
     for command in [&["report"][..], &["inspect", "conf"], &["status"]] {
         let done = bed.run(command);
         assert!(!(done.stdout + &done.stderr).contains("sesame"), "{command:?}");
     }
-    assert!(said.contains("redis://:***@127.0.0.1"), "{said}");
+    assert!(said.contains(shown), "{said}");
     assert!(!said.contains("sesame"), "{said}");
+}
+
+#[test]
+fn no_password_of_redis_is_ever_said() {
+    let redis = RefCell::new(RedisServer::start_own(&["--requirepass", "sesame"]).unwrap());
+    let url = redis.borrow().url().replace("redis://", "redis://:sesame@");
+    says_no_password(
+        &url,
+        "redis://:***@127.0.0.1",
+        || redis.borrow_mut().stop().unwrap(),
+        || redis.borrow_mut().restart().unwrap(),
+    );
+}
+
+#[test]
+fn no_password_of_postgres_is_ever_said() {
+    // It trusts everybody, and gets a password all the same.
+    let postgres = PgServer::start().unwrap();
+    let url = postgres.url().replace("lovage@", "lovage:sesame@");
+    says_no_password(
+        &url,
+        "postgres://lovage:***@127.0.0.1",
+        || postgres.stop().unwrap(),
+        || postgres.resume().unwrap(),
+    );
 }

@@ -1,5 +1,6 @@
 //! PostgreSQL: making its tables, and what is said when it cannot be used.
 
+use lovage_conformance::documented;
 use lovage_sql::postgres::PgDatabase;
 use lovage_sql::postgres::testing::{self, PgServer};
 
@@ -119,6 +120,24 @@ fn what_cannot_be_used_says_what_to_do_and_no_password() {
         (url("lovage:hunter2", "postgres?sslmode=require"), &["TLS"]),
     ] {
         refused(&url, 1, parts);
+    }
+    for (url, text) in [
+        (
+            url("lovage:hunter3", "postgres"),
+            "connect to PostgreSQL: password authentication failed for user \"…\" (code 28P01); check user and password in the URL, and the server's pg_hba.conf",
+        ),
+        (
+            url("nobody:hunter2", "postgres"),
+            "…: permission denied for … (code 42501); give this user the right (GRANT) or use another one",
+        ),
+        (
+            url("lovage:hunter2", "other"),
+            "connect to PostgreSQL: database \"…\" does not exist (code 3D000); make the database (createdb) or name another one",
+        ),
+    ] {
+        // At once, also by a worker.
+        let error = Bed::new().with("LOVAGE_BROKER_URL", &url).fails(1, &["worker"]);
+        documented(text, error.lines().next().unwrap().strip_prefix("error: ").unwrap());
     }
     for scheme in ["postgress", "pg", "mysql"] {
         let url = url("lovage:hunter2", "postgres").replace("postgres://", &format!("{scheme}://"));

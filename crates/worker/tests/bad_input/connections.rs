@@ -1,5 +1,8 @@
 //! What a client says of servers that it cannot use: what was expected, what was found, what to do, and no password.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+
 use lovage::{Client, ClientErrorKind};
 use lovage_conformance::documented;
 use lovage_redis::testing::RedisServer;
@@ -73,4 +76,44 @@ async fn a_postgres_without_tables() {
         "the tables of the broker in postgres://… are missing or old: run `lovage migrate` with the same URL",
         &said,
     );
+}
+
+#[tokio::test]
+async fn a_sqlite_file_that_cannot_be_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str, mode| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    };
+    file("text.db", &"no database".repeat(1_000), 0o600);
+    file("read-only.db", "", 0o444);
+    std::fs::create_dir(dir.path().join("directory.db")).unwrap();
+    for (name, kind, text) in [
+        (
+            "text.db",
+            ClientErrorKind::Decode,
+            "open the database …: file is not a database (code 26); the file is damaged or no SQLite database: restore it, or name another file",
+        ),
+        (
+            "read-only.db",
+            ClientErrorKind::Config,
+            "… is read-only: make it writable for this user (chmod u+w)",
+        ),
+        ("directory.db", ClientErrorKind::Config, "… is not a regular file: name a file in the database URL"),
+        (
+            "no/a.db",
+            ClientErrorKind::Config,
+            "the directory … of the database cannot be used (…): create it first",
+        ),
+        (
+            "a.db?durabilty=full",
+            ClientErrorKind::Config,
+            "unknown setting \"durabilty\" in the database URL: the only one is durability=full|normal",
+        ),
+    ] {
+        let (found, said) = refused(&format!("sqlite://{}/{name}", dir.path().display())).await;
+        assert_eq!(found, kind, "{said}");
+        documented(text, &said);
+    }
 }
