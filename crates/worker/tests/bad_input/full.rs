@@ -3,17 +3,14 @@
 use lovage::{Client, ClientError, ClientErrorKind, Handle, TaskState};
 use lovage_conformance::documented;
 use lovage_core::Outcome;
-use lovage_redis::testing::RedisServer;
+use lovage_redis::testing::{RedisCluster, RedisServer};
 
 use crate::bed::{Bed, until};
 use crate::tasks;
 
 const MARKER: &str = "Redis was out of memory when the task ended: its result is not stored";
 
-async fn full(maxmemory: &str) -> Bed {
-    let redis = RedisServer::start_own(&["--maxmemory", maxmemory]).unwrap();
-    Bed::of(Client::connect(redis.url()).await.unwrap(), Box::new(redis))
-}
+const MAXMEMORY: [&str; 2] = ["--maxmemory", "8mb"];
 
 /// A task whose message is far larger than the row of its end.
 async fn send(bed: &Bed) -> Result<Handle<String>, ClientError> {
@@ -22,7 +19,18 @@ async fn send(bed: &Bed) -> Result<Handle<String>, ClientError> {
 
 #[tokio::test]
 async fn a_full_redis_with_its_results_is_drained() {
-    let bed = full("6mb").await;
+    let redis = RedisServer::start_own(&MAXMEMORY).unwrap();
+    is_drained(Bed::of(Client::connect(redis.url()).await.unwrap(), Box::new(redis))).await;
+}
+
+/// The queue fills one node; of the results some are there, too.
+#[tokio::test]
+async fn a_full_node_of_a_cluster_is_drained() {
+    let cluster = RedisCluster::start_own(&MAXMEMORY).unwrap();
+    is_drained(Bed::of(Client::connect(cluster.url()).await.unwrap(), Box::new(cluster))).await;
+}
+
+async fn is_drained(bed: Bed) {
     let mut sent = Vec::new();
     let refused = loop {
         match send(&bed).await {
