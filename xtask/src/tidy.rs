@@ -19,10 +19,23 @@ const WALLS: &[(&str, &[&str])] = &[
     ("sql", &[]),
     ("broker-sql", &["sql"]),
     ("results-sql", &["sql"]),
-    ("client", &["macros", "sql", "broker-sql", "results-sql", "redis", "broker-redis", "results-redis"]),
+    ("outbox-sql", &["sql"]),
+    (
+        "client",
+        &[
+            "macros",
+            "sql",
+            "broker-sql",
+            "results-sql",
+            "outbox-sql",
+            "redis",
+            "broker-redis",
+            "results-redis",
+        ],
+    ),
     ("worker", &["client"]),
     // Here concrete backends are chosen: `migrate` makes their tables.
-    ("worker-bin", &["client", "worker", "sql", "broker-sql", "results-sql"]),
+    ("worker-bin", &["client", "worker", "sql", "broker-sql", "results-sql", "outbox-sql"]),
     ("testkit", &["client", "broker-memory"]),
     ("conformance", &["testkit"]),
 ];
@@ -30,7 +43,7 @@ const WALLS: &[(&str, &[&str])] = &[
 /// Drivers, and the only crates that may know them.
 const DRIVERS: &[(&str, &[&str])] = &[
     ("fred", &["redis", "broker-redis", "results-redis"]),
-    ("sqlx", &["sql", "broker-sql", "results-sql"]),
+    ("sqlx", &["sql", "broker-sql", "results-sql", "outbox-sql"]),
     ("clap", &["worker-bin"]),
     ("axum", &[]),
 ];
