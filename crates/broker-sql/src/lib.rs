@@ -18,7 +18,7 @@ use lovage_core::BackendErrorKind;
 use lovage_core::{BackendError, Broker};
 use lovage_sql::{Database, Migration, Migrations};
 #[cfg(feature = "postgres")]
-pub use postgres::{PgBroker, publish_on};
+pub use postgres::PgBroker;
 
 macro_rules! step {
     ($database:literal, $version:literal, $name:literal) => {

@@ -13,11 +13,13 @@ use lovage_sql::postgres::PgDatabase;
 use crate::MIGRATIONS;
 use crate::postgres::leases::PgLeases;
 use crate::postgres::mailbox::Mailbox;
+use crate::postgres::publish::Outside;
 
 /// A participant of a broker in a PostgreSQL database.
 pub struct PgBroker {
     pub(crate) db: PgDatabase,
     pub(crate) mailbox: Mailbox,
+    pub(crate) outside: Outside,
 }
 
 impl PgBroker {
@@ -28,7 +30,7 @@ impl PgBroker {
     pub async fn open(db: PgDatabase) -> Result<Self, BackendError> {
         db.require(&MIGRATIONS).await?;
         let mailbox = Mailbox::open(&db).await?;
-        Ok(Self { db, mailbox })
+        Ok(Self { db, mailbox, outside: Outside::default() })
     }
 
     pub(crate) fn handle(&self) -> i64 {

@@ -12,7 +12,6 @@ mod rows;
 mod settle;
 
 pub use broker::PgBroker;
-pub use publish::publish_on;
 
 /// The text of a statement.
 macro_rules! sql {

@@ -1,18 +1,36 @@
 //! Publishing, by itself and inside a transaction of the application.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use lovage_core::{BackendError, Delay, Message, Published, QueueName, Timestamp, UniquePolicy};
+use lovage_core::{
+    BackendError, BackendErrorKind, Delay, Message, Published, QueueName, Timestamp, UniquePolicy,
+};
 use lovage_sql::sql_error;
-use sqlx::PgConnection;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::types::Uuid;
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::postgres::PgBroker;
 use crate::postgres::rows;
 
 const CONTEXT: &str = "publishing";
+const OPENING: &str = "looking for the broker's tables";
+/// Without a schema it is for connections of our own, whose search path leads to it.
+const STATEMENT: &str = "SELECT refused, holder, newest FROM lovage_publish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+const REGISTER: &str = "SELECT lovage_queue_id(name), (SELECT quote_ident(nspname) FROM pg_namespace
+    WHERE oid = (SELECT relnamespace FROM pg_class WHERE oid = 'lovage_queue'::regclass)) AS schema
+    FROM unnest($1::text[]) AS t (name) ORDER BY name";
+
+/// What transactions of the application need to know.
+#[derive(Debug, Default)]
+pub(crate) struct Outside {
+    /// The statement with its schema: the application's connections have a search path of their own.
+    statement: Mutex<Option<Arc<str>>>,
+    /// Queues that are in the table, committed.
+    queues: Mutex<HashSet<QueueName>>,
+}
 
 impl PgBroker {
     pub(crate) async fn publish_batch(
@@ -22,33 +40,83 @@ impl PgBroker {
     ) -> Result<Vec<Published>, BackendError> {
         let mut answers = vec![Published::Accepted; batch.len()];
         for part in by_queue(batch) {
-            let rows = self.db.undisturbed(|| self.db.rows(CONTEXT, part.query(now, false))).await?;
+            let rows = self
+                .db
+                .undisturbed(|| self.db.rows(CONTEXT, part.bind(sqlx::query(STATEMENT), now, false)))
+                .await?;
             part.note(&rows, &mut answers)?;
         }
         Ok(answers)
     }
+
+    /// Takes messages inside a transaction of the application, on its connection to the broker's database: they exist if and
+    /// when it commits, and workers are woken then.
+    ///
+    /// # Errors
+    /// `Config` when the connection is to another database; what the server says. The transaction is lost then.
+    pub async fn publish_on(
+        &self,
+        connection: &mut PgConnection,
+        batch: &[Message],
+    ) -> Result<Vec<Published>, BackendError> {
+        let mut answers = vec![Published::Accepted; batch.len()];
+        let parts = by_queue(batch);
+        let Some(statement) = self.outside(&parts).await? else { return Ok(answers) };
+        for part in parts {
+            let publish = part.bind(sqlx::query(AssertSqlSafe(Arc::clone(&statement))), None, true);
+            let rows = publish.fetch_all(&mut *connection).await;
+            part.note(&rows.map_err(|error| self.failed(error))?, &mut answers)?;
+        }
+        Ok(answers)
+    }
+
+    /// Registers the queues, by a connection of our own: everybody else who uses a new queue would wait for the end of the
+    /// transaction that registered it. Answers the statement; nothing where there is nothing to publish.
+    async fn outside(&self, parts: &[Part<'_>]) -> Result<Option<Arc<str>>, BackendError> {
+        let known = |queue| lock(&self.outside.queues).contains(queue);
+        let new: Vec<&QueueName> =
+            parts.iter().map(|part| part.queue).filter(|queue| !known(*queue)).collect();
+        if !new.is_empty() {
+            let names: Vec<&str> = new.iter().map(|queue| queue.as_str()).collect();
+            let rows = self.db.rows(OPENING, sqlx::query(REGISTER).bind(names)).await?;
+            if let Some(row) = rows.first() {
+                let schema: String = rows::get(row, "schema")?;
+                let statement = STATEMENT.replace("FROM ", &format!("FROM {schema}."));
+                *lock(&self.outside.statement) = Some(statement.into());
+            }
+            lock(&self.outside.queues).extend(new.into_iter().cloned());
+        }
+        Ok(lock(&self.outside.statement).clone())
+    }
+
+    /// What an application's connection says.
+    fn failed(&self, error: sqlx::Error) -> BackendError {
+        let elsewhere = error
+            .as_database_error()
+            .and_then(|said| said.code())
+            .is_some_and(|code| matches!(code.as_ref(), "42883" | "3F000"));
+        if !elsewhere {
+            return sql_error(CONTEXT, error);
+        }
+        let message = format!(
+            "{CONTEXT}: the connection of this transaction has no lovage_publish: expected one to {}, the broker's database; \
+             use a transaction of that database, or send by an outbox in yours. If it is that database, its tables are \
+             missing: run `lovage migrate` with the broker's URL",
+            self.db.place()
+        );
+        BackendError::new(BackendErrorKind::Config, message).with_source(error)
+    }
 }
 
-/// Takes messages inside a transaction of the application: they exist if and when it commits, and workers are woken then.
-///
-/// # Errors
-/// What the server says; the transaction is lost then.
-pub async fn publish_on(
-    connection: &mut PgConnection,
-    batch: &[Message],
-) -> Result<Vec<Published>, BackendError> {
-    let mut answers = vec![Published::Accepted; batch.len()];
-    for part in by_queue(batch) {
-        let rows = part.query(None, true).fetch_all(&mut *connection).await;
-        part.note(&rows.map_err(|error| sql_error(CONTEXT, error))?, &mut answers)?;
-    }
-    Ok(answers)
+/// A panic elsewhere leaves what is noted as it was.
+fn lock<T>(notes: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    notes.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Messages for one queue, a list for each argument of the function.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Part<'a> {
-    queue: &'a str,
+    queue: &'a QueueName,
     /// Where each is in the batch.
     at: Vec<usize>,
     ids: Vec<Uuid>,
@@ -85,9 +153,16 @@ impl<'a> Part<'a> {
         let plain = |message: &Message| {
             message.delay == Delay::None && message.unique.is_none() && message.fence.is_none()
         };
-        let mut part = Self { queue: queue.as_str(), ..Self::default() };
-        part.any_options = !at.iter().all(|at| plain(&batch[*at]));
-        for message in at.iter().map(|at| &batch[*at]) {
+        let mut part = Self {
+            queue,
+            any_options: !at.iter().all(|at| plain(&batch[*at])),
+            at,
+            ids: Vec::new(),
+            priorities: Vec::new(),
+            bodies: Vec::new(),
+            options: Options::default(),
+        };
+        for message in part.at.iter().map(|at| &batch[*at]) {
             part.ids.push(rows::uuid(message.id));
             part.priorities.push(i16::from(message.priority.get()));
             part.bodies.push(&message.body);
@@ -95,14 +170,18 @@ impl<'a> Part<'a> {
                 part.options.push(message);
             }
         }
-        part.at = at;
         part
     }
 
-    fn query(&self, now: Option<Timestamp>, in_transaction: bool) -> Query<'_, sqlx::Postgres, PgArguments> {
+    fn bind<'q>(
+        &'q self,
+        statement: Query<'q, sqlx::Postgres, PgArguments>,
+        now: Option<Timestamp>,
+        in_transaction: bool,
+    ) -> Query<'q, sqlx::Postgres, PgArguments> {
         let options = &self.options;
-        sqlx::query("SELECT refused, holder, newest FROM lovage_publish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)")
-            .bind(self.queue)
+        statement
+            .bind(self.queue.as_str())
             .bind(rows::micros(now))
             .bind(in_transaction)
             .bind(&self.ids)
