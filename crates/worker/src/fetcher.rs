@@ -74,7 +74,8 @@ impl Fetcher {
                 }
                 Ok(reserved) => {
                     left = left.saturating_sub(reserved.deliveries.len());
-                    suspects &= reserved.deliveries.iter().all(|delivery| delivery.losses < limits::SUSPECT_LOSSES);
+                    suspects &=
+                        reserved.deliveries.iter().all(|delivery| delivery.losses < limits::SUSPECT_LOSSES);
                     round.batches.push(Batch { queue, token, reserved });
                 }
                 // What was reserved so far is handed on: its lease runs.

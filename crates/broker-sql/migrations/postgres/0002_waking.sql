@@ -3,13 +3,17 @@
 -- Waking. A handle that finds nothing registers as idle, and a publisher wakes an idle handle; neither sees what the
 -- other has not committed yet. So who makes something ready holds `lovage_announce` (shared) until its commit, and who
 -- registers as idle holds the same lock exclusively and looks once more. It is the first lock that a function takes.
+--
+-- Cost. What runs all the time is PL/pgSQL, which keeps its plans; a function in SQL is planned at each call. Settings of a
+-- function are paid for at each call, too: the planner's are those of the session (see `lovage-sql`), and what only other
+-- functions call has the search path of its caller.
 
 CREATE FUNCTION lovage_now(p_now bigint) RETURNS bigint LANGUAGE sql VOLATILE AS $$
     SELECT coalesce(p_now, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
 $$;
 
 -- The number of a queue, which is registered by its first use.
-CREATE FUNCTION lovage_queue_id(p_name text) RETURNS integer LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+CREATE FUNCTION lovage_queue_id(p_name text) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     v_id integer;
 BEGIN
@@ -21,9 +25,10 @@ BEGIN
     RETURN v_id;
 END $$;
 
-CREATE FUNCTION lovage_announce(p_queue integer) RETURNS void LANGUAGE sql SET search_path FROM CURRENT AS $$
-    SELECT pg_advisory_xact_lock_shared('lovage_queue'::regclass::oid::integer, p_queue)
-$$;
+CREATE FUNCTION lovage_announce(p_queue integer) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared('lovage_queue'::regclass::oid::integer, p_queue);
+END $$;
 
 -- Tells a handle something at commit. Each handle listens on a channel of its own.
 CREATE FUNCTION lovage_tell_handle(p_handle bigint, p_signal text) RETURNS void LANGUAGE sql AS $$
@@ -32,7 +37,7 @@ $$;
 
 -- Wakes the handle that has been idle the longest. A handle holds a lock while it listens: who can take it has found one
 -- that is gone.
-CREATE FUNCTION lovage_wake_one(p_queue integer) RETURNS void LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+CREATE FUNCTION lovage_wake_one(p_queue integer) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     v_handle bigint;
 BEGIN
@@ -49,16 +54,17 @@ BEGIN
 END $$;
 
 -- When something becomes due or a lease can be reclaimed.
-CREATE FUNCTION lovage_next_event(p_queue integer) RETURNS bigint LANGUAGE sql SET search_path FROM CURRENT AS $$
-    SELECT least(
+CREATE FUNCTION lovage_next_event(p_queue integer) RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN least(
         (SELECT min(due) FROM lovage_delayed WHERE queue = p_queue),
         (SELECT greatest(min(until), (SELECT guarded_until FROM lovage_queue WHERE id = p_queue))
-         FROM lovage_reservation WHERE queue = p_queue))
-$$;
+         FROM lovage_reservation WHERE queue = p_queue));
+END $$;
 
 -- Wakes one idle handle if there is news for it: something is ready, or something falls due before anybody looks.
 CREATE FUNCTION lovage_nudge(p_queue integer, p_now bigint, p_due boolean) RETURNS void
-LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     v_queue lovage_queue;
     v_next bigint;
@@ -83,7 +89,7 @@ END $$;
 
 -- Puts a message at the tail or the head of what is ready; its wide row must be up to date but for its key.
 CREATE FUNCTION lovage_make_ready(p_queue integer, p_id uuid, p_head boolean) RETURNS void
-LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     v_seq bigint := CASE WHEN p_head THEN nextval('lovage_head') ELSE nextval('lovage_tail') END;
     v_rank smallint;
@@ -94,7 +100,7 @@ BEGIN
 END $$;
 
 CREATE FUNCTION lovage_delay(p_queue integer, p_id uuid, p_due bigint) RETURNS void
-LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     v_seq bigint := nextval('lovage_tail');
 BEGIN
@@ -104,7 +110,7 @@ END $$;
 
 -- Makes due messages ready, in the order of their times; answers how many.
 CREATE FUNCTION lovage_promote_due(p_queue integer, p_now bigint, p_limit integer) RETURNS integer
-LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     v_ids uuid[];
 BEGIN
@@ -121,7 +127,7 @@ END $$;
 
 -- Messages came to their end, gone or dead: their keys are free, and who waits for them is told.
 CREATE FUNCTION lovage_finish(p_queue integer, p_ids uuid[], p_keys text[]) RETURNS void
-LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+LANGUAGE plpgsql AS $$
 BEGIN
     IF p_keys IS NOT NULL THEN
         DELETE FROM lovage_unique WHERE queue = p_queue AND key = ANY (p_keys) AND id = ANY (p_ids);

@@ -8,7 +8,8 @@ CREATE FUNCTION lovage_publish(
     p_keys text[], p_ttls bigint[], p_until_start boolean[], p_replace boolean[],
     p_fences text[], p_slots bigint[])
 RETURNS TABLE (refused integer, holder uuid, newest bigint)
-LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off
+SET jit = off AS $$
 DECLARE
     v_queue integer := lovage_queue_id(p_queue);
     v_now bigint := lovage_now(p_now);
@@ -58,7 +59,7 @@ CREATE FUNCTION lovage_publish_one(
     p_queue integer, p_now bigint, p_id uuid, p_priority smallint, p_body bytea, p_after bigint, p_at bigint,
     p_key text, p_ttl bigint, p_until_start boolean, p_replace boolean, p_fence text, p_slot bigint,
     OUT holder uuid, OUT newest bigint)
-LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     v_due bigint := coalesce(p_now + p_after, p_at);
     v_replaced uuid;
@@ -108,7 +109,7 @@ END $$;
 
 -- Whether a message waits, and keeps it from being handed out until the end of the transaction if it does.
 CREATE FUNCTION lovage_replaceable(p_queue integer, p_id uuid) RETURNS boolean
-LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     m lovage_message;
 BEGIN
@@ -123,7 +124,7 @@ END $$;
 
 -- Marks a message that waits, and whose narrow row is locked, as revoked or replaced; it becomes ready at once.
 CREATE FUNCTION lovage_revoke_waiting(p_queue integer, p_id uuid, p_by uuid) RETURNS void
-LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     m lovage_message;
 BEGIN

@@ -7,8 +7,7 @@ RETURNS TABLE (
     now bigint, next_check bigint, nth bigint, id uuid, priority smallint, run integer, delivery integer, attempt integer,
     losses integer, refused_since bigint, published_at bigint, revoked boolean, replaced_by uuid, until_start boolean,
     body bytea)
-LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
-SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
+LANGUAGE plpgsql SET search_path FROM CURRENT SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     v_queue integer := lovage_queue_id(p_queue);
     v_paused boolean;
@@ -76,7 +75,7 @@ END $$;
 -- One idle handle is the one that looks when something becomes due or a lease ends; the others sleep on.
 -- Answers after how many microseconds this one has to look, or null.
 CREATE FUNCTION lovage_claim_timer(p_queue integer, p_now bigint, p_handle bigint) RETURNS bigint
-LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     q lovage_queue;
     v_next bigint := lovage_next_event(p_queue);
@@ -94,7 +93,7 @@ END $$;
 
 -- Ends the claims of messages that are started now.
 CREATE FUNCTION lovage_started(p_queue text, p_ids uuid[]) RETURNS void
-LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     v_queue integer := lovage_queue_id(p_queue);
 BEGIN

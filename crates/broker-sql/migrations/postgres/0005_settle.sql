@@ -6,8 +6,7 @@ CREATE FUNCTION lovage_settle(
     p_ids uuid[], p_kinds text[], p_after bigint[], p_reasons text[], p_notes text[],
     p_keep_notes integer, p_keep_dead integer)
 RETURNS SETOF uuid
-LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off
-SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
+LANGUAGE plpgsql SET search_path FROM CURRENT SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     v_queue integer := lovage_queue_id(p_queue);
     v_now bigint := lovage_now(p_now);
@@ -77,7 +76,7 @@ END $$;
 
 -- Keeps a message that nobody holds as a dead letter.
 CREATE FUNCTION lovage_bury(p_queue integer, m lovage_message, p_now bigint, p_reason text) RETURNS void
-LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     v_seq bigint := nextval('lovage_tail');
 BEGIN
@@ -88,7 +87,7 @@ END $$;
 
 -- Removes the oldest dead letters beyond the limit.
 CREATE FUNCTION lovage_trim_dead(p_queue integer, p_keep integer) RETURNS void
-LANGUAGE sql SET search_path FROM CURRENT AS $$
+LANGUAGE sql AS $$
     WITH old AS (
         SELECT d.queue, d.since, d.seq FROM lovage_dead AS d WHERE d.queue = p_queue
         ORDER BY d.queue DESC, d.since DESC, d.seq DESC OFFSET p_keep),
@@ -100,7 +99,7 @@ $$;
 
 -- Registers a waiter; false when the message has ended. Who ends it waits for this, and then sees the waiter.
 CREATE FUNCTION lovage_watch(p_queue text, p_id uuid, p_handle bigint) RETURNS boolean
-LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     v_queue integer := lovage_queue_id(p_queue);
     m lovage_message;

@@ -1,7 +1,7 @@
 -- Reclaims ended leases, makes due messages ready, and pushes a wake-up that was lost.
 CREATE FUNCTION lovage_maintain(p_queue text, p_now bigint, p_limit integer, p_lease bigint,
     OUT reclaimed integer, OUT promoted integer)
-LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     v_queue integer := lovage_queue_id(p_queue);
     v_now bigint := lovage_now(p_now);
@@ -28,7 +28,7 @@ END $$;
 
 -- Ends reservations whose time is over; their messages go to the head, each with one more lost lease.
 CREATE FUNCTION lovage_reclaim(p_queue integer, p_now bigint, p_limit integer) RETURNS integer
-LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     v_ids uuid[] := '{}';
     v_lost uuid[];
@@ -62,7 +62,7 @@ END $$;
 -- Renews reservations. Answers which are still there (`kept`), and which of their messages were cancelled.
 CREATE FUNCTION lovage_extend(p_queue text, p_now bigint, p_tokens uuid[], p_lease bigint)
 RETURNS TABLE (kept uuid, revoked uuid)
-LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     v_queue integer := lovage_queue_id(p_queue);
 BEGIN

@@ -15,7 +15,7 @@ $$;
 
 -- Marks a message as revoked; without a queue the first that has it. Answers `none`, `waiting` or `leased`.
 CREATE FUNCTION lovage_cancel(p_id uuid, p_queue text, p_now bigint) RETURNS text
-LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     v_queue integer;
     v_place integer;
@@ -51,7 +51,7 @@ END $$;
 
 -- Makes a delayed message ready now; answers whether there was one.
 CREATE FUNCTION lovage_promote(p_id uuid, p_queue text, p_now bigint) RETURNS boolean
-LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     m lovage_message;
 BEGIN
@@ -73,7 +73,7 @@ END $$;
 
 -- Removes up to so many messages from one place: `ready`, `delayed` or `dead`. Answers how many.
 CREATE FUNCTION lovage_purge(p_queue text, p_place text, p_limit integer) RETURNS integer
-LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     v_queue integer := lovage_queue_id(p_queue);
     v_ids uuid[];
@@ -116,7 +116,7 @@ END $$;
 
 -- Makes dead letters ready again as run n+1, in the order of the list; answers how many there were.
 CREATE FUNCTION lovage_requeue_dead(p_queue text, p_ids uuid[], p_now bigint) RETURNS integer
-LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     v_queue integer := lovage_queue_id(p_queue);
     v_count integer := 0;
@@ -140,7 +140,7 @@ END $$;
 
 -- Removes dead letters; answers how many of the ids were dead.
 CREATE FUNCTION lovage_delete_dead(p_queue text, p_ids uuid[]) RETURNS bigint
-LANGUAGE sql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+LANGUAGE sql SET search_path FROM CURRENT AS $$
     WITH gone AS (
         DELETE FROM lovage_dead AS d USING lovage_message AS m
         WHERE m.id = ANY (p_ids) AND m.queue = lovage_queue_id(p_queue)

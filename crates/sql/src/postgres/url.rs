@@ -25,9 +25,17 @@ const DRIVER_KEYS: &[&str] = &[
 /// A statement that takes longer is ended by the server.
 const STATEMENT_TIMEOUT: &str = "30s";
 const STATEMENT_CACHE: usize = 64;
-/// Plans are made once, often when a table is still empty, and kept while it grows: so an index is used wherever there is
-/// one. The high costs by which that works must not look as if compiling the plan were worth it.
-const PLANNER: [(&str, &str); 2] = [("enable_seqscan", "off"), ("jit", "off")];
+/// Plans are made once, often when a table is still empty, and kept while it grows: so rows are found by an index, in its order,
+/// wherever there is one, and joined one by one, since each statement wants few of many. The high costs by which that works must
+/// not look as if compiling the plan were worth it.
+const PLANNER: [(&str, &str); 6] = [
+    ("enable_seqscan", "off"),
+    ("enable_bitmapscan", "off"),
+    ("enable_sort", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("jit", "off"),
+];
 
 /// Where a PostgreSQL database is, and how it is to be used.
 #[derive(Debug, Clone)]
