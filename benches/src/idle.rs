@@ -1,60 +1,103 @@
 //! What an idle worker costs: a process of its own that waits for work.
 
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::{Command, Stdio};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use lovage::{TaskError, Worker, tasks};
-
 use crate::report::Report;
-use crate::{Bed, Fallible, queue};
+use crate::watched::Watched;
+use crate::{Bed, Fallible};
 
-#[lovage::task(name = "bench.idle")]
-async fn idle() -> Result<(), TaskError> {
-    Ok(())
-}
-
-/// Waits for work until stdin ends.
-pub(crate) async fn be_idle(bed: &Bed) -> Fallible<()> {
-    let worker = Worker::builder()
-        .tasks(tasks![idle])
-        .queues(vec![(queue("idle"), 1)])
-        .build(bed.broker().await?, None)?;
-    let running = worker.start();
-    say_ready();
-    tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await??;
-    running.stop();
-    running.join().await?;
-    Ok(())
-}
+/// Until it has connected and done all that a start brings.
+const START: Duration = Duration::from_secs(3);
 
 /// Watches such a process for some seconds.
 pub(crate) async fn measure(bed: &Bed, report: &mut Report, seconds: u64) -> Fallible<()> {
-    let mut child = Command::new(std::env::current_exe()?)
-        .args(["--broker", &bed.url, "--name", "idle", "--idle-worker"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    if let Some(stdout) = child.stdout.take() {
-        BufReader::new(stdout).read_line(&mut String::new())?;
-    }
-    let before = cpu_ticks(child.id())?;
+    let worker = Watched::start(bed, "idle")?;
+    bed.clock.sleep(START).await;
+    let before = cpu_ticks(worker.pid())?;
+    let requests = Requests::watch(&bed.url)?;
     bed.clock.sleep(Duration::from_secs(seconds)).await;
-    let ticks = cpu_ticks(child.id())? - before;
-    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id()))?;
-    let kib: f64 = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .and_then(|rest| rest.split_whitespace().next())
-        .unwrap_or("0")
-        .parse()?;
-    drop(child.stdin.take());
-    child.wait()?;
-    report.add("idle worker, RSS", kib / 1_024.0, "MiB");
-    // Linux counts in ticks of 10 ms.
+    let ticks = cpu_ticks(worker.pid())? - before;
+    let status = std::fs::read_to_string(format!("/proc/{}/status", worker.pid()))?;
+    let mib = |what: &str| -> Fallible<f64> {
+        let line = status.lines().find_map(|line| line.strip_prefix(what));
+        let kib: f64 = line.and_then(|rest| rest.split_whitespace().next()).unwrap_or("0").parse()?;
+        Ok(kib / 1_024.0)
+    };
+    report.add("idle worker, RSS", mib("VmRSS:")?, "MiB");
+    report.add("  of it its own, not mapped from files", mib("RssAnon:")?, "MiB");
     #[expect(clippy::cast_precision_loss, reason = "small counts")]
-    report.add("idle worker, CPU", ticks as f64 / seconds as f64, "%");
+    {
+        // Linux counts in ticks of 10 ms.
+        report.add("idle worker, CPU", ticks as f64 / seconds as f64, "%");
+        if let Some(requests) = requests.count()? {
+            report.add("idle worker, requests to the broker", requests as f64 / seconds as f64, "/s");
+        }
+    }
     Ok(())
+}
+
+/// Counts what is asked of a server.
+enum Requests {
+    /// `MONITOR` tells of each command; what a script does is marked.
+    Redis(Arc<AtomicUsize>, Arc<AtomicBool>),
+    /// The transactions of the database, which its statistics count, and what they were.
+    Postgres(String, usize),
+    /// Nobody counts.
+    Unknown,
+}
+
+impl Requests {
+    fn watch(url: &str) -> Fallible<Self> {
+        if url.starts_with("redis://") {
+            let (count, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+            let mut lines = BufReader::new(crate::memory::connect(url)?);
+            lines.get_mut().write_all(b"MONITOR\r\n")?;
+            lines.read_line(&mut String::new())?;
+            let (counted, ended) = (Arc::clone(&count), Arc::clone(&over));
+            std::thread::spawn(move || {
+                for line in lines.split(b'\n').map_while(Result::ok) {
+                    if ended.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    if !String::from_utf8_lossy(&line).contains(" lua] ") {
+                        counted.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+            return Ok(Self::Redis(count, over));
+        }
+        if url.starts_with("postgres://") {
+            return Ok(match transactions(url) {
+                Some(before) => Self::Postgres(url.to_owned(), before),
+                None => Self::Unknown,
+            });
+        }
+        Ok(Self::Unknown)
+    }
+
+    fn count(self) -> Fallible<Option<usize>> {
+        Ok(match self {
+            Self::Redis(count, over) => {
+                over.store(true, Ordering::Relaxed);
+                Some(count.load(Ordering::Relaxed))
+            }
+            // The question itself is one.
+            Self::Postgres(url, before) => transactions(&url).map(|now| now.saturating_sub(before + 1)),
+            Self::Unknown => None,
+        })
+    }
+}
+
+/// By psql, where there is one.
+fn transactions(url: &str) -> Option<usize> {
+    let url = url.split('?').next()?;
+    let query = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()";
+    let output = Command::new("psql").args([url, "-Atc", query]).output().ok()?;
+    String::from_utf8(output.stdout).ok()?.trim().parse().ok()
 }
 
 /// User and system time of a process in ticks.
@@ -62,9 +105,4 @@ fn cpu_ticks(pid: u32) -> Fallible<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     Ok(after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum())
-}
-
-#[expect(clippy::print_stdout, reason = "tells the parent process")]
-fn say_ready() {
-    println!("ready");
 }

@@ -3,20 +3,21 @@
 //! Run it by `cargo xtask bench`, which builds it for release and starts the servers. Each rate stands beside a ceiling:
 //! the same broker operations in the same run without client and worker around them.
 
+mod bed;
+mod faults;
 mod idle;
 mod latency;
+mod memory;
 mod report;
 mod throughput;
+mod watched;
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Parser;
-use lovage_client::Client;
-use lovage_client::connect::{Backends, open_both, open_broker, open_results};
-use lovage_core::{Broker, Clock, QueueName, ResultStore};
-use lovage_system::SystemClock;
+use lovage_core::QueueName;
 
+pub(crate) use crate::bed::Bed;
 use crate::report::Report;
 
 /// What a measurement failed with.
@@ -24,74 +25,27 @@ pub(crate) type Fallible<T> = Result<T, Box<dyn std::error::Error + Send + Sync>
 
 #[derive(Parser)]
 struct Options {
-    /// The broker: memory, or a URL.
+    /// The broker: memory, sqlite, redis or postgres, which are started for this run, or a URL.
     #[arg(long)]
     broker: String,
-    /// The name of this run in the table.
-    #[arg(long)]
-    name: String,
+    /// Also with results in these places, named in the same way.
+    #[arg(long, value_delimiter = ',')]
+    results: Vec<String>,
     /// Messages to drain.
     #[arg(long, default_value_t = 100_000)]
     tasks: usize,
     /// Seconds to watch an idle worker.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 20)]
     idle_seconds: u64,
     /// Threads of the runtime.
     #[arg(long, default_value_t = 2)]
     threads: usize,
-    /// Only these: send, drain, latency, idle.
+    /// Only these: send, drain, latency, idle, memory, faults.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
-    /// Be an idle worker until stdin ends.
+    /// Be a worker of this queue of the broker until stdin ends, and tell of each start.
     #[arg(long, hide = true)]
-    idle_worker: bool,
-}
-
-/// Where one measurement runs.
-pub(crate) struct Bed {
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) url: String,
-    store: Option<lovage_broker_memory::MemoryStore>,
-}
-
-impl Bed {
-    fn new(url: &str) -> Self {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let store = (url == "memory").then(|| lovage_broker_memory::MemoryStore::new(Arc::clone(&clock)));
-        Self { clock, url: url.to_owned(), store }
-    }
-
-    /// A new participant.
-    pub(crate) async fn broker(&self) -> Fallible<Arc<dyn Broker>> {
-        match &self.store {
-            Some(store) => Ok(store.handle()),
-            None => Ok(open_broker(&self.url).await?),
-        }
-    }
-
-    /// The results beside the broker.
-    pub(crate) async fn results(&self) -> Fallible<Arc<dyn ResultStore>> {
-        match &self.store {
-            Some(_) => Ok(Arc::new(lovage_broker_memory::MemoryResults::new(Arc::clone(&self.clock)))),
-            None => Ok(open_results(&self.url).await?),
-        }
-    }
-
-    /// A new participant and the results beside it, as a worker opens them.
-    pub(crate) async fn backends(&self) -> Fallible<Backends> {
-        match &self.store {
-            Some(store) => {
-                let results = Arc::new(lovage_broker_memory::MemoryResults::new(Arc::clone(&self.clock)));
-                Ok(Backends { broker: store.handle(), results, shared: None })
-            }
-            None => Ok(open_both(&self.url, &self.url).await?),
-        }
-    }
-
-    /// A client without results.
-    pub(crate) async fn client(&self) -> Fallible<Client> {
-        Ok(Client::new(self.broker().await?, None))
-    }
+    work: Option<String>,
 }
 
 /// A queue of its own for each measurement.
@@ -101,7 +55,11 @@ pub(crate) fn queue(name: &str) -> QueueName {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(options.threads).enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(options.threads)
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };
@@ -120,11 +78,11 @@ fn fail(error: &dyn std::error::Error) -> ExitCode {
 }
 
 async fn run(options: &Options) -> Fallible<()> {
-    let bed = Bed::new(&options.broker);
-    if options.idle_worker {
-        return idle::be_idle(&bed).await;
+    if let Some(queue) = &options.work {
+        return watched::work(&Bed::attached(&options.broker), queue).await;
     }
-    let mut report = Report::new(&options.name);
+    let bed = Bed::new(&options.broker, &options.results)?;
+    let mut report = Report::new(&options.broker);
     let wanted = |part: &str| options.only.is_empty() || options.only.iter().any(|only| only == part);
     if wanted("send") {
         throughput::send(&bed, &mut report, options.tasks).await?;
@@ -135,8 +93,14 @@ async fn run(options: &Options) -> Fallible<()> {
     if wanted("latency") {
         latency::measure(&bed, &mut report).await?;
     }
-    if wanted("idle") && bed.store.is_none() {
+    if wanted("memory") && bed.is_redis() {
+        memory::measure(&bed, &mut report, options.tasks).await?;
+    }
+    if wanted("idle") && !bed.is_memory() {
         idle::measure(&bed, &mut report, options.idle_seconds).await?;
+    }
+    if wanted("faults") && !bed.is_memory() {
+        faults::measure(&bed, &mut report).await?;
     }
     report.print();
     Ok(())

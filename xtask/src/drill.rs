@@ -7,7 +7,7 @@ use crate::{Fallible, services};
 
 /// Runs the drill with these arguments of `lovage-drill`, built for release or not.
 pub(crate) fn run(root: &Path, release: bool, args: &[String]) -> Fallible<()> {
-    services::install("redis-server", "redis-server")?;
+    services::install()?;
     let profile: &[&str] = if release { &["--release"] } else { &[] };
     let built = Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--locked", "--package", "lovage-drill"])

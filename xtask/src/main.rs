@@ -8,7 +8,7 @@ mod test;
 mod tidy;
 mod user_project;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -35,18 +35,8 @@ enum Verb {
     Tidy,
     /// Starts the servers that tests use and keeps them until stdin ends or Ctrl-C.
     Services,
-    /// Measures sending, draining, latency and idle cost, beside the raw ceiling of the same operations.
-    Bench {
-        /// Which brokers.
-        #[arg(long, value_delimiter = ',', default_value = "memory,sqlite,redis")]
-        broker: Vec<String>,
-        /// Messages to drain.
-        #[arg(long, default_value_t = 100_000)]
-        tasks: usize,
-        /// Where the figures go, one JSON line per broker; default target/bench/figures.jsonl.
-        #[arg(long)]
-        json: Option<PathBuf>,
-    },
+    /// Measures sending, draining, latency, idle cost and faults, beside the raw ceiling of the same operations.
+    Bench(bench::Options),
     /// Breaks a running Lovage in every way that production will, and judges what became of each task: several minutes.
     Drill {
         /// A tenth of the tasks, a shorter lease, not built for release: under a minute.
@@ -74,10 +64,7 @@ fn run(verb: Verb) -> Fallible<()> {
         Verb::Test { quick } => test::run(root, quick),
         Verb::Tidy => tidy::run(root),
         Verb::Services => services::hold(root),
-        Verb::Bench { broker, tasks, json } => {
-            let services = services::Services::start(root)?;
-            bench::run(root, &broker, tasks, services.redis_url(), json.as_deref())
-        }
+        Verb::Bench(options) => bench::run(root, &options),
         Verb::Drill { short, more } => {
             let short_form = short.then(|| "--short".to_owned());
             drill::run(root, !short, &short_form.into_iter().chain(more).collect::<Vec<_>>())

@@ -69,9 +69,10 @@ pub(crate) fn hold(root: &Path) -> Fallible<()> {
     Ok(())
 }
 
-/// Makes sure that a program is in the path.
-pub(crate) fn install(program: &str, package: &str) -> Fallible<()> {
-    install_where(|| find_in_path(program).is_some(), program, package)
+/// Makes sure that there are a Redis and a PostgreSQL for programs that start servers of their own.
+pub(crate) fn install() -> Fallible<()> {
+    redis::install()?;
+    postgres::install()
 }
 
 /// Makes sure that a program is where `found` looks for it.

@@ -26,6 +26,11 @@ const SETTINGS: [&str; 6] = [
     "log_min_messages=fatal",
 ];
 
+/// Makes sure that the programs are there.
+pub(super) fn install() -> Fallible<()> {
+    install_where(|| programs().is_some(), "initdb", "postgresql")
+}
+
 /// The server. Dropping it ends it.
 pub(super) struct Postgres {
     server: Option<Child>,
@@ -44,7 +49,7 @@ struct Place {
 impl Postgres {
     /// Makes a database cluster and starts it, installing PostgreSQL where that can be done.
     pub(super) fn start() -> Fallible<Self> {
-        install_where(|| programs().is_some(), "initdb", "postgresql")?;
+        install()?;
         let place = Place::make(programs().ok_or("`initdb` went away")?)?;
         let mut postgres = Self { server: None, place, url: String::new() };
         let made = postgres

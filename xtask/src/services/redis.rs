@@ -6,8 +6,13 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::{free_port, install, wait_for};
+use super::{find_in_path, free_port, install_where, wait_for};
 use crate::Fallible;
+
+/// Makes sure that the server is there.
+pub(super) fn install() -> Fallible<()> {
+    install_where(|| find_in_path("redis-server").is_some(), "redis-server", "redis-server")
+}
 
 /// The servers. Dropping it ends them.
 pub(super) struct Redis {
@@ -20,7 +25,7 @@ pub(super) struct Redis {
 impl Redis {
     /// Starts them, installing Redis where that can be done.
     pub(super) fn start(dir: &Path) -> Fallible<Self> {
-        install("redis-server", "redis-server")?;
+        install()?;
         // Another process may take the port before the server does: then the server says so and ends, and we try again.
         for _ in 0..5 {
             let port = free_port()?;
@@ -46,7 +51,7 @@ impl Redis {
     }
 
     fn start_cluster(&mut self, dir: &Path) -> Fallible<()> {
-        install("redis-cli", "redis-tools")?;
+        install_where(|| find_in_path("redis-cli").is_some(), "redis-cli", "redis-tools")?;
         // A node takes the port 10,000 higher, too, for the talk among them.
         let ports: Vec<u16> = std::iter::repeat_with(free_port)
             .filter(|port| port.as_ref().is_ok_and(|port| *port < 50_000))
