@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 
 use crate::handle::{not_found, value};
 use crate::sending::Sending;
+use crate::transaction::Ways;
 use crate::{Call, ClientError, ClientErrorKind, Handle, Routes, connect};
 
 /// Sends tasks and reads their results. Cloning is cheap; all clones share their connections.
@@ -23,6 +24,7 @@ struct Inner {
     sending: Sending,
     results: Option<Arc<dyn ResultStore>>,
     shared: Option<Arc<dyn SharedStore>>,
+    ways: Ways,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     routes: Routes,
@@ -46,6 +48,7 @@ pub struct TaskStatus {
 pub struct ClientBuilder {
     broker: String,
     results: Option<String>,
+    outbox: Option<String>,
     routes: Routes,
     message_limit: usize,
 }
@@ -60,8 +63,8 @@ impl Client {
         Self::builder(url).connect().await
     }
 
-    /// Connects by `LOVAGE_BROKER_URL` and `LOVAGE_RESULTS_URL`, from the environment or else from `.env` in the current
-    /// directory. Without them it is `sqlite://lovage.db`.
+    /// Connects by `LOVAGE_BROKER_URL`, `LOVAGE_RESULTS_URL` and `LOVAGE_OUTBOX_URL`, from the environment or else from `.env` in
+    /// the current directory. Without them it is `sqlite://lovage.db`, and no outbox.
     ///
     /// # Errors
     /// As [`connect`](Self::connect), or when `.env` cannot be read.
@@ -71,6 +74,9 @@ impl Client {
         if let Some(results) = setting("LOVAGE_RESULTS_URL")? {
             builder = builder.results(results);
         }
+        if let Some(outbox) = setting("LOVAGE_OUTBOX_URL")? {
+            builder = builder.outbox(outbox);
+        }
         builder.connect().await
     }
 
@@ -79,6 +85,7 @@ impl Client {
         ClientBuilder {
             broker: broker_url.into(),
             results: None,
+            outbox: None,
             routes: Routes::default(),
             message_limit: limits::MESSAGE_DEFAULT,
         }
@@ -105,6 +112,7 @@ impl Client {
             sending,
             results,
             shared: None,
+            ways: Ways::default(),
             clock,
             entropy,
             routes,
@@ -240,6 +248,10 @@ impl Client {
         Ok(found)
     }
 
+    pub(crate) fn ways(&self) -> &Ways {
+        &self.0.ways
+    }
+
     pub(crate) fn clock(&self) -> &dyn Clock {
         &*self.0.clock
     }
@@ -253,7 +265,8 @@ impl Client {
         })
     }
 
-    /// Results, then the broker, then results again: a task that ended in between is found the second time.
+    /// Results, then the broker, then results again: a task that ended in between is found the second time. A task that is in
+    /// none of them may be in the outbox.
     pub(crate) async fn state_in(
         &self,
         id: TaskId,
@@ -265,6 +278,15 @@ impl Client {
         }
         if let Some(message) = self.0.broker.find(id, queue).await? {
             return Ok(Some(TaskStatus { state: message.state(), record, message: Some(message) }));
+        }
+        if record.is_none() && self.0.ways.has_outbox() {
+            if self.0.ways.holds(id).await? {
+                return Ok(Some(TaskStatus { state: TaskState::Pending, record: None, message: None }));
+            }
+            // It may have been published since the broker was asked.
+            if let Some(message) = self.0.broker.find(id, queue).await? {
+                return Ok(Some(TaskStatus { state: message.state(), record, message: Some(message) }));
+            }
         }
         if let Some(newer) = self.record(id).await? {
             record = Some(newer);
@@ -279,7 +301,7 @@ impl Client {
         }
     }
 
-    fn message<R>(&self, call: Call<R>) -> Result<Message, ClientError> {
+    pub(crate) fn message<R>(&self, call: Call<R>) -> Result<Message, ClientError> {
         let inner = &*self.0;
         call.into_message(
             |task| inner.routes.queue(task),
@@ -289,7 +311,7 @@ impl Client {
         )
     }
 
-    fn sent<R>(
+    pub(crate) fn sent<R>(
         &self,
         id: TaskId,
         queue: QueueName,
@@ -333,6 +355,14 @@ impl ClientBuilder {
         self
     }
 
+    /// The application's own database, `postgres://…` or `sqlite://…`, for [`Client::send_in`] where the broker is elsewhere: its
+    /// table `lovage_outbox` keeps what transactions send until a relay publishes it. On PostgreSQL `lovage migrate` makes the
+    /// table. Where this is the broker's own PostgreSQL URL there is nothing to keep, and no outbox is opened.
+    pub fn outbox(mut self, url: impl Into<String>) -> Self {
+        self.outbox = Some(url.into());
+        self
+    }
+
     /// Which tasks go to which queue, when neither call nor task says so.
     pub fn routes(mut self, routes: Routes) -> Self {
         self.routes = routes;
@@ -351,12 +381,13 @@ impl ClientBuilder {
     /// As [`Client::connect`].
     pub async fn connect(self) -> Result<Client, ClientError> {
         let results = self.results.as_deref().unwrap_or(&self.broker);
-        let backends = connect::open_both(&self.broker, results).await?;
+        let (backends, ways) = connect::open(&self.broker, results, self.outbox.as_deref()).await?;
         Ok(Client(Arc::new(Inner {
             sending: Sending::new(Arc::clone(&backends.broker)),
             broker: backends.broker,
             results: Some(backends.results),
             shared: backends.shared,
+            ways,
             clock: Arc::new(SystemClock::new()),
             entropy: Arc::new(SystemEntropy),
             routes: self.routes,

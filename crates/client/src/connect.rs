@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use lovage_core::{BackendError, BackendErrorKind, Broker, ResultStore, SharedStore};
 
+use crate::transaction::Ways;
+
 /// The URL of everything when nothing else is said: a SQLite file in the current directory.
 pub const DEFAULT_URL: &str = "sqlite://lovage.db";
 
@@ -55,26 +57,84 @@ pub async fn open_results(url: &str) -> Result<Arc<dyn ResultStore>, BackendErro
 /// # Errors
 /// As [`open_broker`] and [`open_results`].
 pub async fn open_both(broker: &str, results: &str) -> Result<Backends, BackendError> {
-    #[cfg(feature = "sql")]
-    if broker == results && is_sql(scheme(broker)) {
-        let database = lovage_sql::Database::connect(broker).await?;
-        #[cfg(feature = "postgres")]
-        if let lovage_sql::Database::Postgres(database) = database {
-            return crate::shared::open(database).await;
+    open(broker, results, None).await.map(|(backends, _)| backends)
+}
+
+/// Whether what is sent in a transaction of the outbox's database needs no outbox, because the broker is there.
+#[must_use]
+pub fn sends_directly(broker: &str, outbox: &str) -> bool {
+    broker == outbox && matches!(scheme(broker), "postgres" | "postgresql")
+}
+
+/// Opens both, and the ways to the broker from transactions of an application.
+pub(crate) async fn open(
+    broker: &str,
+    results: &str,
+    outbox: Option<&str>,
+) -> Result<(Backends, Ways), BackendError> {
+    #[cfg_attr(not(feature = "sql"), expect(unused_mut, reason = "there is no way without a database"))]
+    let (backends, mut ways) = backends(broker, results).await?;
+    match outbox.filter(|outbox| !sends_directly(broker, outbox)) {
+        #[cfg(feature = "sql")]
+        Some(url) if is_sql(scheme(url)) => {
+            ways.outbox = Some(lovage_outbox_sql::Outbox::connect(url).await?);
         }
-        let broker = lovage_broker_sql::open(database.clone()).await?;
-        let results = lovage_results_sql::open(database).await?;
-        return Ok(Backends { broker, results, shared: None });
+        Some(url) if scheme(url).starts_with("redis") => {
+            let message = "an outbox is in the database whose transactions use it: expected sqlite://path.db or \
+                postgres://host/database, found the URL of a Redis";
+            return Err(BackendError::new(BackendErrorKind::Config, message));
+        }
+        Some(url) => return Err(unknown(scheme(url))),
+        None => {}
+    }
+    Ok((backends, ways))
+}
+
+async fn backends(broker: &str, results: &str) -> Result<(Backends, Ways), BackendError> {
+    #[cfg(feature = "sql")]
+    if is_sql(scheme(broker)) {
+        return backends_on_sql(lovage_sql::Database::connect(broker).await?, broker, results).await;
     }
     #[cfg(feature = "redis")]
     if broker == results && is_redis(scheme(broker)) {
         let redis = lovage_redis::Redis::connect(&lovage_redis::RedisConfig::parse(broker)?).await?;
         let broker = lovage_broker_redis::RedisBroker::on(redis.clone(), "lv1")?;
         let results = lovage_results_redis::RedisResults::on(redis, "lv1")?;
-        return Ok(Backends { broker, results, shared: None });
+        return Ok((Backends { broker, results, shared: None }, Ways::default()));
     }
     let (broker, results) = (open_broker(broker).await?, open_results(results).await?);
-    Ok(Backends { broker, results, shared: None })
+    Ok((Backends { broker, results, shared: None }, Ways::default()))
+}
+
+/// The broker is in a database, the results perhaps elsewhere.
+#[cfg(feature = "sql")]
+async fn backends_on_sql(
+    database: lovage_sql::Database,
+    broker: &str,
+    results: &str,
+) -> Result<(Backends, Ways), BackendError> {
+    let beside = broker == results;
+    match database {
+        #[cfg(feature = "postgres")]
+        lovage_sql::Database::Postgres(database) => {
+            let broker = Arc::new(lovage_broker_sql::PgBroker::open(database.clone()).await?);
+            let ways = Ways { direct: Some(Arc::clone(&broker)), ..Ways::default() };
+            if beside {
+                return Ok((crate::shared::open(database, broker).await?, ways));
+            }
+            Ok((Backends { broker, results: open_results(results).await?, shared: None }, ways))
+        }
+        #[cfg(feature = "sqlite")]
+        database @ lovage_sql::Database::Sqlite(_) => {
+            let broker = lovage_broker_sql::open(database.clone()).await?;
+            let results = if beside {
+                lovage_results_sql::open(database).await?
+            } else {
+                open_results(results).await?
+            };
+            Ok((Backends { broker, results, shared: None }, Ways::default()))
+        }
+    }
 }
 
 /// Whether a database that this program was built for keeps it.

@@ -71,6 +71,16 @@ impl ClientError {
         error
     }
 
+    /// The error of a send in a transaction, which is not to be committed: nothing has been accepted.
+    #[cfg(feature = "sql")]
+    pub(crate) fn of_transaction(error: BackendError) -> Self {
+        let mut error = Self::from(error);
+        if let ClientErrorKind::Unavailable { maybe_accepted } = &mut error.kind {
+            *maybe_accepted = false;
+        }
+        error
+    }
+
     /// What can be done about it.
     #[must_use]
     pub fn kind(&self) -> &ClientErrorKind {

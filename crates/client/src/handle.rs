@@ -84,6 +84,7 @@ impl<R: DeserializeOwned> Handle<R> {
         let clock = self.client.clock();
         let deadline = clock.monotonic().saturating_add(patience);
         let results = self.client.require_results()?;
+        let mut relayed = Relayed::default();
         loop {
             if let Some(record) = read_ended(&**results, self.id).await? {
                 return Ok(record);
@@ -92,13 +93,20 @@ impl<R: DeserializeOwned> Handle<R> {
             if now >= deadline {
                 return Err(self.too_late(patience).await);
             }
-            let Some(queue) = self.queue_of().await? else {
-                return self.last_look().await;
+            let found = match self.queue_of().await? {
+                Some(queue) => self.client.broker().watch(&queue, self.id).await?,
+                None => Watch::Gone,
             };
-            let look_again = clock.sleep_until(deadline.min(now.saturating_add(LOOK_AGAIN)));
-            match self.client.broker().watch(&queue, self.id).await? {
-                Watch::Waiting(waiter) => either(waiter, look_again).await,
-                Watch::Gone => return self.last_look().await,
+            if let Watch::Waiting(waiter) = found {
+                let look_again = clock.sleep_until(deadline.min(now.saturating_add(LOOK_AGAIN)));
+                either(waiter, look_again).await;
+            } else {
+                // Its end is recorded, because recording comes before settling, or it never will be.
+                if let Some(record) = read_ended(&**results, self.id).await? {
+                    return Ok(record);
+                }
+                let pause = relayed.pause(&self.client, self.id).await?.ok_or_else(|| not_found(self.id))?;
+                clock.sleep_until(deadline.min(now.saturating_add(pause))).await;
             }
         }
     }
@@ -109,12 +117,6 @@ impl<R: DeserializeOwned> Handle<R> {
             Some(queue) => Ok(Some(queue.clone())),
             None => Ok(self.client.broker().find(self.id, None).await?.map(|found| found.queue)),
         }
-    }
-
-    /// The broker does not have it: its end is recorded, because recording comes before settling, or it never will be.
-    async fn last_look(&self) -> Result<TaskRecord, ClientError> {
-        let results = self.client.require_results()?;
-        read_ended(&**results, self.id).await?.ok_or_else(|| not_found(self.id))
     }
 
     async fn too_late(&self, patience: Duration) -> ClientError {
@@ -128,6 +130,32 @@ impl<R: DeserializeOwned> Handle<R> {
             ClientErrorKind::Timeout,
             format!("task {} has not ended after {waited}: {state}", self.id),
         )
+    }
+}
+
+/// Looks for a task that the broker does not have: it may be on its way from an outbox.
+#[derive(Debug, Default)]
+struct Relayed {
+    pause: Duration,
+    /// Not in the outbox any more: then it was published before that look, and the broker is asked once more.
+    left: bool,
+}
+
+impl Relayed {
+    const FIRST: Duration = Duration::from_millis(10);
+    const LONGEST: Duration = Duration::from_secs(1);
+
+    /// How long to wait before the next look; nothing when there is nobody left to ask.
+    async fn pause(&mut self, client: &Client, id: TaskId) -> Result<Option<Duration>, ClientError> {
+        if !client.ways().has_outbox() {
+            return Ok(None);
+        }
+        if client.ways().holds(id).await? {
+            self.left = false;
+            self.pause = (self.pause * 2).clamp(Self::FIRST, Self::LONGEST);
+            return Ok(Some(self.pause));
+        }
+        Ok((!std::mem::replace(&mut self.left, true)).then_some(Duration::ZERO))
     }
 }
 

@@ -33,12 +33,16 @@ mod routes;
 mod sending;
 #[cfg(feature = "postgres")]
 mod shared;
+mod transaction;
 
 pub use call::Call;
 pub use client::{Client, ClientBuilder, TaskStatus};
 pub use error::{ClientError, ClientErrorKind};
 pub use handle::Handle;
 pub use routes::Routes;
+
+#[cfg(feature = "sql")]
+pub use lovage_outbox_sql::{Outbox, OutboxDepth, RefusedRow, Relay, Tx};
 
 pub use lovage_core::{
     AckMode, Backoff, Cancelled, Context, ErrorReport, Explanation, NameError, Outcome, Point, Priority,

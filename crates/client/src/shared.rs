@@ -12,11 +12,10 @@ use crate::connect::Backends;
 
 const CONTEXT: &str = "recording results and settling";
 
-pub(crate) async fn open(db: PgDatabase) -> Result<Backends, BackendError> {
-    let broker = PgBroker::open(db.clone()).await?;
+pub(crate) async fn open(db: PgDatabase, broker: Arc<PgBroker>) -> Result<Backends, BackendError> {
     let results = PgResults::open(db.clone()).await?;
     let shared = PgShared { db, results: results.clone() };
-    Ok(Backends { broker: Arc::new(broker), results: Arc::new(results), shared: Some(Arc::new(shared)) })
+    Ok(Backends { broker, results: Arc::new(results), shared: Some(Arc::new(shared)) })
 }
 
 #[derive(Debug)]

@@ -2,7 +2,8 @@
 //!
 //! [`Outbox::write`] adds rows to `lovage_outbox` through the application's connection: they exist if and when its transaction
 //! commits. A [`Relay`] gives them to the broker and then removes them, in this order, so that each is published at least
-//! once; a second time is a duplicate by its id while the task is live. It needs the feature `sqlite` or `postgres`.
+//! once; a second time is a duplicate by its id while the task is live, and passed over once its end is in the results. It
+//! needs the feature `sqlite` or `postgres`.
 
 mod outbox;
 #[cfg(feature = "postgres")]
@@ -15,7 +16,7 @@ mod tx;
 
 use lovage_sql::{Migration, Migrations};
 
-pub use outbox::Outbox;
+pub use outbox::{Outbox, OutboxDepth, RefusedRow};
 pub use relay::Relay;
 pub use tx::Tx;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lovage_core::{BackendError, BackendErrorKind, Broker, Message};
+use lovage_core::{BackendError, BackendErrorKind, Broker, Message, ResultStore, TaskId, Timestamp};
 use lovage_sql::Database;
 
 #[cfg(feature = "postgres")]
@@ -21,6 +21,32 @@ pub(crate) enum Kind {
     Postgres(PgOutbox),
     #[cfg(feature = "sqlite")]
     Sqlite(SqliteOutbox),
+}
+
+/// How much is in an outbox.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OutboxDepth {
+    /// Messages that no relay has published yet.
+    pub waiting: u64,
+    /// When the oldest of them was written, by the database's clock.
+    pub oldest: Option<Timestamp>,
+    /// Rows that were set aside because no relay can read them.
+    pub refused: u64,
+}
+
+/// A row that no relay can read, in `lovage_outbox_refused`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RefusedRow {
+    /// Its number there.
+    pub seq: i64,
+    /// The task's id, where that can be read.
+    pub id: Option<TaskId>,
+    /// The queue as it was written.
+    pub queue: String,
+    /// What is wrong.
+    pub reason: String,
+    /// When it was set aside, by the database's clock.
+    pub at: Timestamp,
 }
 
 impl Outbox {
@@ -83,10 +109,49 @@ impl Outbox {
         }
     }
 
-    /// What publishes to this broker what transactions have left here. There may be any number of them.
-    #[must_use]
-    pub fn relay(&self, broker: Arc<dyn Broker>) -> Relay {
-        Relay::new(self, broker)
+    /// What publishes to this broker what transactions have left here. There may be any number of them. With results it
+    /// passes over what has ended already: a relay that died had published it.
+    pub fn relay(&self, broker: Arc<dyn Broker>, results: Option<Arc<dyn ResultStore>>) -> Relay {
+        Relay::new(self, broker, results)
+    }
+
+    /// Whether a message waits here, in a transaction that has committed.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn holds(&self, id: TaskId) -> Result<bool, BackendError> {
+        match &self.0 {
+            #[cfg(feature = "postgres")]
+            Kind::Postgres(outbox) => outbox.holds(id).await,
+            #[cfg(feature = "sqlite")]
+            Kind::Sqlite(outbox) => outbox.holds(id).await,
+        }
+    }
+
+    /// How much is in it.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn depth(&self) -> Result<OutboxDepth, BackendError> {
+        match &self.0 {
+            #[cfg(feature = "postgres")]
+            Kind::Postgres(outbox) => outbox.depth().await,
+            #[cfg(feature = "sqlite")]
+            Kind::Sqlite(outbox) => outbox.depth().await,
+        }
+    }
+
+    /// The newest rows that were set aside, `limit` at most.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn refused(&self, limit: u32) -> Result<Vec<RefusedRow>, BackendError> {
+        match &self.0 {
+            #[cfg(feature = "postgres")]
+            Kind::Postgres(outbox) => outbox.refused(limit).await,
+            #[cfg(feature = "sqlite")]
+            Kind::Sqlite(outbox) => outbox.refused(limit).await,
+        }
     }
 }
 
@@ -97,6 +162,13 @@ pub(crate) fn not_here(place: &str, error: sqlx::Error) -> BackendError {
          outbox; use a transaction of that database, or name the right one"
     );
     BackendError::new(BackendErrorKind::Config, message).with_source(error)
+}
+
+impl OutboxDepth {
+    pub(crate) fn new(waiting: i64, oldest: Option<i64>, refused: i64) -> Self {
+        let count = |count| u64::try_from(count).unwrap_or(0);
+        Self { waiting: count(waiting), oldest: oldest.map(Timestamp::from_micros), refused: count(refused) }
+    }
 }
 
 #[cfg(all(feature = "sqlite", feature = "postgres"))]

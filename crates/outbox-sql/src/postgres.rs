@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use lovage_core::{BackendError, BackendErrorKind, Clock as _, Message};
+use lovage_core::{BackendError, BackendErrorKind, Clock as _, Message, TaskId, Timestamp};
 use lovage_sql::postgres::{PgDatabase, PgTransaction};
 use lovage_sql::sql_error;
 use lovage_system::SystemClock;
@@ -14,7 +14,7 @@ use sqlx::postgres::{PgListener, PgRow};
 use sqlx::types::Uuid;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
-use crate::outbox::not_here;
+use crate::outbox::{OutboxDepth, RefusedRow, not_here};
 use crate::relay::{BATCH_BYTES, Fates, ROWS};
 use crate::stored::{self, Columns, Row};
 use crate::{MIGRATIONS, sql};
@@ -22,6 +22,7 @@ use crate::{MIGRATIONS, sql};
 const WRITING: &str = "writing to the outbox";
 const TAKING: &str = "reading the outbox";
 const ENDING: &str = "removing from the outbox";
+const LOOKING: &str = "looking into the outbox";
 const WAITING: &str = "waiting for the outbox";
 /// For a notification that was lost, and for the rows of a relay that died.
 const SLOW_LOOK: Duration = Duration::from_secs(10);
@@ -42,7 +43,7 @@ impl PgOutbox {
             return Err(BackendError::new(
                 BackendErrorKind::Config,
                 format!(
-                    "the tables of the outbox in {} are missing or old: run `lovage migrate --outbox` with the same URL",
+                    "the tables of the outbox in {} are missing or old: run `lovage migrate --outbox` with its URL",
                     db.place()
                 ),
             ));
@@ -76,6 +77,36 @@ impl PgOutbox {
         let insert = sqlx::query(AssertSqlSafe(Arc::clone(&self.insert)));
         let written = insert.bind(ids).bind(queues).bind(options).bind(bodies).execute(connection).await;
         written.map(drop).map_err(|error| self.unwritten(error))
+    }
+
+    pub(crate) async fn holds(&self, id: TaskId) -> Result<bool, BackendError> {
+        let look = sqlx::query(sql!("postgres/holds")).bind(Uuid::from_bytes(*id.as_bytes()));
+        let rows = self.db.rows(LOOKING, look).await?;
+        rows.first().map_or(Ok(false), |row| get(row, 0))
+    }
+
+    pub(crate) async fn depth(&self) -> Result<OutboxDepth, BackendError> {
+        let rows = self.db.rows(LOOKING, sqlx::query(sql!("postgres/depth"))).await?;
+        match rows.first() {
+            Some(row) => Ok(OutboxDepth::new(get(row, 0)?, get(row, 1)?, get(row, 2)?)),
+            None => Ok(OutboxDepth::new(0, None, 0)),
+        }
+    }
+
+    pub(crate) async fn refused(&self, limit: u32) -> Result<Vec<RefusedRow>, BackendError> {
+        let look = sqlx::query(sql!("postgres/refused")).bind(i64::from(limit));
+        let rows = self.db.rows(LOOKING, look).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(RefusedRow {
+                    seq: get(row, 0)?,
+                    id: Some(TaskId::from_bytes(get::<Uuid>(row, 1)?.into_bytes())),
+                    queue: get(row, 2)?,
+                    reason: get(row, 3)?,
+                    at: Timestamp::from_micros(get(row, 4)?),
+                })
+            })
+            .collect()
     }
 
     fn unwritten(&self, error: sqlx::Error) -> BackendError {

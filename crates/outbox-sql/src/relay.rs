@@ -1,13 +1,14 @@
 //! Publishes what transactions have left in an outbox.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, pending, select};
 use lovage_core::{
-    BackendError, BackendErrorKind, Broker, Clock as _, Message, Published, QueueName, limits,
+    BackendError, BackendErrorKind, Broker, Clock as _, Message, Published, QueueName, ResultStore, TaskId,
+    limits,
 };
 use lovage_system::SystemClock;
 
@@ -32,11 +33,14 @@ const FINISH: Duration = Duration::from_secs(5);
 /// Publishes what transactions have left in an outbox, and then removes it there.
 ///
 /// Any number of them may serve one outbox. Dropping one loses nothing; it may leave something published and not removed,
-/// which is then published again, and is a duplicate by its id while its task is live.
+/// which is then published again, and is a duplicate by its id while its task is live. What has ended by then is found in the
+/// results and not published again.
 #[derive(Debug)]
+#[must_use = "a relay does nothing until `run`"]
 pub struct Relay {
     source: Source,
     broker: Arc<dyn Broker>,
+    results: Option<Arc<dyn ResultStore>>,
     pass: Pass,
 }
 
@@ -88,14 +92,18 @@ enum Step {
 }
 
 impl Relay {
-    pub(crate) fn new(outbox: &Outbox, broker: Arc<dyn Broker>) -> Self {
+    pub(crate) fn new(
+        outbox: &Outbox,
+        broker: Arc<dyn Broker>,
+        results: Option<Arc<dyn ResultStore>>,
+    ) -> Self {
         let source = match &outbox.0 {
             #[cfg(feature = "postgres")]
             Kind::Postgres(outbox) => Source::Postgres(PgSource::new(outbox.clone())),
             #[cfg(feature = "sqlite")]
             Kind::Sqlite(outbox) => Source::Sqlite(SqliteSource::new(outbox.clone())),
         };
-        Self { source, broker, pass: Pass::default() }
+        Self { source, broker, results, pass: Pass::default() }
     }
 
     /// Publishes from now on; never ends. While the broker or the database is away everything stays in the outbox, and it
@@ -185,13 +193,10 @@ impl Relay {
     /// An error: nobody knows what became of any of them, or all would fail alike.
     async fn publish(&self, rows: Vec<Row>, pass: &mut Pass) -> Result<Fates, BackendError> {
         let mut fates = Fates::default();
-        let (mut seqs, mut messages) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
+        let mut readable = Vec::with_capacity(rows.len());
         for Row { seq, message } in rows {
             match message {
-                Ok(message) => {
-                    seqs.push(seq);
-                    messages.push(message);
-                }
+                Ok(message) => readable.push((seq, message)),
                 Err(reason) => {
                     tracing::error!(
                         "row {seq} of the outbox is set aside in lovage_outbox_refused: {reason}"
@@ -200,6 +205,16 @@ impl Relay {
                 }
             }
         }
+        let ended = self.ended(&readable).await?;
+        readable.retain(|(seq, Message { id, .. })| {
+            let is_left = !ended.contains(id);
+            if !is_left {
+                tracing::info!("task {id} has ended already and is not published again");
+                fates.done.push(*seq);
+            }
+            is_left
+        });
+        let (seqs, messages): (Vec<i64>, Vec<Message>) = readable.into_iter().unzip();
         if messages.is_empty() {
             return Ok(fates);
         }
@@ -209,6 +224,21 @@ impl Relay {
             Err(error) => self.queue_by_queue(&seqs, messages, error, pass, &mut fates).await?,
         }
         Ok(fates)
+    }
+
+    /// What a relay published before it died may have ended since, and then the broker no longer knows its id.
+    async fn ended(&self, messages: &[(i64, Message)]) -> Result<HashSet<TaskId>, BackendError> {
+        let Some(results) = self.results.as_ref().filter(|_| !messages.is_empty()) else {
+            return Ok(HashSet::new());
+        };
+        let ids: Vec<TaskId> = messages.iter().map(|(_, message)| message.id).collect();
+        let records = results.get(&ids, None).await?;
+        Ok(records
+            .into_iter()
+            .flatten()
+            .filter(|record| record.state.is_terminal())
+            .map(|record| record.id)
+            .collect())
     }
 
     /// One queue may be to blame, and the others have nothing to do with it.

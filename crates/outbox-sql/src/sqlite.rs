@@ -7,7 +7,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lovage_core::{BackendError, BackendErrorKind, Clock as _, Message};
+use lovage_core::{BackendError, BackendErrorKind, Clock as _, Message, TaskId, Timestamp};
 use lovage_sql::sql_error;
 use lovage_sql::sqlite::SqliteDatabase;
 use lovage_system::SystemClock;
@@ -15,7 +15,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, Sqlite, SqliteConnection};
 
-use crate::outbox::not_here;
+use crate::outbox::{OutboxDepth, RefusedRow, not_here};
 use crate::relay::{BATCH_BYTES, Fates, ROWS};
 use crate::sql;
 use crate::stored::{self, Columns, Row};
@@ -23,6 +23,7 @@ use crate::stored::{self, Columns, Row};
 const WRITING: &str = "writing to the outbox";
 const TAKING: &str = "reading the outbox";
 const ENDING: &str = "removing from the outbox";
+const LOOKING: &str = "looking into the outbox";
 /// Asking whether anything was committed costs a few microseconds.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 const STAND_BY: Duration = Duration::from_millis(250);
@@ -51,6 +52,33 @@ impl SqliteOutbox {
             insert.execute(&mut *connection).await.map_err(|error| self.unwritten(error))?;
         }
         Ok(())
+    }
+
+    pub(crate) async fn holds(&self, id: TaskId) -> Result<bool, BackendError> {
+        let look = sqlx::query_scalar(sql!("sqlite/holds")).bind(id.as_bytes().as_slice());
+        look.fetch_one(self.db.reader()).await.map_err(|error| sql_error(LOOKING, error))
+    }
+
+    pub(crate) async fn depth(&self) -> Result<OutboxDepth, BackendError> {
+        let look = sqlx::query(sql!("sqlite/depth"));
+        let row = look.fetch_one(self.db.reader()).await.map_err(|error| sql_error(LOOKING, error))?;
+        Ok(OutboxDepth::new(get(&row, 0)?, get(&row, 1)?, get(&row, 2)?))
+    }
+
+    pub(crate) async fn refused(&self, limit: u32) -> Result<Vec<RefusedRow>, BackendError> {
+        let look = sqlx::query(sql!("sqlite/refused")).bind(limit);
+        let rows = look.fetch_all(self.db.reader()).await.map_err(|error| sql_error(LOOKING, error))?;
+        rows.iter()
+            .map(|row| {
+                Ok(RefusedRow {
+                    seq: get(row, 0)?,
+                    id: <[u8; 16]>::try_from(get::<Vec<u8>>(row, 1)?).ok().map(TaskId::from_bytes),
+                    queue: get(row, 2)?,
+                    reason: get(row, 3)?,
+                    at: Timestamp::from_micros(get(row, 4)?),
+                })
+            })
+            .collect()
     }
 
     fn unwritten(&self, error: sqlx::Error) -> BackendError {
@@ -131,6 +159,10 @@ impl SqliteSource {
 
 impl SqliteBatch {
     pub(crate) async fn end(self, fates: &Fates) -> Result<(), BackendError> {
+        if fates.done.is_empty() && fates.unreadable.is_empty() {
+            // The write lock would make the application wait for nothing.
+            return Ok(());
+        }
         let mut tx = self.db.write_tx().await?;
         let mut gone = fates.done.clone();
         for (seq, reason) in &fates.unreadable {

@@ -21,6 +21,30 @@ pub enum Tx<'t> {
     Sqlite(&'t mut SqliteConnection),
 }
 
+impl Tx<'_> {
+    /// The same for a shorter time.
+    #[must_use]
+    pub fn again(&mut self) -> Tx<'_> {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(connection) => Tx::Postgres(connection),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(connection) => Tx::Sqlite(connection),
+        }
+    }
+
+    /// What kind of database it is of, for people.
+    #[must_use]
+    pub const fn database(&self) -> &'static str {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => "PostgreSQL",
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => "SQLite",
+        }
+    }
+}
+
 /// From the forms in which an application holds a connection.
 macro_rules! from {
     ($variant:ident, $connection:ty, $database:ty) => {

@@ -6,13 +6,15 @@
 mod bed;
 mod postgres;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join;
-use lovage_core::{BackendErrorKind, Clock as _, Inspect as _, limits};
+use lovage_broker_memory::MemoryResults;
+use lovage_core::{BackendErrorKind, Clock as _, Inspect as _, ResultStore, TaskState, limits};
 use lovage_outbox_sql::Outbox;
 use lovage_system::SystemClock;
-use lovage_testkit::{Fault, Operation};
+use lovage_testkit::{Fault, Operation, record};
 use tokio::sync::oneshot;
 
 use bed::Bed;
@@ -33,6 +35,7 @@ cases!(
     what_commits_runs_once,
     what_is_rolled_back_never_exists,
     a_relay_that_dies_before_it_removes_is_followed_by_another,
+    what_a_dead_relay_published_and_has_ended_is_not_run_again,
     two_relays_publish_each_row_once,
     nothing_is_lost_while_the_broker_is_away,
     ten_thousand_rows_are_drained,
@@ -50,7 +53,7 @@ async fn what_commits_runs_once(bed: &Bed) {
     let (first, second) = (bed.message(), bed.message());
     bed.outbox.write(tx.tx(), &[first.clone(), second.clone()]).await.unwrap();
     tx.commit().await;
-    let mut relay = bed.outbox.relay(bed.broker.clone());
+    let mut relay = bed.outbox.relay(bed.broker.clone(), None);
     assert_eq!(relay.drain().await.unwrap(), 2);
     assert_eq!(relay.drain().await.unwrap(), 0);
     for sent in [first, second] {
@@ -61,9 +64,10 @@ async fn what_commits_runs_once(bed: &Bed) {
 }
 
 async fn what_is_rolled_back_never_exists(bed: &Bed) {
-    let mut relay = bed.outbox.relay(bed.broker.clone());
+    let mut relay = bed.outbox.relay(bed.broker.clone(), None);
     let mut told = bed.begin().await;
     bed.outbox.write(told.tx(), &[bed.message()]).await.unwrap();
+    assert_eq!(relay.drain().await.unwrap(), 0, "an open transaction keeps no relay waiting");
     told.rollback().await;
     let mut dropped = bed.begin().await;
     bed.outbox.write(dropped.tx(), &[bed.message()]).await.unwrap();
@@ -75,12 +79,29 @@ async fn what_is_rolled_back_never_exists(bed: &Bed) {
 async fn a_relay_that_dies_before_it_removes_is_followed_by_another(bed: &Bed) {
     bed.commit(&[bed.message()]).await;
     bed.broker.fail_next(Operation::Publish, Fault::LostAnswer);
-    let mut relay = bed.outbox.relay(bed.broker.clone());
+    let mut relay = bed.outbox.relay(bed.broker.clone(), None);
     relay.drain().await.unwrap_err();
     drop(relay);
     assert_eq!((bed.ready().await, bed.count("lovage_outbox").await), (1, 1));
-    assert_eq!(bed.outbox.relay(bed.broker.clone()).drain().await.unwrap(), 1);
+    assert_eq!(bed.outbox.relay(bed.broker.clone(), None).drain().await.unwrap(), 1);
     assert_eq!((bed.ready().await, bed.count("lovage_outbox").await), (1, 0));
+}
+
+async fn what_a_dead_relay_published_and_has_ended_is_not_run_again(bed: &Bed) {
+    let results: Arc<dyn ResultStore> = Arc::new(MemoryResults::new(Arc::new(SystemClock::new())));
+    let sent = [bed.message(), bed.message()];
+    bed.commit(&sent).await;
+    bed.broker.fail_next(Operation::Publish, Fault::LostAnswer);
+    bed.outbox.relay(bed.broker.clone(), None).drain().await.unwrap_err();
+    let ended = bed.next().await.id;
+    assert_eq!(ended, sent[0].id);
+    results.record(&[record(ended, (1, 1, 0), TaskState::Success)], None).await.unwrap();
+    // It failed once and waits, so it has a row that is not its end.
+    results.record(&[record(sent[1].id, (1, 1, 1), TaskState::Retry)], None).await.unwrap();
+    let mut relay = bed.outbox.relay(bed.broker.clone(), Some(results));
+    assert_eq!(relay.drain().await.unwrap(), 2);
+    assert_eq!((bed.ready().await, bed.count("lovage_outbox").await), (1, 0));
+    assert_eq!(bed.next().await.id, sent[1].id);
 }
 
 async fn two_relays_publish_each_row_once(bed: &Bed) {
@@ -88,7 +109,8 @@ async fn two_relays_publish_each_row_once(bed: &Bed) {
     bed.commit_many(ROWS).await;
     // Each with connections of its own, as in two processes.
     let other = Outbox::connect(&bed.url).await.unwrap();
-    let (mut one, mut other) = (bed.outbox.relay(bed.broker.clone()), other.relay(bed.broker.clone()));
+    let (mut one, mut other) =
+        (bed.outbox.relay(bed.broker.clone(), None), other.relay(bed.broker.clone(), None));
     // The first holds what it has taken until the second has looked, too.
     bed.broker.hold(Operation::Publish);
     let second = async {
@@ -112,7 +134,8 @@ async fn two_relays_publish_each_row_once(bed: &Bed) {
 async fn nothing_is_lost_while_the_broker_is_away(bed: &Bed) {
     bed.broker.go_down();
     let (stop, stopped) = oneshot::channel::<()>();
-    let relay = tokio::spawn(bed.outbox.relay(bed.broker.clone()).run_until(async { drop(stopped.await) }));
+    let relay =
+        tokio::spawn(bed.outbox.relay(bed.broker.clone(), None).run_until(async { drop(stopped.await) }));
     let sent = bed.message();
     bed.commit(std::slice::from_ref(&sent)).await;
     bed.until("tries", async || bed.broker.calls(Operation::Publish) > 2).await;
@@ -126,13 +149,13 @@ async fn nothing_is_lost_while_the_broker_is_away(bed: &Bed) {
 
 async fn ten_thousand_rows_are_drained(bed: &Bed) {
     bed.commit_many(10_000).await;
-    assert_eq!(bed.outbox.relay(bed.broker.clone()).drain().await.unwrap(), 10_000);
+    assert_eq!(bed.outbox.relay(bed.broker.clone(), None).drain().await.unwrap(), 10_000);
     assert_eq!((bed.ready().await, bed.count("lovage_outbox").await), (10_000, 0));
 }
 
 async fn a_relay_is_woken_by_a_commit(bed: &Bed) {
     const TRIES: usize = 15;
-    let relay = tokio::spawn(bed.outbox.relay(bed.broker.clone()).run());
+    let relay = tokio::spawn(bed.outbox.relay(bed.broker.clone(), None).run());
     let clock = SystemClock::new();
     let mut took = Vec::new();
     for _ in 0..TRIES {
@@ -156,19 +179,40 @@ async fn a_relay_is_woken_by_a_commit(bed: &Bed) {
 
 async fn what_cannot_be_read_is_set_aside_and_stops_nobody(bed: &Bed) {
     let sent = bed.message();
-    bed.commit(&[bed.message()]).await;
+    let bad = bed.message();
+    bed.commit(std::slice::from_ref(&bad)).await;
     bed.run("UPDATE lovage_outbox SET options = '{\"version\":2}'").await;
     bed.commit(std::slice::from_ref(&sent)).await;
-    assert_eq!(bed.outbox.relay(bed.broker.clone()).drain().await.unwrap(), 2);
+    let depth = bed.outbox.depth().await.unwrap();
+    assert_eq!((depth.waiting, depth.refused), (2, 0));
+    let age = SystemClock::new().now().since(depth.oldest.unwrap());
+    assert!(age < Duration::from_secs(60), "{age:?}");
+    assert!(bed.outbox.holds(bad.id).await.unwrap() && !bed.outbox.holds(bed.message().id).await.unwrap());
+    assert_eq!(bed.outbox.relay(bed.broker.clone(), None).drain().await.unwrap(), 2);
     assert_eq!(bed.next().await.id, sent.id);
+    let depth = bed.outbox.depth().await.unwrap();
+    assert_eq!((depth.waiting, depth.oldest, depth.refused), (0, None, 1));
+    let refused = bed.outbox.refused(10).await.unwrap();
+    assert_eq!(
+        (refused.len(), refused[0].id, refused[0].queue.as_str()),
+        (1, Some(bad.id), bed.queue.as_str())
+    );
+    assert!(refused[0].reason.contains("upgrade") && refused[0].at <= SystemClock::new().now());
     assert_eq!((bed.ready().await, bed.count("lovage_outbox").await), (0, 0));
-    assert_eq!(bed.count("lovage_outbox_refused WHERE reason LIKE '%version 2%upgrade%'").await, 1);
+    // What was repaired is put back.
+    bed.run(
+        "INSERT INTO lovage_outbox (id, queue, options, body) SELECT id, queue, '{\"version\":1,\"priority\":0}', body
+         FROM lovage_outbox_refused",
+    )
+    .await;
+    assert_eq!(bed.outbox.relay(bed.broker.clone(), None).drain().await.unwrap(), 1);
+    assert_eq!(bed.next().await.id, bad.id);
 }
 
 async fn a_held_unique_key_drops_the_row(bed: &Bed) {
     let unique = || lovage_testkit::message(&bed.queue).unique("k").build();
     bed.commit(&[unique(), unique(), bed.message()]).await;
-    assert_eq!(bed.outbox.relay(bed.broker.clone()).drain().await.unwrap(), 3);
+    assert_eq!(bed.outbox.relay(bed.broker.clone(), None).drain().await.unwrap(), 3);
     assert_eq!((bed.ready().await, bed.count("lovage_outbox").await), (2, 0));
 }
 
@@ -180,7 +224,7 @@ async fn delays_are_counted_from_the_write(bed: &Bed) {
         bed::Pool::Sqlite(_) => "written_at - 1800000000",
     };
     bed.run(&format!("UPDATE lovage_outbox SET written_at = {earlier}")).await;
-    bed.outbox.relay(bed.broker.clone()).drain().await.unwrap();
+    bed.outbox.relay(bed.broker.clone(), None).drain().await.unwrap();
     let found = bed.broker.find(sent.id, None).await.unwrap().unwrap();
     let left = found.at.unwrap().since(SystemClock::new().now()).as_secs();
     assert!((1700..=1800).contains(&left), "{left}");
@@ -192,7 +236,7 @@ async fn a_queue_that_is_refused_holds_up_no_other(bed: &Bed) {
     for _ in 0..2 {
         bed.broker.fail_next(Operation::Publish, Fault::Error(BackendErrorKind::Refused));
     }
-    let mut relay = bed.outbox.relay(bed.broker.clone());
+    let mut relay = bed.outbox.relay(bed.broker.clone(), None);
     assert_eq!(relay.drain().await.unwrap_err().kind(), BackendErrorKind::Refused);
     let depth = bed.broker.depth(&other, None).await.unwrap();
     assert_eq!((bed.ready().await, depth.ready, bed.count("lovage_outbox").await), (0, 1, 1));
@@ -204,7 +248,8 @@ async fn a_relay_that_is_told_to_stop_finishes_its_batch(bed: &Bed) {
     bed.commit(&[bed.message()]).await;
     bed.broker.hold(Operation::Publish);
     let (stop, stopped) = oneshot::channel::<()>();
-    let relay = tokio::spawn(bed.outbox.relay(bed.broker.clone()).run_until(async { drop(stopped.await) }));
+    let relay =
+        tokio::spawn(bed.outbox.relay(bed.broker.clone(), None).run_until(async { drop(stopped.await) }));
     bed.until("the batch", async || bed.broker.calls(Operation::Publish) > 0).await;
     stop.send(()).unwrap();
     bed.broker.release(Operation::Publish);

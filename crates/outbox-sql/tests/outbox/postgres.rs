@@ -21,7 +21,7 @@ async fn without_tables_it_says_migrate() {
 #[tokio::test]
 async fn a_transaction_that_stays_open_holds_up_nobody() {
     let bed = Bed::postgres().await;
-    let relay = tokio::spawn(bed.outbox.relay(bed.broker.clone()).run());
+    let relay = tokio::spawn(bed.outbox.relay(bed.broker.clone(), None).run());
     let mut open = bed.begin().await;
     let (late, early) = (bed.message(), bed.message());
     bed.outbox.write(open.tx(), std::slice::from_ref(&late)).await.unwrap();
@@ -40,7 +40,7 @@ async fn a_transaction_that_stays_open_holds_up_nobody() {
 #[tokio::test]
 async fn every_isolation_level_commits_and_wakes() {
     let bed = Bed::postgres().await;
-    let relay = tokio::spawn(bed.outbox.relay(bed.broker.clone()).run());
+    let relay = tokio::spawn(bed.outbox.relay(bed.broker.clone(), None).run());
     for level in ["REPEATABLE READ", "SERIALIZABLE", "READ COMMITTED"] {
         let woken = async {
             let Transact::Postgres(mut tx) = bed.begin().await else { panic!("this is PostgreSQL") };
