@@ -100,32 +100,32 @@ async fn layout(redis: &Redis) -> Vec<String> {
 async fn a_story_leaves_these_keys() {
     let server = RedisServer::start_own(&[]).unwrap();
     let broker = broker(&server).await;
-    // Two ready, of which one is watched; one delayed; one leased; one retried; one dead; one lost; one cancelled.
+    // Two ready, of which one is watched; one delayed; one leased; one retried; one dead; one lost twice; one cancelled.
     let dead = accept(&*broker, message("q").priority(9), at(0)).await;
     let (token, _) = reserve(&*broker, 1, at(0)).await;
     let how = Settle::DeadLetter { reason: DeadReason::Permanent, note: note() };
     settle(&*broker, token, dead, how, at(0)).await;
     let retried = accept(&*broker, message("q"), at(0)).await;
     let (token, _) = reserve(&*broker, 1, at(0)).await;
-    let how = Settle::Retry { after: Duration::from_secs(60), note: note() };
+    let how = Settle::Retry { after: Duration::from_secs(600), note: note() };
     settle(&*broker, token, retried, how, at(0)).await;
     accept(&*broker, message("q"), at(0)).await;
-    for second in [0, 10, 20, 30] {
+    for second in [0, 10, 20, 30, 40, 50, 60] {
         broker.maintain(&queue(), 10, LEASE, at(second)).await.unwrap();
-        if second == 0 {
-            reserve(&*broker, 1, at(0)).await;
+        if second == 0 || second == 30 {
+            reserve(&*broker, 1, at(second)).await;
         }
     }
-    accept(&*broker, message("q").unique("k").fence("s", at(1).unwrap()), at(31)).await;
+    accept(&*broker, message("q").unique("k").fence("s", at(1).unwrap()), at(61)).await;
     let token = Token::new(&SystemEntropy);
     let request = Reserve { queue: &queue(), max: 1, token, lease: LEASE, suspects: false };
-    assert_eq!(broker.reserve(request, at(31)).await.unwrap().deliveries.len(), 1);
-    let cancelled = accept(&*broker, message("q").priority(5), at(31)).await;
-    assert_eq!(broker.cancel(cancelled, None, at(31)).await.unwrap(), Cancelled::Waiting);
+    assert_eq!(broker.reserve(request, at(61)).await.unwrap().deliveries.len(), 1);
+    let cancelled = accept(&*broker, message("q").priority(5), at(61)).await;
+    assert_eq!(broker.cancel(cancelled, None, at(61)).await.unwrap(), Cancelled::Waiting);
     assert!(matches!(broker.watch(&queue(), cancelled).await.unwrap(), Watch::Waiting(_)));
     let info = worker();
-    broker.heartbeat(&info, LEASE, at(31)).await.unwrap();
-    assert!(broker.tell(info.id, &WorkerCommand::Quiet, at(31)).await.unwrap());
+    broker.heartbeat(&info, LEASE, at(61)).await.unwrap();
+    assert!(broker.tell(info.id, &WorkerCommand::Quiet, at(61)).await.unwrap());
 
     let expected = [
         "lv1:{#}:queues set",
