@@ -381,7 +381,7 @@ impl ClientBuilder {
     /// As [`Client::connect`].
     pub async fn connect(self) -> Result<Client, ClientError> {
         let results = self.results.as_deref().unwrap_or(&self.broker);
-        let (backends, ways) = connect::open(&self.broker, results, self.outbox.as_deref()).await?;
+        let (backends, ways) = Box::pin(connect::open(&self.broker, results, self.outbox.as_deref())).await?;
         Ok(Client(Arc::new(Inner {
             sending: Sending::new(Arc::clone(&backends.broker)),
             broker: backends.broker,

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use lovage_core::{Ahead, Explanation, Facts, Place, StoredMessage, TaskId, TaskRecord, WorkerMode, explain};
+use lovage_core::{
+    Ahead, Explanation, Facts, Place, Point, StoredMessage, TaskId, TaskRecord, TaskState, WorkerMode,
+    explain,
+};
 
 use crate::{Client, ClientError};
 
@@ -29,6 +32,18 @@ impl Client {
         loop {
             looks += 1;
             let mut facts = self.facts(id).await?;
+            if facts.message.is_none() && facts.record.is_none() && self.ways().has_outbox() {
+                if self.ways().holds(id).await? {
+                    let unknown = explain(&facts);
+                    return Ok(Explanation {
+                        state: Some(TaskState::Pending),
+                        points: vec![Point::InOutbox],
+                        ..unknown
+                    });
+                }
+                // It may have been published since the broker was asked.
+                facts = self.facts(id).await?;
+            }
             if looks == LOOKS || self.measure(&mut facts).await? {
                 return Ok(explain(&facts));
             }

@@ -12,9 +12,14 @@ pub(crate) fn banner(program: &str, info: &WorkerInfo, config: &Config) -> Strin
     for (title, value) in [
         ("broker", config.shown(Setting::Broker)),
         ("results", config.shown(Setting::Results)),
+        ("outbox", config.shown(Setting::Outbox)),
         ("concurrency", format!("{} async, {} blocking", info.concurrency, info.blocking)),
         ("queues", show_queues(&config.queues)),
     ] {
+        // Only where it is used.
+        if title == "outbox" && config.outbox.is_none() {
+            continue;
+        }
         // Writing to a String cannot fail.
         let _infallible = writeln!(text, "  {title:<12} {value}");
     }

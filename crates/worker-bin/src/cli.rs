@@ -30,6 +30,9 @@ pub(crate) struct Common {
     /// The results [LOVAGE_RESULTS_URL; default: where the broker is]
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) results: Option<String>,
+    /// The application's own database, whose transactions send tasks [LOVAGE_OUTBOX_URL; default: none]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) outbox: Option<String>,
     /// The configuration file [LOVAGE_CONFIG; default: lovage.toml where there is one]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -41,6 +44,8 @@ pub(crate) enum Command {
     Dev(Dev),
     /// Run tasks until a signal comes
     Worker(WorkerArgs),
+    /// Publish what transactions have left in the outbox, until a signal comes; workers with the same outbox do so too
+    Relay(RelayArgs),
     /// Send a task
     Call(Box<Call>),
     /// The result of a task
@@ -62,7 +67,7 @@ pub(crate) enum Command {
     /// Dead letters: tasks that failed for good or that nobody can run
     #[command(subcommand)]
     Dead(Dead),
-    /// Make the tables of SQL databases, of the broker and of the results; safe to repeat
+    /// Make the tables of SQL databases: of the broker, the results and the outbox; safe to repeat
     Migrate(Migrate),
     /// Versions, configuration without secrets, and what can be reached
     Report(Format),
@@ -101,6 +106,15 @@ pub(crate) struct WorkerArgs {
     pub(crate) migrate: bool,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct RelayArgs {
+    /// End when the outbox is empty
+    #[arg(long)]
+    pub(crate) burst: bool,
+    #[command(flatten)]
+    log: LogSettings,
+}
+
 /// Kept as text: the configuration reads them, so that mistakes are told the same way for each source.
 #[derive(Debug, Args)]
 pub(crate) struct WorkerSettings {
@@ -116,12 +130,8 @@ pub(crate) struct WorkerSettings {
     /// Its name for people [default: worker@HOST]
     #[arg(short, long, value_name = "NAME")]
     name: Option<String>,
-    /// off, error, warn, info, debug or trace [default: info]
-    #[arg(short, long, alias = "loglevel", value_name = "LEVEL")]
-    log_level: Option<String>,
-    /// text or json [default: text]
-    #[arg(long, value_name = "FORMAT")]
-    log_format: Option<String>,
+    #[command(flatten)]
+    log: LogSettings,
     /// How long a task stays with a worker that died: 1s to 1h [default: 30s]
     #[arg(long, value_name = "DURATION")]
     lease: Option<String>,
@@ -134,6 +144,16 @@ pub(crate) struct WorkerSettings {
     /// Ask them to finish after this time
     #[arg(long, value_name = "DURATION")]
     soft_time_limit: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct LogSettings {
+    /// off, error, warn, info, debug or trace [default: info]
+    #[arg(short, long, alias = "loglevel", value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// text or json [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -221,6 +241,8 @@ pub(crate) enum Inspect {
     Registered(Format),
     /// What each worker did since its start
     Stats(Format),
+    /// What transactions have left in the outbox, and what no relay can read
+    Outbox(Format),
     /// The configuration of this command, and where each value comes from
     Conf(Format),
     /// Which workers are alive; exit code 1 when there is none
@@ -378,35 +400,44 @@ pub(crate) struct Migrate {
 impl Cli {
     /// The settings that flags give.
     pub(crate) fn flags(&self) -> Vec<(Setting, String)> {
-        let common = [(Setting::Broker, &self.common.broker), (Setting::Results, &self.common.results)];
-        let worker = match &self.command {
-            Command::Dev(dev) => Some(&dev.worker),
-            Command::Worker(worker) => Some(&worker.settings),
-            Command::Call(_) | Command::Result(_) | Command::Explain(_) => None,
-            Command::Status(_) | Command::Inspect(_) => None,
-            Command::Control(_) | Command::Queues(_) | Command::Purge(_) | Command::Dead(_) => None,
-            Command::Migrate(_) | Command::Report(_) => None,
+        let common = [
+            (Setting::Broker, &self.common.broker),
+            (Setting::Results, &self.common.results),
+            (Setting::Outbox, &self.common.outbox),
+        ];
+        let own = match &self.command {
+            Command::Dev(dev) => dev.worker.flags(),
+            Command::Worker(worker) => worker.settings.flags(),
+            Command::Relay(relay) => relay.log.flags().to_vec(),
+            Command::Call(_) | Command::Result(_) | Command::Explain(_) => Vec::new(),
+            Command::Status(_) | Command::Inspect(_) => Vec::new(),
+            Command::Control(_) | Command::Queues(_) | Command::Purge(_) | Command::Dead(_) => Vec::new(),
+            Command::Migrate(_) | Command::Report(_) => Vec::new(),
         };
-        let worker = worker.map(WorkerSettings::flags).into_iter().flatten();
-        let given = common.into_iter().chain(worker);
+        let given = common.into_iter().chain(own);
         given.filter_map(|(setting, text)| Some((setting, text.clone()?))).collect()
     }
 }
 
 impl WorkerSettings {
-    fn flags(&self) -> [(Setting, &Option<String>); 10] {
-        [
+    fn flags(&self) -> Vec<(Setting, &Option<String>)> {
+        let own = [
             (Setting::Queues, &self.queues),
             (Setting::Concurrency, &self.concurrency),
             (Setting::Blocking, &self.blocking),
             (Setting::Name, &self.name),
-            (Setting::LogLevel, &self.log_level),
-            (Setting::LogFormat, &self.log_format),
             (Setting::Lease, &self.lease),
             (Setting::Grace, &self.grace),
             (Setting::TimeLimit, &self.time_limit),
             (Setting::SoftTimeLimit, &self.soft_time_limit),
-        ]
+        ];
+        own.into_iter().chain(self.log.flags()).collect()
+    }
+}
+
+impl LogSettings {
+    fn flags(&self) -> [(Setting, &Option<String>); 2] {
+        [(Setting::LogLevel, &self.log_level), (Setting::LogFormat, &self.log_format)]
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use lovage_core::{QueueName, TaskDef, Timestamp};
 use lovage_system::SystemClock;
-use lovage_worker::{Client, ClientErrorKind};
+use lovage_worker::{Client, ClientBuilder, ClientErrorKind};
 
 use crate::config::{Config, Setting, mask_url};
 use crate::error::CliError;
@@ -25,16 +25,35 @@ impl Session {
     /// # Errors
     /// Names the settings that led there.
     pub(crate) async fn connect(&self) -> Result<Client, CliError> {
+        self.connect_by(self.builder(), self.places()).await
+    }
+
+    /// The same, and to the outbox where there is one.
+    pub(crate) async fn connect_with_outbox(&self) -> Result<Client, CliError> {
+        match &self.config.outbox {
+            Some(outbox) => {
+                let places = format!("{}, {}", self.places(), self.outbox_place(outbox));
+                self.connect_by(self.builder().outbox(outbox), places).await
+            }
+            None => self.connect_to_existing().await,
+        }
+    }
+
+    fn builder(&self) -> ClientBuilder {
         let config = &self.config;
         let mut builder = Client::builder(config.broker.clone()).routes(config.routes.clone());
         if let Some(results) = &config.results {
             builder = builder.results(results.clone());
         }
+        builder
+    }
+
+    async fn connect_by(&self, builder: ClientBuilder, places: String) -> Result<Client, CliError> {
         builder.connect().await.map_err(|error| {
             let unreachable = matches!(error.kind(), ClientErrorKind::Unavailable { .. });
             let asks = error.to_string().contains("is it running");
             let todo = if unreachable && !asks { "is it running? " } else { "" };
-            CliError::from(error).hint(format!("{todo}{}", self.places()))
+            CliError::from(error).hint(format!("{todo}{places}"))
         })
     }
 
@@ -61,9 +80,16 @@ impl Session {
         }
     }
 
+    fn outbox_place(&self, url: &str) -> String {
+        format!("the outbox is {} (from {})", mask_url(url), self.config.source(Setting::Outbox))
+    }
+
     /// The same of one of them.
     pub(crate) fn place(&self, setting: Setting) -> String {
         let config = &self.config;
+        if let (Setting::Outbox, Some(outbox)) = (setting, &config.outbox) {
+            return self.outbox_place(outbox);
+        }
         let (what, url, setting) = match &config.results {
             Some(results) if setting == Setting::Results => ("the results are", results, setting),
             _ => ("the broker is", &config.broker, Setting::Broker),

@@ -59,6 +59,8 @@ pub struct Explanation {
 pub enum Point {
     /// Neither broker nor results know it.
     Unknown,
+    /// It waits in the outbox of the application that sent it for a relay.
+    InOutbox,
     /// It waits for a worker to record that a newer message took its unique key.
     Replaced {
         /// The newer one.

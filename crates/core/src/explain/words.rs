@@ -40,6 +40,7 @@ impl fmt::Display for Explanation {
 fn clause(point: &Point, now: Timestamp) -> String {
     match point {
         Point::Unknown => "neither the broker nor the results have it; it was never accepted (a duplicate, for example), it was purged, or its result was not stored or is no longer kept".to_owned(),
+        Point::InOutbox => "it waits in the outbox of the application that sent it, until a relay publishes it".to_owned(),
         Point::Replaced { by } => format!("it was replaced by {by}, which took its unique key; it does not run, and the next free worker records that"),
         Point::Cancelled => "it was cancelled; it does not run, and the next free worker records that".to_owned(),
         Point::Unreadable { why } => plain(why),

@@ -12,7 +12,7 @@ use crate::session::Session;
 
 /// `lovage explain ID`. Exit code 1 when nobody knows the task.
 pub(crate) async fn explain(session: &Session, args: &ExplainArgs) -> Result<ExitCode, CliError> {
-    let client = session.connect_to_existing().await?;
+    let client = session.connect_with_outbox().await?;
     let explanation = client.explain(args.id).await?;
     if args.format.json {
         Out.json(&as_json(&explanation))?;
@@ -31,6 +31,9 @@ fn advice(session: &Session, explanation: &Explanation, point: &Point) -> Option
     let queue = explanation.queue.as_ref().map_or_else(String::new, ToString::to_string);
     match point {
         Point::Unknown => Some(session.places()),
+        Point::InOutbox => Some(format!(
+            "`{program} inspect outbox` shows what waits; start `{program} relay`, or a worker with the same outbox"
+        )),
         Point::Paused => Some(format!("`{program} control resume {queue}` hands its tasks out again")),
         Point::NoWorker | Point::Unread { .. } | Point::Quiet { .. } => {
             Some(format!("start a worker with `{program} worker -Q {queue}`"))
@@ -74,6 +77,7 @@ fn point(point: &Point) -> Value {
     let maybe = |at: &Option<Timestamp>| at.as_ref().map(instant);
     match point {
         Point::Unknown => json!({ "kind": "unknown" }),
+        Point::InOutbox => json!({ "kind": "in_outbox" }),
         Point::Replaced { by } => json!({ "kind": "replaced", "by": by.to_string() }),
         Point::Cancelled => json!({ "kind": "cancelled" }),
         Point::Unreadable { why } => json!({ "kind": "unreadable", "why": why }),

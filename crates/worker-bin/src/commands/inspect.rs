@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use lovage_core::{Place, StoredMessage, WorkerInfo};
+use lovage_worker::Outbox;
 use serde_json::{Map, Value, json};
 
 use crate::cli::{Format, Inspect, Listing};
+use crate::commands::relay::named;
 use crate::config::Setting;
 use crate::error::CliError;
 use crate::output::{Out, Rows, Table};
-use crate::session::{Session, now, queues_of};
+use crate::session::{Session, now, queues_of, sqlite_file};
 use crate::show::{self, Content, ago, ahead, whole_seconds};
 
 const NO_WORKERS: &str = "no worker is alive";
@@ -43,6 +45,7 @@ pub(crate) async fn inspect(session: &Session, what: Inspect) -> Result<(), CliE
         Inspect::Retry(listing) => delayed(session, &listing, Waits::ForARetry).await,
         Inspect::Registered(format) => registered(session, format).await,
         Inspect::Stats(format) => stats(session, format).await,
+        Inspect::Outbox(format) => outbox(session, format).await,
         Inspect::Conf(format) => conf(session, format),
         Inspect::Ping(format) => ping(session, format).await,
     }
@@ -189,6 +192,56 @@ async fn stats(session: &Session, format: Format) -> Result<(), CliError> {
         ]);
     }
     print_workers(format, &workers, table)
+}
+
+/// How many rows that were set aside are shown.
+const SET_ASIDE: u32 = 100;
+
+/// Only the outbox is asked: it tells what waits while the broker is away.
+async fn outbox(session: &Session, format: Format) -> Result<(), CliError> {
+    let url = named(session)?;
+    if let Some(path) = sqlite_file(url).filter(|path| !path.exists()) {
+        let error = CliError::failed(format!("{} does not exist", path.display()));
+        return Err(error.hint(session.place(Setting::Outbox)));
+    }
+    let failed = |error| CliError::from(error).hint(session.place(Setting::Outbox));
+    let outbox = Outbox::connect(url).await.map_err(failed)?;
+    let depth = outbox.depth().await.map_err(failed)?;
+    let refused = outbox.refused(SET_ASIDE).await.map_err(failed)?;
+    if format.json {
+        let rows = refused.iter().map(|row| {
+            json!({
+                "row": row.seq, "id": row.id.map(|id| id.to_string()), "queue": row.queue,
+                "reason": row.reason, "set_aside_at": row.at.to_string(),
+            })
+        });
+        return Out.json(&json!({
+            "waiting": depth.waiting, "oldest": depth.oldest.map(|at| at.to_string()),
+            "set_aside": depth.refused, "rows": rows.collect::<Vec<_>>(),
+        }));
+    }
+    let now = now();
+    match depth.oldest {
+        Some(oldest) => Out.line(format!(
+            "{} wait for a relay, the oldest was written {}",
+            depth.waiting,
+            ago(oldest, now)
+        ))?,
+        None => Out.line("nothing waits for a relay")?,
+    }
+    if depth.refused == 0 {
+        return Ok(());
+    }
+    let mut table = Table::new(["ROW", "ID", "QUEUE", "SET ASIDE", "REASON"]);
+    for row in refused {
+        let id = row.id.map_or_else(|| "?".to_owned(), |id| id.to_string());
+        table.row([row.seq.to_string(), id, row.queue, ago(row.at, now), row.reason]);
+    }
+    Out.line(format!(
+        "\n{} were set aside in lovage_outbox_refused, no relay can read them:\n",
+        depth.refused
+    ))?;
+    Out.line(table.to_string())
 }
 
 fn conf(session: &Session, format: Format) -> Result<(), CliError> {

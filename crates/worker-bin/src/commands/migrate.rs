@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use lovage_core::BackendError;
 use lovage_sql::{Database, Migrations};
+use lovage_worker::connect::sends_directly;
 
 use crate::cli::Migrate;
 use crate::config::{Setting, mask_url};
@@ -45,7 +46,7 @@ struct Part<'a> {
     migrations: &'static Migrations,
 }
 
-fn parts(session: &Session) -> [Part<'_>; 2] {
+fn parts(session: &Session) -> Vec<Part<'_>> {
     let config = &session.config;
     let broker = Part {
         setting: Setting::Broker,
@@ -57,7 +58,12 @@ fn parts(session: &Session) -> [Part<'_>; 2] {
         url: config.results_url(),
         migrations: &lovage_results_sql::MIGRATIONS,
     };
-    [broker, results]
+    let outbox = config
+        .outbox
+        .as_deref()
+        .filter(|url| !sends_directly(&config.broker, url))
+        .map(|url| Part { setting: Setting::Outbox, url, migrations: &lovage_outbox_sql::MIGRATIONS });
+    [broker, results].into_iter().chain(outbox).collect()
 }
 
 impl Part<'_> {

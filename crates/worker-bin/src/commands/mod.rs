@@ -8,6 +8,7 @@ mod inspect;
 mod migrate;
 mod purge;
 mod queues;
+mod relay;
 mod report;
 mod result;
 mod worker;
@@ -32,7 +33,7 @@ pub(crate) async fn run(
     command: Command,
 ) -> Result<ExitCode, CliError> {
     match &command {
-        Command::Dev(_) | Command::Worker(_) => {
+        Command::Dev(_) | Command::Worker(_) | Command::Relay(_) => {
             logging::start(session.config.log_level, session.config.log_format);
         }
         Command::Call(_)
@@ -51,6 +52,7 @@ pub(crate) async fn run(
     match command {
         Command::Dev(args) => Box::pin(worker::dev(session, states, hooks, args)).await.map(done),
         Command::Worker(args) => worker::worker(session, states, hooks, args).await.map(done),
+        Command::Relay(args) => relay::relay(&session, &args).await.map(done),
         Command::Call(args) => call::call(&session, *args).await.map(done),
         Command::Result(args) => result::result(&session, &args).await.map(done),
         Command::Explain(args) => explain::explain(&session, &args).await,

@@ -50,11 +50,15 @@ pub(crate) async fn report(session: &Session, format: Format) -> Result<ExitCode
 }
 
 async fn reach(session: &Session) -> Result<String, CliError> {
-    let client = session.connect_to_existing().await?;
+    let client = session.connect_with_outbox().await?;
     let queues = client.broker().queues().await?.len();
     let workers = client.broker().workers(None).await?.len();
     if let Some(results) = client.results() {
         results.get(&[TaskId::new(now(), &SystemEntropy)], None).await?;
     }
-    Ok(format!("broker and results answer: {queues} queues, {workers} live workers"))
+    let outbox = match client.outbox() {
+        Some(outbox) => format!("; the outbox answers: {} waiting", outbox.depth().await?.waiting),
+        None => String::new(),
+    };
+    Ok(format!("broker and results answer: {queues} queues, {workers} live workers{outbox}"))
 }

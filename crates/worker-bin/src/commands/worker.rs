@@ -12,6 +12,7 @@ use crate::cli::{Dev, WorkerArgs};
 use crate::commands::call::{positional, task_call, wait};
 use crate::commands::migrate::migrate_first;
 use crate::commands::purge::purge_queue;
+use crate::commands::relay::Beside;
 use crate::config::Config;
 use crate::error::CliError;
 use crate::output::Out;
@@ -21,6 +22,8 @@ use crate::signals::{Asked, Signals};
 /// Between two tries to reach a broker that is away.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+/// What is logged when a signal comes first.
+pub(crate) const NO_BROKER: &str = "stopped before there was a broker";
 
 /// `lovage worker`.
 pub(crate) async fn worker(
@@ -32,7 +35,7 @@ pub(crate) async fn worker(
     // Before anything is said: whoever reads the banner may send a signal.
     let mut signals = Signals::listen()?;
     let Some(client) = connect(&session, args.migrate, &mut signals).await? else {
-        tracing::info!("stopped before there was a broker");
+        tracing::info!("{NO_BROKER}");
         return Ok(());
     };
     if args.purge {
@@ -40,9 +43,12 @@ pub(crate) async fn worker(
     }
     let worker = build(&session, states, hooks, args.burst, &client)?;
     Out.line(banner(&session.program, worker.info(), &session.config))?;
+    let relay = if args.burst { Beside::drain(&client).await? } else { Beside::start(&client) };
     let running = worker.start();
     tracing::info!("{} ready", running.info().name);
-    finish(until_ended(running, signals).await?)
+    let summary = until_ended(running, signals).await?;
+    relay.end().await;
+    finish(summary)
 }
 
 /// `lovage dev`.
@@ -53,14 +59,17 @@ pub(crate) async fn dev(
     args: Dev,
 ) -> Result<(), CliError> {
     let signals = Signals::listen()?;
-    let client = session.connect().await?;
+    let client = session.connect_with_outbox().await?;
     let worker = build(&session, states, hooks, false, &client)?;
     let Some(task) = args.task else {
         Out.line(banner(&session.program, worker.info(), &session.config))?;
         Out.line(first_steps(&session))?;
+        let relay = Beside::start(&client);
         let running = worker.start();
         tracing::info!("{} ready", running.info().name);
-        return finish(until_ended(running, signals).await?);
+        let summary = until_ended(running, signals).await?;
+        relay.end().await;
+        return finish(summary);
     };
     let running = worker.start();
     let done = run_one(&session, &client, signals, &task, &args.arguments).await;
@@ -73,7 +82,7 @@ pub(crate) async fn dev(
 ///
 /// # Errors
 /// At once, where waiting does not help: wrong credentials, missing tables, a set-up that would lose tasks.
-async fn connect(
+pub(crate) async fn connect(
     session: &Session,
     migrate: bool,
     signals: &mut Signals,
@@ -85,7 +94,7 @@ async fn connect(
             if migrate {
                 migrate_first(session).await?;
             }
-            session.connect().await
+            session.connect_with_outbox().await
         };
         let error = tokio::select! {
             connected = Box::pin(connecting) => match connected {
@@ -110,7 +119,7 @@ async fn connect(
     }
 }
 
-async fn stopped(signals: &mut Signals) {
+pub(crate) async fn stopped(signals: &mut Signals) {
     while signals.next().await != Asked::Stop {}
 }
 

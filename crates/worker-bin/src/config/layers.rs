@@ -162,6 +162,7 @@ fn parse_file(path: &Path, text: &str) -> Result<Values, CliError> {
                 Setting::Queues => "a text such as \"q1:3,q2\" or a list of such texts",
                 Setting::Broker
                 | Setting::Results
+                | Setting::Outbox
                 | Setting::Name
                 | Setting::Concurrency
                 | Setting::Blocking

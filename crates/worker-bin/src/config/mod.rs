@@ -24,6 +24,8 @@ pub(crate) struct Config {
     pub(crate) broker: String,
     /// `None`: where the broker is.
     pub(crate) results: Option<String>,
+    /// The application's database, for what its transactions send.
+    pub(crate) outbox: Option<String>,
     pub(crate) name: Option<String>,
     pub(crate) queues: Vec<(QueueName, u32)>,
     pub(crate) concurrency: Option<usize>,
@@ -80,6 +82,7 @@ impl Config {
                 .one(Setting::Broker, url)?
                 .unwrap_or_else(|| lovage_worker::connect::DEFAULT_URL.to_owned()),
             results: read.one(Setting::Results, url)?,
+            outbox: read.one(Setting::Outbox, outbox)?,
             name: read.one(Setting::Name, |text| Ok(text.to_owned()))?,
             queues: read
                 .one(Setting::Queues, queues)?
@@ -121,6 +124,7 @@ impl Config {
                 Some(url) => mask_url(url),
                 None => format!("{} (where the broker is)", mask_url(&self.broker)),
             },
+            Setting::Outbox => self.outbox.as_deref().map_or_else(|| "none".to_owned(), mask_url),
             Setting::Name => text("worker@HOST"),
             Setting::Queues => show_queues(&self.queues),
             Setting::Concurrency => text("64"),
@@ -178,6 +182,16 @@ fn url(text: &str) -> Result<String, String> {
         Some((scheme, _)) if known.contains(&scheme) => Ok(text.to_owned()),
         _ => Err(format!(
             "`{}` is not a URL that Lovage knows: expected sqlite://path.db, redis://host:port or postgres://user:password@host/database",
+            mask_url(text)
+        )),
+    }
+}
+
+fn outbox(text: &str) -> Result<String, String> {
+    match text.split_once("://") {
+        Some(("sqlite" | "postgres" | "postgresql", _)) => Ok(text.to_owned()),
+        _ => Err(format!(
+            "`{}` is no database that an outbox can be in: expected the application's own, sqlite://path.db or postgres://user:password@host/database",
             mask_url(text)
         )),
     }

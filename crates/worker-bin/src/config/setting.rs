@@ -5,6 +5,7 @@
 pub(crate) enum Setting {
     Broker,
     Results,
+    Outbox,
     Name,
     Queues,
     Concurrency,
@@ -33,9 +34,10 @@ pub(crate) struct Spec {
 
 impl Setting {
     /// All of them.
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Broker,
         Self::Results,
+        Self::Outbox,
         Self::Name,
         Self::Queues,
         Self::Concurrency,
@@ -56,6 +58,7 @@ impl Setting {
         let (key, flag, variable) = match self {
             Self::Broker => ("broker", "--broker", "LOVAGE_BROKER_URL"),
             Self::Results => ("results", "--results", "LOVAGE_RESULTS_URL"),
+            Self::Outbox => ("outbox", "--outbox", "LOVAGE_OUTBOX_URL"),
             Self::Name => ("name", "--name", "LOVAGE_NAME"),
             Self::Queues => ("queues", "--queues", "LOVAGE_QUEUES"),
             Self::Concurrency => ("concurrency", "--concurrency", "LOVAGE_CONCURRENCY"),

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use crate::support::Bed;
 
-const COMMANDS: [&str; 14] = [
-    "", "dev", "worker", "call", "result", "explain", "status", "inspect", "control", "queues", "purge",
-    "dead", "migrate", "report",
+const COMMANDS: [&str; 15] = [
+    "", "dev", "worker", "relay", "call", "result", "explain", "status", "inspect", "control", "queues",
+    "purge", "dead", "migrate", "report",
 ];
 
 #[test]

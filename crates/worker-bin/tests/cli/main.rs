@@ -8,6 +8,7 @@ extern crate lovage_worker_bin as lovage;
 mod away;
 mod explain;
 mod help;
+mod outbox;
 mod own;
 mod postgres;
 mod store;
