@@ -45,7 +45,7 @@ pub use error::{BackendError, BackendErrorKind, Directive, ErrorReport, TaskErro
 pub use explain::{Ahead, DeadLetter, Ended, Explanation, Facts, Point, Running, explain};
 pub use id::{TaskId, Token, WorkerId};
 pub use message::{Delay, Fence, Message, MessageError, UniqueClaim, UniquePolicy};
-pub use name::{NameError, QueueName, TaskName};
+pub use name::{EntryName, NameError, QueueName, Source, TaskName};
 pub use payload::Payload;
 pub use redact::{RedactedArg, render_arguments};
 pub use registry::{Registered, registered_tasks};

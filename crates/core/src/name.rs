@@ -98,6 +98,19 @@ name! {
     |c| !c.is_whitespace() && !c.is_control()
 }
 
+name! {
+    /// The name of an entry of the schedule: 1 to 200 bytes without control characters.
+    EntryName, "schedule name", 200, "1 to 200 bytes without control characters",
+    |c| !c.is_control()
+}
+
+name! {
+    /// Who declares entries of the schedule, such as `code:shop` or `lovage.toml`: 1 to 100 of letters, digits, `_`, `-`,
+    /// `.` and `:`.
+    Source, "source", 100, "1 to 100 of letters, digits, `_`, `-`, `.`, `:`",
+    |c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':')
+}
+
 impl QueueName {
     /// The queue of a task that names none: `default`.
     #[must_use]

@@ -128,7 +128,7 @@ impl PartialEq for Crontab {
 /// How a crontab is written down.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct CrontabText {
+pub(super) struct CrontabText {
     expression: String,
     #[serde(default = "utc")]
     zone: String,

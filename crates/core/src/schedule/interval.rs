@@ -113,7 +113,7 @@ impl fmt::Display for Clocked {
 /// How an interval is written down.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct IntervalText {
+pub(super) struct IntervalText {
     every: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     start: Option<String>,
@@ -140,7 +140,7 @@ impl From<Interval> for IntervalText {
 /// How a single instant is written down.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ClockedText {
+pub(super) struct ClockedText {
     at: String,
 }
 

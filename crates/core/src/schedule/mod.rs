@@ -2,12 +2,19 @@
 //!
 //! A schedule is a pure set of instants, its *slots*. The same schedule has the same slots in every process, so any
 //! number of beats agree on them without talking to each other. docs/schedules.md says the rules for people.
+//!
+//! An [`Entry`] says what is to run and when; a [`ScheduleStore`] keeps entries with what beats did about them.
 
 mod crontab;
+mod entry;
 mod fields;
+mod firing;
 mod interval;
+mod life;
 mod remark;
 mod solar;
+mod store;
+mod text;
 mod words;
 mod zone;
 
@@ -19,8 +26,16 @@ use serde::{Deserialize, Serialize};
 use crate::Timestamp;
 
 pub use crontab::Crontab;
+pub use entry::{Entry, Misfire, Overlap};
+pub use firing::{Advance, Fate, Firing, Skip};
 pub use interval::{Clocked, Interval};
+pub use life::{Change, MergeStep, merge_step};
 pub use solar::{Solar, SolarEvent};
+pub use store::{
+    Advanced, BadEntry, DisabledBy, Due, EntryFilter, Expected, HistoryQuery, Listed, Merged, Ownership,
+    Saved, ScheduleStore, StoredEntry,
+};
+pub use text::EntryText;
 pub use zone::Zone;
 
 /// When something is due.

@@ -266,7 +266,7 @@ impl Sun {
 /// How a solar schedule is written down.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct SolarText {
+pub(super) struct SolarText {
     event: String,
     latitude: f64,
     longitude: f64,
