@@ -13,6 +13,8 @@ use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 pub(crate) struct Bed {
     pub(crate) client: Client,
     pub(crate) queue: QueueName,
+    /// Of what Lovage has in the database.
+    url: String,
     pool: Pool,
     _redis: Option<RedisServer>,
     _dir: tempfile::TempDir,
@@ -37,7 +39,8 @@ impl Bed {
         lovage_sql::migrate(&database, &lovage_broker_sql::MIGRATIONS).await.unwrap();
         lovage_sql::migrate(&database, &lovage_results_sql::MIGRATIONS).await.unwrap();
         let client = Client::builder(url.clone()).outbox(url.clone()).connect().await.unwrap();
-        Self::new(client, "q".to_owned(), postgres(&url).await, None)
+        let pool = postgres(&url).await;
+        Self::new(client, "q".to_owned(), url, pool, None)
     }
 
     pub(crate) async fn postgres_and_redis() -> Self {
@@ -58,18 +61,30 @@ impl Bed {
         let redis = RedisServer::start().unwrap();
         let client = Client::builder(redis.url()).outbox(outbox).connect().await.unwrap();
         let queue = redis.unique_name("q");
-        Self::new(client, queue, pool, Some(redis))
+        Self::new(client, queue, outbox.to_owned(), pool, Some(redis))
     }
 
-    fn new(client: Client, queue: String, pool: Pool, redis: Option<RedisServer>) -> Self {
+    fn new(client: Client, queue: String, url: String, pool: Pool, redis: Option<RedisServer>) -> Self {
         let queue = lovage_testkit::queue(queue);
-        Self { client, queue, pool, _redis: redis, _dir: tempfile::tempdir().unwrap() }
+        Self { client, queue, url, pool, _redis: redis, _dir: tempfile::tempdir().unwrap() }
     }
 
     pub(crate) async fn begin(&self) -> Transact {
         match &self.pool {
             Pool::Postgres(pool) => Transact::Postgres(pool.begin().await.unwrap()),
             Pool::Sqlite(pool) => Transact::Sqlite(pool.begin().await.unwrap()),
+        }
+    }
+
+    /// Changes what is in Lovage's tables.
+    pub(crate) async fn run(&self, sql: &'static str) {
+        match Database::connect(&self.url).await.unwrap() {
+            Database::Postgres(database) => drop(database.rows("test", sqlx::query(sql)).await.unwrap()),
+            Database::Sqlite(database) => {
+                let mut tx = database.write_tx().await.unwrap();
+                sqlx::query(sql).execute(&mut *tx).await.unwrap();
+                tx.commit().await.unwrap();
+            }
         }
     }
 

@@ -10,6 +10,7 @@ mod bed;
 use std::time::Duration;
 
 use lovage::{Call, Client, ClientErrorKind, Handle, TaskError, TaskState};
+use lovage_conformance::documented;
 use lovage_sql::postgres::testing::fresh_url;
 use lovage_system::SystemClock;
 use lovage_testkit::within;
@@ -137,17 +138,39 @@ async fn a_transaction_without_a_way_to_the_broker_says_what_to_name() {
     let dir = tempfile::tempdir().unwrap();
     let without = format!("sqlite://{}", dir.path().join("lovage.db").display());
     let without = Client::connect(&without).await.unwrap();
-    for (client, bed, parts) in [
-        (&without, &postgres, ["transaction of PostgreSQL", "it has no outbox", "LOVAGE_OUTBOX_URL"]),
-        (&without, &sqlite, ["transaction of SQLite", "it has no outbox", "LOVAGE_OUTBOX_URL"]),
-        (&postgres.client, &sqlite, ["transaction of SQLite", "is not in SQLite", "LOVAGE_OUTBOX_URL"]),
-        (&sqlite.client, &postgres, ["transaction of PostgreSQL", "another kind of database", "builder"]),
+    let none = "this client cannot send in a transaction of …: the broker is not in …, and it has no outbox; name the application's database as the outbox, by LOVAGE_OUTBOX_URL or Client::builder(…).outbox(url)";
+    let other = "this client cannot send in a transaction of …: the broker is not in …, and its outbox is in another kind of database; name the application's database as the outbox, by LOVAGE_OUTBOX_URL or Client::builder(…).outbox(url)";
+    for (client, bed, text) in [
+        (&without, &postgres, none),
+        (&without, &sqlite, none),
+        (&postgres.client, &sqlite, none),
+        (&sqlite.client, &postgres, other),
     ] {
-        let error = client.send_in(bed.begin().await.tx(), bed.call()).await.unwrap_err();
-        assert_eq!(*error.kind(), ClientErrorKind::Config);
-        for part in parts {
-            assert!(error.to_string().contains(part), "{error}");
-        }
+        refused(client, bed, text).await;
+    }
+}
+
+async fn refused(client: &Client, bed: &Bed, text: &str) {
+    let error = client.send_in(bed.begin().await.tx(), bed.call()).await.unwrap_err();
+    assert_eq!(*error.kind(), ClientErrorKind::Config);
+    documented(text, &error.to_string());
+}
+
+#[tokio::test]
+async fn a_transaction_of_another_database_is_told_so() {
+    // Without their tables they look like other databases.
+    let bed = Bed::same_database().await;
+    bed.run("DROP FUNCTION lovage_publish").await;
+    refused(
+        &bed.client,
+        &bed,
+        "publishing: the connection of this transaction has no lovage_publish: expected one to …, the broker's database; use a transaction of that database, or send by an outbox in yours. If it is that database, its tables are missing: run `lovage migrate` with the broker's URL",
+    )
+    .await;
+    for bed in [Bed::postgres_and_redis().await, Bed::sqlite_and_redis().await] {
+        bed.run("DROP TABLE lovage_outbox").await;
+        let text = "the connection of this transaction has no table lovage_outbox: expected one to …, which is named as the outbox; use a transaction of that database, or name the right one";
+        refused(&bed.client, &bed, text).await;
     }
 }
 
@@ -156,13 +179,22 @@ async fn an_outbox_that_cannot_be_one_says_so() {
     let empty = fresh_url().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let broker = format!("sqlite://{}", dir.path().join("lovage.db").display());
-    for (outbox, part) in [
-        ("redis://127.0.0.1:1", "an outbox is in the database whose transactions use it"),
-        ("mysql://127.0.0.1/app", "is not known"),
-        (&empty, "lovage migrate --outbox"),
+    for (outbox, text) in [
+        (
+            "redis://127.0.0.1:1",
+            "an outbox is in the database whose transactions use it: expected sqlite://path.db or postgres://host/database, found the URL of a Redis",
+        ),
+        (
+            "mysql://127.0.0.1/app",
+            "the URL's scheme `…` is not known: expected sqlite://path.db, redis://host:port or postgres://host/database",
+        ),
+        (
+            &empty,
+            "the tables of the outbox in postgres://… are missing or old: run `lovage migrate --outbox` with its URL",
+        ),
     ] {
         let error = Client::builder(&broker).outbox(outbox).connect().await.unwrap_err();
         assert_eq!(*error.kind(), ClientErrorKind::Config);
-        assert!(error.to_string().contains(part), "{error}");
+        documented(text, &error.to_string());
     }
 }
