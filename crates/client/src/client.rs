@@ -43,7 +43,6 @@ pub struct TaskStatus {
 }
 
 /// Settings of a client that are not in a URL.
-#[derive(Debug)]
 #[must_use = "settings do nothing until `connect`"]
 pub struct ClientBuilder {
     broker: String,
@@ -393,6 +392,16 @@ impl ClientBuilder {
             routes: self.routes,
             message_limit: self.message_limit,
         })))
+    }
+}
+
+impl fmt::Debug for ClientBuilder {
+    /// Without the URLs: they may hold passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder")
+            .field("routes", &self.routes)
+            .field("message_limit", &self.message_limit)
+            .finish_non_exhaustive()
     }
 }
 
