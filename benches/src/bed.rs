@@ -6,17 +6,30 @@ use std::sync::Arc;
 use lovage_client::Client;
 use lovage_client::connect::{Backends, open_both, open_broker};
 use lovage_core::{Broker, Clock, ResultStore};
-use lovage_redis::testing::RedisServer;
+use lovage_redis::testing::{RedisCluster, RedisServer};
+use lovage_sql::Database;
 use lovage_sql::postgres::testing::PgServer;
 use lovage_system::SystemClock;
 
 use crate::Fallible;
+
+/// Which broker, or place of results, a URL means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Memory,
+    Sqlite,
+    /// A single one.
+    Redis,
+    Cluster,
+    Postgres,
+}
 
 /// Where one measurement runs.
 pub(crate) struct Bed {
     pub(crate) clock: Arc<dyn Clock>,
     /// The broker.
     pub(crate) url: String,
+    pub(crate) kind: Kind,
     /// Where results are kept, by name; the first is beside the broker.
     results: Vec<(String, String)>,
     store: Option<lovage_broker_memory::MemoryStore>,
@@ -28,13 +41,14 @@ pub(crate) struct Bed {
 #[derive(Default)]
 struct Servers {
     redis: Option<RedisServer>,
+    cluster: Option<RedisCluster>,
     postgres: Option<PgServer>,
 }
 
 impl Bed {
-    /// A broker by its name (memory, sqlite, redis, postgres: started here) or its URL, with results beside it and in the
+    /// A broker by its name (memory, sqlite, redis, redis-cluster, postgres: started here) or its URL, with results beside it and in the
     /// other places named.
-    pub(crate) fn new(broker: &str, elsewhere: &[String]) -> Fallible<Self> {
+    pub(crate) async fn new(broker: &str, elsewhere: &[String]) -> Fallible<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let dir = std::env::temp_dir().join(format!("lovage-bench-{}", std::process::id()));
         std::fs::create_dir_all(&dir)?;
@@ -43,6 +57,7 @@ impl Bed {
             Ok(match name {
                 "sqlite" => format!("sqlite://{}", dir.join("bench.db").display()),
                 "redis" => servers.redis()?,
+                "redis-cluster" => servers.cluster()?,
                 "postgres" => servers.postgres()?,
                 url => url.to_owned(),
             })
@@ -52,30 +67,26 @@ impl Bed {
         for name in elsewhere.iter().filter(|name| *name != broker) {
             results.push((name.clone(), place(name)?));
         }
-        let store = (url == "memory").then(|| lovage_broker_memory::MemoryStore::new(Arc::clone(&clock)));
-        Ok(Self { clock, url, results, store, _servers: servers, dir: Some(dir) })
+        for (_, url) in &results {
+            migrate(url).await?;
+        }
+        let kind = Kind::of(&url)?;
+        let store =
+            (kind == Kind::Memory).then(|| lovage_broker_memory::MemoryStore::new(Arc::clone(&clock)));
+        Ok(Self { clock, url, kind, results, store, _servers: servers, dir: Some(dir) })
     }
 
     /// What others have opened already, for a child process.
-    pub(crate) fn attached(url: &str) -> Self {
+    pub(crate) fn attached(url: &str) -> Fallible<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let results = vec![("beside".to_owned(), url.to_owned())];
-        Self { clock, url: url.to_owned(), results, store: None, _servers: Servers::default(), dir: None }
-    }
-
-    /// Whether it is only in this process.
-    pub(crate) fn is_memory(&self) -> bool {
-        self.store.is_some()
-    }
-
-    /// Whether it is a single Redis.
-    pub(crate) fn is_redis(&self) -> bool {
-        self.url.starts_with("redis://")
+        let (url, kind) = (url.to_owned(), Kind::of(url)?);
+        Ok(Self { clock, url, kind, results, store: None, _servers: Servers::default(), dir: None })
     }
 
     /// The names of the places where results are kept.
-    pub(crate) fn result_places(&self) -> Vec<String> {
-        self.results.iter().map(|(name, _)| name.clone()).collect()
+    pub(crate) fn result_places(&self) -> Fallible<Vec<(String, Kind)>> {
+        self.results.iter().map(|(name, url)| Ok((name.clone(), Kind::of(url)?))).collect()
     }
 
     /// A new participant.
@@ -104,6 +115,35 @@ impl Bed {
     }
 }
 
+impl Kind {
+    fn of(url: &str) -> Fallible<Self> {
+        Ok(match url.split(':').next().unwrap_or(url) {
+            "memory" => Self::Memory,
+            "sqlite" => Self::Sqlite,
+            "redis" | "rediss" => Self::Redis,
+            "redis-cluster" | "rediss-cluster" => Self::Cluster,
+            "postgres" | "postgresql" => Self::Postgres,
+            other => {
+                let expected =
+                    "expected memory, sqlite, redis, redis-cluster, postgres or a URL of one of them";
+                return Err(format!("{expected}, found `{other}`").into());
+            }
+        })
+    }
+}
+
+async fn migrate(url: &str) -> Fallible<()> {
+    match Kind::of(url)? {
+        Kind::Memory | Kind::Redis | Kind::Cluster => {}
+        Kind::Sqlite | Kind::Postgres => {
+            let database = Database::connect(url).await?;
+            lovage_sql::migrate(&database, &lovage_broker_sql::MIGRATIONS).await?;
+            lovage_sql::migrate(&database, &lovage_results_sql::MIGRATIONS).await?;
+        }
+    }
+    Ok(())
+}
+
 impl Drop for Bed {
     fn drop(&mut self) {
         if let Some(dir) = &self.dir {
@@ -119,6 +159,15 @@ impl Servers {
             None => RedisServer::start_own(&[])?,
         };
         Ok(self.redis.insert(server).url().to_owned())
+    }
+
+    /// Three primaries with a replica each.
+    fn cluster(&mut self) -> Fallible<String> {
+        let cluster = match self.cluster.take() {
+            Some(cluster) => cluster,
+            None => RedisCluster::start_own(&[])?,
+        };
+        Ok(self.cluster.insert(cluster).url().to_owned())
     }
 
     /// With fsync and synchronous_commit, as it comes.

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::report::Report;
+use crate::targets::{IDLE_CPU, IDLE_REQUESTS, IDLE_RSS};
 use crate::watched::Watched;
-use crate::{Bed, Fallible};
+use crate::{Bed, Fallible, Kind};
 
 /// Until it has connected and done all that a start brings.
 const START: Duration = Duration::from_secs(3);
@@ -18,7 +19,7 @@ pub(crate) async fn measure(bed: &Bed, report: &mut Report, seconds: u64) -> Fal
     let worker = Watched::start(bed, "idle")?;
     bed.clock.sleep(START).await;
     let before = cpu_ticks(worker.pid())?;
-    let requests = Requests::watch(&bed.url)?;
+    let requests = Requests::watch(bed)?;
     bed.clock.sleep(Duration::from_secs(seconds)).await;
     let ticks = cpu_ticks(worker.pid())? - before;
     let status = std::fs::read_to_string(format!("/proc/{}/status", worker.pid()))?;
@@ -27,14 +28,15 @@ pub(crate) async fn measure(bed: &Bed, report: &mut Report, seconds: u64) -> Fal
         let kib: f64 = line.and_then(|rest| rest.split_whitespace().next()).unwrap_or("0").parse()?;
         Ok(kib / 1_024.0)
     };
-    report.add("idle worker, RSS", mib("VmRSS:")?, "MiB");
+    report.judge("idle worker, RSS", mib("VmRSS:")?, "MiB", IDLE_RSS);
     report.add("  of it its own, not mapped from files", mib("RssAnon:")?, "MiB");
     #[expect(clippy::cast_precision_loss, reason = "small counts")]
     {
         // Linux counts in ticks of 10 ms.
-        report.add("idle worker, CPU", ticks as f64 / seconds as f64, "%");
+        report.judge("idle worker, CPU", ticks as f64 / seconds as f64, "%", IDLE_CPU);
         if let Some(requests) = requests.count()? {
-            report.add("idle worker, requests to the broker", requests as f64 / seconds as f64, "/s");
+            let each = requests as f64 / seconds as f64;
+            report.judge("idle worker, requests to the broker", each, "/s", IDLE_REQUESTS);
         }
     }
     Ok(())
@@ -51,32 +53,34 @@ enum Requests {
 }
 
 impl Requests {
-    fn watch(url: &str) -> Fallible<Self> {
-        if url.starts_with("redis://") {
-            let (count, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-            let mut lines = BufReader::new(crate::memory::connect(url)?);
-            lines.get_mut().write_all(b"MONITOR\r\n")?;
-            lines.read_line(&mut String::new())?;
-            let (counted, ended) = (Arc::clone(&count), Arc::clone(&over));
-            std::thread::spawn(move || {
-                for line in lines.split(b'\n').map_while(Result::ok) {
-                    if ended.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    if !String::from_utf8_lossy(&line).contains(" lua] ") {
-                        counted.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
-            });
-            return Ok(Self::Redis(count, over));
-        }
-        if url.starts_with("postgres://") {
-            return Ok(match transactions(url) {
-                Some(before) => Self::Postgres(url.to_owned(), before),
+    fn watch(bed: &Bed) -> Fallible<Self> {
+        Ok(match bed.kind {
+            Kind::Redis => Self::monitor(&bed.url)?,
+            Kind::Postgres => match transactions(&bed.url) {
+                Some(before) => Self::Postgres(bed.url.clone(), before),
                 None => Self::Unknown,
-            });
-        }
-        Ok(Self::Unknown)
+            },
+            Kind::Memory | Kind::Sqlite | Kind::Cluster => Self::Unknown,
+        })
+    }
+
+    fn monitor(url: &str) -> Fallible<Self> {
+        let (count, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let mut lines = BufReader::new(crate::memory::connect(url)?);
+        lines.get_mut().write_all(b"MONITOR\r\n")?;
+        lines.read_line(&mut String::new())?;
+        let (counted, ended) = (Arc::clone(&count), Arc::clone(&over));
+        std::thread::spawn(move || {
+            for line in lines.split(b'\n').map_while(Result::ok) {
+                if ended.load(Ordering::Relaxed) {
+                    return;
+                }
+                if !String::from_utf8_lossy(&line).contains(" lua] ") {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+        Ok(Self::Redis(count, over))
     }
 
     fn count(self) -> Fallible<Option<usize>> {

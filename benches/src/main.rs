@@ -1,4 +1,4 @@
-//! Measures Lovage, one broker at a time: sending, draining, latency, and what an idle worker costs.
+//! Measures Lovage, one broker at a time: sending, draining, latency, and what idle workers and faults cost.
 //!
 //! Run it by `cargo xtask bench`, which builds it for release and starts the servers. Each rate stands beside a ceiling:
 //! the same broker operations in the same run without client and worker around them.
@@ -9,15 +9,17 @@ mod idle;
 mod latency;
 mod memory;
 mod report;
+mod targets;
 mod throughput;
 mod watched;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use lovage_core::QueueName;
 
-pub(crate) use crate::bed::Bed;
+pub(crate) use crate::bed::{Bed, Kind};
 use crate::report::Report;
 
 /// What a measurement failed with.
@@ -25,27 +27,41 @@ pub(crate) type Fallible<T> = Result<T, Box<dyn std::error::Error + Send + Sync>
 
 #[derive(Parser)]
 struct Options {
-    /// The broker: memory, sqlite, redis or postgres, which are started for this run, or a URL.
+    /// The broker: memory, sqlite, redis, redis-cluster or postgres, which are started for this run, or a URL.
     #[arg(long)]
     broker: String,
     /// Also with results in these places, named in the same way.
     #[arg(long, value_delimiter = ',')]
     results: Vec<String>,
-    /// Messages to drain.
-    #[arg(long, default_value_t = 100_000)]
-    tasks: usize,
+    /// Messages to send and drain; more than one number: each is drained without results.
+    #[arg(long, value_delimiter = ',', default_value = "100000", value_parser = clap::value_parser!(u32).range(1_000..))]
+    tasks: Vec<u32>,
     /// Seconds to watch an idle worker.
     #[arg(long, default_value_t = 20)]
     idle_seconds: u64,
     /// Threads of the runtime.
     #[arg(long, default_value_t = 2)]
     threads: usize,
-    /// Only these: send, drain, latency, idle, memory, faults.
+    /// Only these.
     #[arg(long, value_delimiter = ',')]
-    only: Vec<String>,
+    only: Vec<Part>,
+    /// Append the figures to this file, too, as a line of JSON.
+    #[arg(long)]
+    json: Option<PathBuf>,
     /// Be a worker of this queue of the broker until stdin ends, and tell of each start.
     #[arg(long, hide = true)]
     work: Option<String>,
+}
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    Send,
+    Drain,
+    Latency,
+    Memory,
+    Idle,
+    Faults,
 }
 
 /// A queue of its own for each measurement.
@@ -79,29 +95,40 @@ fn fail(error: &dyn std::error::Error) -> ExitCode {
 
 async fn run(options: &Options) -> Fallible<()> {
     if let Some(queue) = &options.work {
-        return watched::work(&Bed::attached(&options.broker), queue).await;
+        return watched::work(&Bed::attached(&options.broker)?, queue).await;
     }
-    let bed = Bed::new(&options.broker, &options.results)?;
+    let bed = Bed::new(&options.broker, &options.results).await?;
     let mut report = Report::new(&options.broker);
-    let wanted = |part: &str| options.only.is_empty() || options.only.iter().any(|only| only == part);
-    if wanted("send") {
-        throughput::send(&bed, &mut report, options.tasks).await?;
-    }
-    if wanted("drain") {
-        throughput::drain(&bed, &mut report, options.tasks).await?;
-    }
-    if wanted("latency") {
-        latency::measure(&bed, &mut report).await?;
-    }
-    if wanted("memory") && bed.is_redis() {
-        memory::measure(&bed, &mut report, options.tasks).await?;
-    }
-    if wanted("idle") && !bed.is_memory() {
-        idle::measure(&bed, &mut report, options.idle_seconds).await?;
-    }
-    if wanted("faults") && !bed.is_memory() {
-        faults::measure(&bed, &mut report).await?;
+    for part in Part::value_variants() {
+        if !options.only.is_empty() && !options.only.contains(part) {
+            continue;
+        }
+        // One that fails keeps nobody from the figures of the others.
+        if let Err(error) = measure(*part, &bed, &mut report, options).await {
+            report.fail(&format!("{part:?}").to_lowercase(), &*error);
+        }
     }
     report.print();
-    Ok(())
+    if let Some(path) = &options.json {
+        report.write_json(path)?;
+    }
+    if report.has_failed() { Err("not everything could be measured: see above".into()) } else { Ok(()) }
+}
+
+async fn measure(part: Part, bed: &Bed, report: &mut Report, options: &Options) -> Fallible<()> {
+    let sizes = options.tasks.iter().map(|tasks| Ok(usize::try_from(*tasks)? / 1_000 * 1_000));
+    let sizes: Vec<usize> = sizes.collect::<Fallible<_>>()?;
+    let tasks = sizes.first().copied().unwrap_or_default();
+    // What is in this process only has no worker process, and nothing of it outlives a kill.
+    let alone = bed.kind == Kind::Memory;
+    match part {
+        Part::Send => throughput::send(bed, report, tasks).await,
+        Part::Drain => throughput::drain(bed, report, &sizes).await,
+        Part::Latency => latency::measure(bed, report).await,
+        Part::Memory if bed.kind != Kind::Redis => Ok(()),
+        Part::Memory => memory::measure(bed, report, tasks).await,
+        Part::Idle | Part::Faults if alone => Ok(()),
+        Part::Idle => idle::measure(bed, report, options.idle_seconds).await,
+        Part::Faults => faults::measure(bed, report).await,
+    }
 }

@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use lovage_core::{Envelope, Payload, Place};
 
 use crate::report::Report;
+use crate::targets::REDIS_MEMORY;
 use crate::throughput::message;
 use crate::{Bed, Fallible, queue};
 
@@ -27,7 +28,8 @@ pub(crate) async fn measure(bed: &Bed, report: &mut Report, tasks: usize) -> Fal
     }
     #[expect(clippy::cast_precision_loss, reason = "bytes far below 2^52")]
     let each = (used(&bed.url)? - before) as f64 / (tasks / 1_000 * 1_000) as f64;
-    report.add(format!("Redis memory per ready task of {} B, of {tasks}", body.len()), each, "B");
+    let what = format!("Redis memory per ready task of {} B, {tasks} of them", body.len());
+    report.judge(what, each, "B", REDIS_MEMORY);
     while broker.purge(&to, Place::Ready, 1_000).await? > 0 {}
     Ok(())
 }

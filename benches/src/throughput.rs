@@ -8,16 +8,21 @@ use std::time::Duration;
 use lovage::{TaskError, Worker, tasks};
 use lovage_client::connect::Backends;
 use lovage_core::{
-    Delay, Envelope, Message, Outcome, Payload, Priority, QueueName, Reserve, Settle, Settlement, TaskId,
-    TaskRecord, TaskState, Token,
+    Broker, Delay, Envelope, Message, Outcome, Payload, Place, Priority, QueueName, Reserve, Settle,
+    Settlement, TaskId, TaskRecord, TaskState, Token,
 };
+use lovage_redis::{Redis, RedisConfig, Script};
 use lovage_system::SystemEntropy;
 use tokio::sync::Notify;
 
 use crate::report::Report;
-use crate::{Bed, Fallible, queue};
+use crate::targets::{NONE, SEND_OF_ROUND_TRIPS};
+use crate::{Bed, Fallible, Kind, queue};
 
 const ONE_BY_ONE: usize = 3_000;
+const AT_ONCE: usize = 64;
+/// By each of them.
+const EACH: usize = 300;
 const LEASE: Duration = Duration::from_secs(30);
 
 static DONE: AtomicUsize = AtomicUsize::new(0);
@@ -35,17 +40,27 @@ async fn noop(x: i64, y: i64) -> Result<i64, TaskError> {
 
 /// One by one, 64 at a time, and in bulk.
 pub(crate) async fn send(bed: &Bed, report: &mut Report, tasks: usize) -> Fallible<()> {
-    let client = bed.client().await?;
-    let to = queue("send");
-    let call = || noop::call(1, 3).queue(&to);
-
-    // The ceiling is interleaved with what it is compared with: the machine's speed drifts.
-    let (mut ours, mut raw) = (Duration::ZERO, Duration::ZERO);
+    one_by_one(bed, report).await?;
+    at_once(bed, report).await?;
+    in_bulk(bed, report, tasks).await?;
     let broker = bed.broker().await?;
+    while broker.purge(&queue("send"), Place::Ready, 1_000).await? > 0 {}
+    Ok(())
+}
+
+async fn one_by_one(bed: &Bed, report: &mut Report) -> Fallible<()> {
+    let (client, broker, to) = (bed.client().await?, bed.broker().await?, queue("send"));
+    let nothing = Script::new("nothing", "return 1");
+    let redis = match bed.kind {
+        Kind::Redis => Some(Redis::connect(&RedisConfig::parse(&bed.url)?).await?),
+        Kind::Memory | Kind::Sqlite | Kind::Cluster | Kind::Postgres => None,
+    };
+    // The ceilings are interleaved with what is compared with them: the machine's speed drifts.
+    let (mut ours, mut raw, mut bare) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
     for _ in 0..10 {
         let start = bed.clock.monotonic();
         for _ in 0..ONE_BY_ONE / 10 {
-            call().send(&client).await?;
+            noop::call(1, 3).queue(&to).send(&client).await?;
         }
         ours += bed.clock.monotonic() - start;
         let start = bed.clock.monotonic();
@@ -53,15 +68,31 @@ pub(crate) async fn send(bed: &Bed, report: &mut Report, tasks: usize) -> Fallib
             broker.publish(&[message(bed, &to)], None).await?;
         }
         raw += bed.clock.monotonic() - start;
+        let start = bed.clock.monotonic();
+        if let Some(redis) = &redis {
+            for _ in 0..ONE_BY_ONE / 10 {
+                nothing.run(redis, vec![], vec![]).await?;
+            }
+        }
+        bare += bed.clock.monotonic() - start;
     }
-    report.rate("send, one by one", rate(ONE_BY_ONE, ours), rate(ONE_BY_ONE, raw));
+    let ours = rate(ONE_BY_ONE, ours);
+    report.rate("send one by one; raw: the broker alone", ours, rate(ONE_BY_ONE, raw), NONE);
+    if redis.is_some() {
+        let what = "send one by one; raw: round trips of a script that does nothing";
+        report.rate(what, ours, rate(ONE_BY_ONE, bare), SEND_OF_ROUND_TRIPS);
+    }
+    Ok(())
+}
 
+async fn at_once(bed: &Bed, report: &mut Report) -> Fallible<()> {
+    let (client, broker, to) = (bed.client().await?, bed.broker().await?, queue("send"));
     let start = bed.clock.monotonic();
     let mut senders = tokio::task::JoinSet::new();
-    for _ in 0..64 {
+    for _ in 0..AT_ONCE {
         let (client, to) = (client.clone(), to.clone());
         senders.spawn(async move {
-            for _ in 0..ONE_BY_ONE / 10 {
+            for _ in 0..EACH {
                 noop::call(1, 3).queue(&to).send(&client).await?;
             }
             Ok::<_, lovage::ClientError>(())
@@ -70,43 +101,53 @@ pub(crate) async fn send(bed: &Bed, report: &mut Report, tasks: usize) -> Fallib
     while let Some(sent) = senders.join_next().await {
         sent??;
     }
-    let at_once = rate(64 * (ONE_BY_ONE / 10), bed.clock.monotonic() - start);
-    let batches: Vec<Vec<Message>> =
-        (0..ONE_BY_ONE / 10).map(|_| (0..64).map(|_| message(bed, &to)).collect()).collect();
-    let start = bed.clock.monotonic();
-    for batch in &batches {
-        broker.publish(batch, None).await?;
-    }
-    let raw = rate(64 * (ONE_BY_ONE / 10), bed.clock.monotonic() - start);
-    report.rate("send, 64 at a time", at_once, raw);
-
-    let start = bed.clock.monotonic();
-    for _ in 0..tasks / 1_000 {
-        client.send_all((0..1_000).map(|_| call()).collect()).await?;
-    }
-    let ours = bed.clock.monotonic() - start;
-    let batches: Vec<Vec<Message>> =
-        (0..tasks / 1_000).map(|_| (0..1_000).map(|_| message(bed, &to)).collect()).collect();
-    let start = bed.clock.monotonic();
-    for batch in &batches {
-        broker.publish(batch, None).await?;
-    }
-    report.rate("send, bulk of 1,000", rate(tasks, ours), rate(tasks, bed.clock.monotonic() - start));
-    while broker.purge(&to, lovage_core::Place::Ready, 1_000).await? > 0 {}
+    let ours = rate(AT_ONCE * EACH, bed.clock.monotonic() - start);
+    let raw = rate(AT_ONCE * EACH, publish_all(bed, &*broker, EACH, AT_ONCE).await?);
+    let what = format!("send, {AT_ONCE} at once on one client; raw: batches of {AT_ONCE}");
+    report.rate(what, ours, raw, bed.kind.targets().send_at_once);
     Ok(())
 }
 
-/// A full queue until it is empty: without results, with results, and the raw reserve and settle.
-pub(crate) async fn drain(bed: &Bed, report: &mut Report, tasks: usize) -> Fallible<()> {
-    let tasks = tasks / 1_000 * 1_000;
-    let ceiling = raw_drain(bed, tasks).await?;
-    let without = drain_once(bed, tasks, &queue("drain"), None).await?;
-    report.rate(format!("drain {tasks}, results off"), rate(tasks, without), rate(tasks, ceiling));
-    for place in bed.result_places() {
+async fn in_bulk(bed: &Bed, report: &mut Report, tasks: usize) -> Fallible<()> {
+    let (client, broker, to) = (bed.client().await?, bed.broker().await?, queue("send"));
+    let start = bed.clock.monotonic();
+    for _ in 0..tasks / 1_000 {
+        client.send_all((0..1_000).map(|_| noop::call(1, 3).queue(&to)).collect()).await?;
+    }
+    let ours = rate(tasks, bed.clock.monotonic() - start);
+    let raw = rate(tasks, publish_all(bed, &*broker, tasks / 1_000, 1_000).await?);
+    report.rate("send in bulk of 1,000; raw: the broker alone", ours, raw, bed.kind.targets().send_bulk);
+    Ok(())
+}
+
+/// Messages that are ready made, batch after batch.
+async fn publish_all(bed: &Bed, broker: &dyn Broker, batches: usize, size: usize) -> Fallible<Duration> {
+    let to = queue("send");
+    let batch = || (0..size).map(|_| message(bed, &to)).collect();
+    let batches: Vec<Vec<Message>> = (0..batches).map(|_| batch()).collect();
+    let start = bed.clock.monotonic();
+    for batch in &batches {
+        broker.publish(batch, None).await?;
+    }
+    Ok(bed.clock.monotonic() - start)
+}
+
+/// A full queue until it is empty: without results for each of the sizes, with results in each place for the first size,
+/// each beside the raw operations.
+pub(crate) async fn drain(bed: &Bed, report: &mut Report, sizes: &[usize]) -> Fallible<()> {
+    for &tasks in sizes {
+        let raw = rate(tasks, raw_drain(bed, tasks).await?);
+        let ours = rate(tasks, drain_once(bed, tasks, &queue("drain"), None).await?);
+        let what = format!("drain {tasks}, results off; raw: reserve and settle alone");
+        report.rate(what, ours, raw, bed.kind.targets().drain);
+    }
+    let tasks = sizes.first().copied().unwrap_or_default();
+    for (place, kind) in bed.result_places()? {
+        let raw = rate(tasks, raw_results(bed, tasks, &place).await?);
         let both = bed.backends(&place).await?;
-        let with = drain_once(bed, tasks, &queue("drain-results"), Some(both)).await?;
-        let what = format!("drain {tasks}, a result row each in {place}");
-        report.rate(what, rate(tasks, with), rate(tasks, raw_results(bed, tasks, &place).await?));
+        let ours = rate(tasks, drain_once(bed, tasks, &queue("drain-results"), Some(both)).await?);
+        let what = format!("drain {tasks}, a result row each in {place}; raw: the rows alone");
+        report.rate(what, ours, raw, bed.kind.drain_with_results(kind));
     }
     Ok(())
 }

@@ -15,7 +15,8 @@ use crate::{Bed, Fallible};
 
 /// Short, so that its end does not take long to wait for.
 pub(crate) const LEASE: Duration = Duration::from_secs(5);
-const SLOTS: usize = 64;
+/// Tasks at once.
+pub(crate) const SLOTS: usize = 64;
 /// An id, and when it was started.
 const RECORD: usize = 24;
 
@@ -105,6 +106,11 @@ impl Watched {
     /// What it started so far.
     pub(crate) fn started(&self) -> Vec<(TaskId, Timestamp)> {
         self.started.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many starts there were so far.
+    pub(crate) fn count(&self) -> usize {
+        self.started.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// How many different tasks it started so far.

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: builds the benchmarks for release and prints a table per broker. They start their own servers.
+//! `cargo xtask bench`: builds the benchmarks for release, runs them on each broker and prints their tables. They start their own servers.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,72 +9,93 @@ use clap::Args;
 
 use crate::{Fallible, say, services};
 
+/// What the benchmarks know; `build` is ours.
+const PARTS: [&str; 7] = ["send", "drain", "latency", "memory", "idle", "faults", "build"];
+
 /// What is measured.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Which brokers: memory, sqlite, redis, postgres, or URLs.
-    #[arg(long, value_delimiter = ',', default_value = "memory,sqlite,redis,postgres")]
+    /// Which brokers: memory, sqlite, redis, redis-cluster, postgres, or URLs.
+    #[arg(long, value_delimiter = ',', default_value = "memory,sqlite,redis,redis-cluster,postgres")]
     broker: Vec<String>,
-    /// Messages to drain.
-    #[arg(long, default_value_t = 100_000)]
-    tasks: usize,
-    /// Only these rows: send, drain, latency, idle, memory, faults, build.
-    #[arg(long, value_delimiter = ',')]
+    /// Messages to send and drain; with several numbers each is drained [default: 100000, Redis also 1000000].
+    #[arg(long)]
+    tasks: Option<String>,
+    /// Only these rows.
+    #[arg(long, value_delimiter = ',', value_parser = PARTS)]
     only: Vec<String>,
-    /// Where the figures go, one JSON line per broker; default target/bench/figures.jsonl.
+    /// Where the figures go, one JSON line per broker [default: target/bench/figures.jsonl].
     #[arg(long)]
     json: Option<PathBuf>,
 }
 
-/// Measures the named brokers, the figures as JSON lines into a file.
+/// Measures the named brokers; a table of each at the end.
 pub(crate) fn run(root: &Path, options: &Options) -> Fallible<()> {
-    let wanted = |part: &str| options.only.is_empty() || options.only.iter().any(|only| only == part);
+    let wanted = |part: &&&str| options.only.is_empty() || options.only.iter().any(|only| only == **part);
+    let parts: Vec<&str> = PARTS.iter().filter(wanted).copied().collect();
     let dir = root.join("target/bench");
     fs::create_dir_all(&dir)?;
-    if ["send", "drain", "latency", "idle", "memory", "faults"].into_iter().any(wanted) {
-        let lines = measure(root, options)?;
-        let path = options.json.clone().unwrap_or_else(|| dir.join("figures.jsonl"));
-        fs::write(&path, lines)?;
+    let (build, parts): (Vec<&str>, Vec<&str>) = parts.into_iter().partition(|part| *part == "build");
+    let mut tables = Vec::new();
+    let mut failed = Vec::new();
+    if !parts.is_empty() {
+        services::install()?;
+        build_benchmarks(root)?;
+        let json = options.json.clone().unwrap_or_else(|| dir.join("figures.jsonl"));
+        fs::write(&json, "")?;
+        for broker in &options.broker {
+            let (table, whole) = measure(root, options, broker, &parts, &json)?;
+            tables.push(table);
+            failed.extend((!whole).then_some(broker.as_str()));
+        }
     }
-    if wanted("build") {
-        cold_builds(root, &dir)?;
+    if !build.is_empty() {
+        tables.push(cold_builds(root, &dir)?);
     }
-    Ok(())
+    say(&tables.concat());
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("not all of {} was measured", failed.join(", ")).into())
+    }
 }
 
-fn measure(root: &Path, options: &Options) -> Fallible<String> {
-    services::install()?;
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--quiet", "--package", "lovage-bench"])
-        .current_dir(root)
-        .status()?;
-    if !built.success() {
-        return Err("the benchmarks do not build".into());
+fn build_benchmarks(root: &Path) -> Fallible<()> {
+    say("building the benchmarks for release");
+    succeeds(
+        Command::new(env!("CARGO"))
+            .args(["build", "--release", "--quiet", "--locked", "--package", "lovage-bench"])
+            .current_dir(root),
+    )
+}
+
+/// The table of a broker, and whether all of it could be measured.
+fn measure(
+    root: &Path,
+    options: &Options,
+    broker: &str,
+    parts: &[&str],
+    json: &Path,
+) -> Fallible<(String, bool)> {
+    let mut bench = Command::new(root.join("target/release/lovage-bench"));
+    bench.args(["--broker", broker, "--only", &parts.join(",")]).arg("--json").arg(json);
+    let redis = broker == "redis" || broker.starts_with("redis://");
+    if redis {
+        // The results of tasks that are queued in Redis are often kept in a database.
+        bench.args(["--results", "postgres,sqlite"]);
     }
-    let mut lines = String::new();
-    for broker in &options.broker {
-        let mut bench = Command::new(root.join("target/release/lovage-bench"));
-        bench.args(["--broker", broker, "--tasks", &options.tasks.to_string()]);
-        if broker == "redis" {
-            // The results of tasks that are queued in Redis are often kept in a database.
-            bench.args(["--results", "postgres,sqlite"]);
-        }
-        if !options.only.is_empty() {
-            bench.args(["--only", &options.only.join(",")]);
-        }
-        let output = bench.stderr(Stdio::inherit()).output()?;
-        if !output.status.success() {
-            return Err(format!("measuring {broker} failed").into());
-        }
-        lines.push_str(&String::from_utf8_lossy(&output.stdout));
-    }
-    Ok(lines)
+    // Whether a longer queue is slower is a question to the one that is in memory.
+    let sizes = if redis { "100000,1000000" } else { "100000" };
+    bench.args(["--tasks", options.tasks.as_deref().unwrap_or(sizes)]);
+    let output = bench.stderr(Stdio::inherit()).output()?;
+    Ok((String::from_utf8_lossy(&output.stdout).into_owned(), output.status.success()))
 }
 
 /// How long the first build of a web server takes that sends tasks to one broker, with all its dependencies, as cargo
 /// builds while one develops.
 #[expect(clippy::disallowed_methods, reason = "tells the person at the terminal how long it took")]
-fn cold_builds(root: &Path, dir: &Path) -> Fallible<()> {
+fn cold_builds(root: &Path, dir: &Path) -> Fallible<String> {
+    let mut table = "\ncold build of a web server (axum) with lovage-client\n".to_owned();
     let project = dir.join("web");
     fs::create_dir_all(project.join("src"))?;
     fs::write(project.join("src/main.rs"), WEB_SERVER)?;
@@ -94,20 +115,19 @@ fn cold_builds(root: &Path, dir: &Path) -> Fallible<()> {
         succeeds(build().args(["fetch", "--quiet"]))?;
         let start = Instant::now();
         succeeds(build().args(["build", "--quiet"]))?;
+        let took = start.elapsed().as_secs_f64();
         let tree =
             build().args(["tree", "--prefix", "none", "--edges", "normal,build", "--no-dedupe"]).output()?;
         let tree = String::from_utf8_lossy(&tree.stdout);
         let mut crates: Vec<&str> = tree.lines().filter_map(|line| line.split(" (").next()).collect();
         crates.sort_unstable();
         crates.dedup();
-        say(&format!(
-            "cold build, axum and lovage-client with `{feature}`: {:.1} s, {} crates",
-            start.elapsed().as_secs_f64(),
-            crates.len()
-        ));
+        let line = format!("  {feature:<64} {took:>12.1} s    {} crates\n", crates.len());
+        say(line.trim_end());
+        table.push_str(&line);
         fs::remove_dir_all(&target)?;
     }
-    Ok(())
+    Ok(table)
 }
 
 fn succeeds(command: &mut Command) -> Fallible<()> {
