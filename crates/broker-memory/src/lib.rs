@@ -11,7 +11,11 @@ mod handle;
 mod page;
 mod queue;
 mod results;
+#[cfg(feature = "schedule")]
+mod schedules;
 mod state;
 
 pub use handle::MemoryStore;
 pub use results::MemoryResults;
+#[cfg(feature = "schedule")]
+pub use schedules::MemorySchedules;

@@ -19,10 +19,12 @@
 pub mod broker;
 mod documented;
 pub mod results;
+pub mod schedules;
 
 pub use broker::BrokerBed;
 pub use documented::documented;
 pub use results::StoreBed;
+pub use schedules::ScheduleBed;
 
 /// Runs one case as `#[tokio::test(flavor = "multi_thread", worker_threads = 2)]` would, without the caller's tokio.
 #[doc(hidden)]

@@ -66,6 +66,9 @@ impl Firing {
 }
 
 impl Fate {
+    /// All words of [`as_str`](Self::as_str).
+    pub const WORDS: [&str; 7] = ["fired", "manual", "misfire", "overlap", "disabled", "edited", "refused"];
+
     /// The task that was published.
     #[must_use]
     pub const fn task(&self) -> Option<TaskId> {

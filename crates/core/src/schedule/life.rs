@@ -1,7 +1,13 @@
 //! The life of a stored entry: what edits and declarations make of it. Stores carry it out.
 
-use super::{BadEntry, DisabledBy, Entry, Firing, Listed, Misfire, Ownership, Skip, StoredEntry};
-use crate::{Source, Timestamp};
+use std::collections::HashSet;
+use std::fmt;
+
+use super::{
+    BadEntry, DisabledBy, Entry, Expected, Firing, Listed, Merged, Misfire, Ownership, Saved, Skip,
+    StoredEntry,
+};
+use crate::{BackendError, BackendErrorKind, EntryName, Source, Timestamp};
 
 /// What is to be written.
 #[derive(Clone, PartialEq, Debug)]
@@ -25,6 +31,66 @@ pub enum MergeStep {
     Taken,
     /// It stands as it is declared.
     Nothing,
+}
+
+/// What a person's edit leads to for what stands under its name, or why it does not.
+///
+/// # Errors
+/// [`Saved::Conflict`] when something else stands there than was expected.
+pub fn put_step(
+    listed: Option<&Listed>,
+    entry: &Entry,
+    expected: Expected,
+    now: Timestamp,
+) -> Result<Change, Saved> {
+    let found =
+        listed.map(|listed| listed.as_ref().map_or_else(|bad| bad.revision, |stored| stored.revision));
+    match (listed, expected) {
+        (None, Expected::New) => Ok(Change { stored: StoredEntry::new(entry.clone(), now), passed: None }),
+        (Some(listed), Expected::Revision(seen)) if found == Some(seen) => Ok(match listed {
+            Ok(stored) => stored.edit(entry.clone(), now),
+            Err(bad) => bad.repair(entry.clone(), now),
+        }),
+        (Some(_), Expected::New) | (_, Expected::Revision(_)) => Err(Saved::Conflict(found)),
+    }
+}
+
+/// What giving an entry back to its source leads to.
+///
+/// # Errors
+/// `Refused` when no source declares it.
+pub fn reset_step(listed: &Listed, now: Timestamp) -> Result<Change, BackendError> {
+    let (name, change) = match listed {
+        Ok(stored) => (stored.entry.name.as_str(), stored.reset(now)),
+        Err(bad) => (bad.name.as_str(), bad.reset(now)),
+    };
+    change.ok_or_else(|| {
+        let message =
+            format!("the schedule `{name}` cannot be reset: no source declares it; edit or delete it");
+        BackendError::new(BackendErrorKind::Refused, message)
+    })
+}
+
+/// Whether all that a source declares can be stored.
+///
+/// # Errors
+/// `Refused` when an entry does not pass [`Entry::check`], or when two have one name.
+pub fn check_declared(declared: &[Entry]) -> Result<(), BackendError> {
+    let mut names = HashSet::with_capacity(declared.len());
+    for entry in declared {
+        let name = entry.name.as_str();
+        entry.check().map_err(|error| refused(name, &error))?;
+        if !names.insert(name) {
+            return Err(refused(name, &"it is declared twice: give each its own name"));
+        }
+    }
+    Ok(())
+}
+
+/// The refusal of an entry.
+#[must_use]
+pub fn refused(name: &str, why: &dyn fmt::Display) -> BackendError {
+    BackendError::new(BackendErrorKind::Refused, format!("the schedule `{name}`: {why}"))
 }
 
 /// What a declaration of `source` leads to for what stands under its name.
@@ -64,6 +130,21 @@ pub fn merge_step(listed: Option<&Listed>, source: &Source, declared: &Entry, no
     };
     let change = Box::new(change);
     if edited { MergeStep::Note(Some(change)) } else { MergeStep::Change(change) }
+}
+
+impl Merged {
+    /// Counts a step in; answers what is to be written.
+    pub fn note(&mut self, name: &EntryName, step: MergeStep) -> Option<Change> {
+        let (list, change) = match step {
+            MergeStep::Add(change) => (&mut self.added, Some(*change)),
+            MergeStep::Change(change) => (&mut self.changed, Some(*change)),
+            MergeStep::Note(change) => (&mut self.edited, change.map(|change| *change)),
+            MergeStep::Taken => (&mut self.taken, None),
+            MergeStep::Nothing => return None,
+        };
+        list.push(name.clone());
+        change
+    }
 }
 
 impl StoredEntry {
@@ -161,6 +242,12 @@ impl StoredEntry {
 }
 
 impl BadEntry {
+    /// Why it cannot be enabled or disabled.
+    #[must_use]
+    pub fn refusal(&self) -> BackendError {
+        refused(&self.name, &format_args!("its row cannot be read: {}; edit it", self.reason))
+    }
+
     /// A good entry in its place.
     #[must_use]
     pub fn repair(&self, entry: Entry, now: Timestamp) -> Change {

@@ -29,7 +29,7 @@ pub use crontab::Crontab;
 pub use entry::{Entry, Misfire, Overlap};
 pub use firing::{Advance, Fate, Firing, Skip};
 pub use interval::{Clocked, Interval};
-pub use life::{Change, MergeStep, merge_step};
+pub use life::{Change, MergeStep, check_declared, merge_step, put_step, refused, reset_step};
 pub use solar::{Solar, SolarEvent};
 pub use store::{
     Advanced, BadEntry, DisabledBy, Due, EntryFilter, Expected, HistoryQuery, Listed, Merged, Ownership,

@@ -90,8 +90,8 @@ pub trait ScheduleStore: Send + Sync + fmt::Debug {
         now: Option<Timestamp>,
     ) -> Result<usize, BackendError>;
 
-    /// Ends when entries may have changed since it ended last, or since it was first called on this handle: so call it once
-    /// before the first [`due`](Self::due). Dropping the future loses nothing.
+    /// Ends when entries may have changed since it ended last. The first call on a handle ends at once: from then on the
+    /// handle listens. Dropping the future loses nothing.
     async fn changed(&self);
 }
 
