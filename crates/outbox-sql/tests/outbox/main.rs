@@ -90,13 +90,14 @@ async fn a_relay_that_dies_before_it_removes_is_followed_by_another(bed: &Bed) {
 async fn what_a_dead_relay_published_and_has_ended_is_not_run_again(bed: &Bed) {
     let results: Arc<dyn ResultStore> = Arc::new(MemoryResults::new(Arc::new(SystemClock::new())));
     let sent = [bed.message(), bed.message()];
-    bed.commit(&sent).await;
+    bed.commit(&sent[..1]).await;
     bed.broker.fail_next(Operation::Publish, Fault::LostAnswer);
     bed.outbox.relay(bed.broker.clone(), None).drain().await.unwrap_err();
     let ended = bed.next().await.id;
     assert_eq!(ended, sent[0].id);
     results.record(&[record(ended, (1, 1, 0), TaskState::Success)], None).await.unwrap();
-    // It failed once and waits, so it has a row that is not its end.
+    // A row that is not its end says nothing: a broker that lost its memory, for example, gets it again.
+    bed.commit(&sent[1..]).await;
     results.record(&[record(sent[1].id, (1, 1, 1), TaskState::Retry)], None).await.unwrap();
     let mut relay = bed.outbox.relay(bed.broker.clone(), Some(results));
     assert_eq!(relay.drain().await.unwrap(), 2);
