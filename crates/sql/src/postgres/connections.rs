@@ -1,7 +1,8 @@
 //! Connections that are kept between operations.
 //!
 //! The driver's own pool asks the server whether a connection is alive each time that one is given back, a round trip that
-//! doubles what a short statement costs. Here a connection that failed is closed, with all that were idle beside it.
+//! doubles what a short statement costs. Here a connection that failed is closed, with all that were idle beside it, and
+//! only one that nobody has used for a while is asked first: the server may have been restarted since.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,13 +20,27 @@ use crate::sql_error;
 /// How long an operation may take in all. Longer than the server's own limit of a statement.
 const DEADLINE: Duration = Duration::from_secs(35);
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+/// A connection that was idle for longer is asked whether it is alive. Longer than an idle worker's heartbeat is apart, so
+/// that it costs a worker nothing.
+const DOUBTFUL: Duration = Duration::from_secs(6);
+/// One that does not answer by then is dead: a router has forgotten it, say.
+const PING_DEADLINE: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub(crate) struct Connections {
     options: PgConnectOptions,
-    idle: Mutex<Vec<PgConnection>>,
+    idle: Mutex<Vec<Idle>>,
     permits: Arc<Semaphore>,
+    /// See [`DOUBTFUL`].
+    doubtful: Duration,
     clock: SystemClock,
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: PgConnection,
+    /// By the monotonic clock.
+    since: Duration,
 }
 
 impl Connections {
@@ -34,6 +49,7 @@ impl Connections {
             options,
             idle: Mutex::default(),
             permits: Arc::new(Semaphore::new(most)),
+            doubtful: DOUBTFUL,
             clock: SystemClock::new(),
         })
     }
@@ -47,7 +63,7 @@ impl Connections {
         let (_permit, mut connection) = self.take(context).await?;
         let answer = self.in_time(context, query.fetch_all(&mut connection)).await;
         if answer.is_ok() {
-            self.lock().push(connection);
+            self.keep(connection);
         } else {
             // Whatever ended this one has probably ended its idle neighbours.
             self.lock().clear();
@@ -67,11 +83,37 @@ impl Connections {
             unavailable(format!("{context}: the database handle was closed: the process is stopping"))
         })?;
         let kept = self.lock().pop();
-        let connection = match kept {
+        let alive = match kept {
+            Some(idle) => self.alive(idle).await,
+            None => None,
+        };
+        let connection = match alive {
             Some(connection) => connection,
             None => self.connect(context).await?,
         };
         Ok((permit, connection))
+    }
+
+    /// The connection, if it is to be trusted; its idle neighbours end with it otherwise.
+    async fn alive(&self, idle: Idle) -> Option<PgConnection> {
+        let Idle { mut connection, since } = idle;
+        if self.clock.monotonic().saturating_sub(since) < self.doubtful {
+            return Some(connection);
+        }
+        let answers = match select(Box::pin(connection.ping()), self.clock.sleep(PING_DEADLINE)).await {
+            Either::Left((answer, _)) => answer.is_ok(),
+            Either::Right(_) => false,
+        };
+        if answers {
+            return Some(connection);
+        }
+        self.lock().clear();
+        None
+    }
+
+    fn keep(&self, connection: PgConnection) {
+        let since = self.clock.monotonic();
+        self.lock().push(Idle { connection, since });
     }
 
     /// A connection of its own, for what needs more than one statement.
@@ -89,10 +131,10 @@ impl Connections {
 
     pub(crate) async fn close(&self) {
         self.permits.close();
-        let idle: Vec<PgConnection> = self.lock().drain(..).collect();
-        for connection in idle {
+        let idle: Vec<Idle> = self.lock().drain(..).collect();
+        for idle in idle {
             // The server notices a closed socket too.
-            let _said_goodbye = connection.close().await;
+            let _said_goodbye = idle.connection.close().await;
         }
     }
 
@@ -111,7 +153,7 @@ impl Connections {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<PgConnection>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -148,7 +190,7 @@ impl PgTransaction {
     /// When the connection is lost, the transaction may have been committed all the same.
     pub async fn commit(mut self, context: &str) -> Result<(), BackendError> {
         self.connections.in_time(context, sqlx::query("COMMIT").execute(&mut self.connection)).await?;
-        self.connections.lock().push(self.connection);
+        self.connections.keep(self.connection);
         Ok(())
     }
 }
@@ -165,4 +207,33 @@ fn not_connected(context: &str, error: sqlx::Error) -> BackendError {
 
 fn unavailable(message: String) -> BackendError {
     BackendError::new(BackendErrorKind::Unavailable, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Row as _;
+
+    use super::*;
+    use crate::postgres::testing;
+    use crate::postgres::url::PgUrl;
+
+    async fn one(connections: &Connections, query: Query<'_, Postgres, PgArguments>) -> i32 {
+        connections.rows("test", query).await.unwrap()[0].try_get(0).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ended_while_it_was_idle_is_made_again() {
+        let url = PgUrl::parse(&testing::fresh_url().unwrap()).unwrap();
+        let other = Connections::new(url.options.clone(), 1);
+        let mut connections = Connections::new(url.options, 1);
+        Arc::get_mut(&mut connections).unwrap().doubtful = Duration::ZERO;
+        let own = || sqlx::query("SELECT pg_backend_pid()");
+        let first = one(&connections, own()).await;
+        assert_eq!(one(&connections, own()).await, first, "one that is alive is kept");
+
+        one(&other, sqlx::query("SELECT pg_terminate_backend($1)::int").bind(first)).await;
+        let alive = "SELECT count(*)::int FROM pg_stat_activity WHERE pid = $1";
+        while one(&other, sqlx::query(alive).bind(first)).await > 0 {}
+        assert_ne!(one(&connections, own()).await, first);
+    }
 }
