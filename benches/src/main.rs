@@ -99,6 +99,11 @@ async fn run(options: &Options) -> Fallible<()> {
     }
     let bed = Bed::new(&options.broker, &options.results).await?;
     let mut report = Report::new(&options.broker);
+    // Figures of a machine that has other things to do are too low, and the reader should see that.
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    if let Some(load) = load.split(' ').next().and_then(|minute| minute.parse().ok()) {
+        report.add("load average of the minute before", load, "");
+    }
     for part in Part::value_variants() {
         if !options.only.is_empty() && !options.only.contains(part) {
             continue;
