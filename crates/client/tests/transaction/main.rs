@@ -43,6 +43,7 @@ cases!(
     many_travel_together,
     a_wrong_call_is_refused_before_anything_is_written,
     who_waits_is_not_told_that_it_never_was,
+    a_task_on_its_way_is_always_somewhere,
 );
 
 impl Bed {
@@ -118,6 +119,25 @@ async fn who_waits_is_not_told_that_it_never_was(bed: &Bed) {
     bed.work(handle.id()).await;
     let got = within(&SystemClock::new(), PATIENCE, "the result", waiting).await;
     assert_eq!(got.unwrap().unwrap(), 4);
+}
+
+/// Who looks while a relay moves it must not miss it in both places.
+async fn a_task_on_its_way_is_always_somewhere(bed: &Bed) {
+    for _ in 0..100 {
+        let mut tx = bed.begin().await;
+        let handle = bed.sent(&mut tx).await;
+        tx.commit().await;
+        let looks = async {
+            let short = handle.get(Duration::from_millis(4)).await.unwrap_err();
+            assert_eq!(*short.kind(), ClientErrorKind::Timeout, "{short}");
+        };
+        let states = async {
+            for _ in 0..3 {
+                assert_eq!(handle.state().await.unwrap().unwrap().state, TaskState::Pending);
+            }
+        };
+        tokio::join!(looks, states, bed.relay());
+    }
 }
 
 #[tokio::test]

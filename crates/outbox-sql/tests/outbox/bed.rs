@@ -1,6 +1,7 @@
 //! An application with a database of its own, an outbox in it, and a Redis.
 
-use std::sync::Arc;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lovage_broker_redis::RedisBroker;
@@ -16,6 +17,7 @@ use lovage_sql::postgres::testing::fresh_url;
 use lovage_system::{SystemClock, SystemEntropy};
 use lovage_testkit::{FaultyBroker, within};
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use tracing::subscriber::DefaultGuard;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -41,6 +43,34 @@ pub(crate) enum Pool {
 pub(crate) enum Transact {
     Postgres(Transaction<'static, Postgres>),
     Sqlite(Transaction<'static, Sqlite>),
+}
+
+/// What is logged on this thread.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    pub(crate) fn start() -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber =
+            tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    pub(crate) fn count(&self, text: &str) -> usize {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).matches(text).count()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Bed {

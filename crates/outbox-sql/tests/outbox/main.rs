@@ -17,7 +17,7 @@ use lovage_system::SystemClock;
 use lovage_testkit::{Fault, Operation, record};
 use tokio::sync::oneshot;
 
-use bed::Bed;
+use bed::{Bed, Log};
 
 /// Each case on both databases.
 macro_rules! cases {
@@ -133,6 +133,7 @@ async fn two_relays_publish_each_row_once(bed: &Bed) {
 }
 
 async fn nothing_is_lost_while_the_broker_is_away(bed: &Bed) {
+    let (log, _on_this_thread) = Log::start();
     bed.broker.go_down();
     let (stop, stopped) = oneshot::channel::<()>();
     let relay =
@@ -144,6 +145,8 @@ async fn nothing_is_lost_while_the_broker_is_away(bed: &Bed) {
     bed.broker.come_back();
     assert_eq!(bed.next().await.id, sent.id);
     bed.until("the row to go", async || bed.count("lovage_outbox").await == 0).await;
+    bed.until("the end of the trouble", async || log.count("the outbox is emptied again") == 1).await;
+    assert_eq!(log.count("the outbox is not emptied"), 1);
     stop.send(()).unwrap();
     relay.await.unwrap();
 }
