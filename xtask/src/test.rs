@@ -78,7 +78,7 @@ fn feature_walls(root: &Path) -> Fallible<()> {
         }
         build_alone(root, &features)?;
     }
-    for package in ["lovage-sql", "lovage-broker-sql", "lovage-results-sql"] {
+    for package in ["lovage-sql", "lovage-broker-sql", "lovage-results-sql", "lovage-schedules-sql"] {
         for feature in ["sqlite", "postgres"] {
             build_alone(root, &alone(package, feature))?;
         }

@@ -19,6 +19,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("sql", &[]),
     ("broker-sql", &["sql"]),
     ("results-sql", &["sql"]),
+    ("schedules-sql", &["sql"]),
     ("outbox-sql", &["sql"]),
     (
         "client",
@@ -43,7 +44,7 @@ const WALLS: &[(&str, &[&str])] = &[
 /// Drivers, and the only crates that may know them.
 const DRIVERS: &[(&str, &[&str])] = &[
     ("fred", &["redis", "broker-redis", "results-redis"]),
-    ("sqlx", &["sql", "broker-sql", "results-sql", "outbox-sql"]),
+    ("sqlx", &["sql", "broker-sql", "results-sql", "schedules-sql", "outbox-sql"]),
     ("clap", &["worker-bin"]),
     ("axum", &[]),
 ];

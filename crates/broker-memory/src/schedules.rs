@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lovage_core::schedule::{
     Advance, Advanced, BadEntry, Change, DisabledBy, Due, Entry, EntryFilter, Expected, Fate, Firing,
-    HistoryQuery, Listed, Merged, Saved, ScheduleStore, StoredEntry, check_declared, merge_step, put_step,
+    HistoryQuery, Listed, Merged, Saved, ScheduleStore, StoredEntry, check_declared, merge, put_step,
     refused, reset_step,
 };
 use lovage_core::{BackendError, Clock, Page, Paged, Source, Timestamp};
@@ -183,21 +183,7 @@ impl ScheduleStore for MemorySchedules {
         check_declared(declared)?;
         let now = self.now(now);
         let mut state = self.lock();
-        let mut merged = Merged::default();
-        let mut changes = Vec::new();
-        for entry in declared {
-            let step = merge_step(state.rows.get(entry.name.as_str()), source, entry, now);
-            changes.extend(merged.note(&entry.name, step));
-        }
-        let names: HashSet<&str> = declared.iter().map(|entry| entry.name.as_str()).collect();
-        for stored in state.rows.values().flatten() {
-            let is_gone = stored.ownership.source.as_ref() == Some(source)
-                && !names.contains(stored.entry.name.as_str());
-            if let Some(change) = stored.vanish(now).filter(|_| is_gone) {
-                merged.gone.push(stored.entry.name.clone());
-                changes.push(change);
-            }
-        }
+        let (merged, changes) = merge(state.rows.values(), source, declared, now);
         if changes.is_empty() {
             return Ok(merged);
         }

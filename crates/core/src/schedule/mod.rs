@@ -11,6 +11,7 @@ mod fields;
 mod firing;
 mod interval;
 mod life;
+mod merge;
 mod remark;
 mod solar;
 mod store;
@@ -29,7 +30,8 @@ pub use crontab::Crontab;
 pub use entry::{Entry, Misfire, Overlap};
 pub use firing::{Advance, Fate, Firing, Skip};
 pub use interval::{Clocked, Interval};
-pub use life::{Change, MergeStep, check_declared, merge_step, put_step, refused, reset_step};
+pub use life::{Change, put_step, refused, reset_step};
+pub use merge::{check_declared, merge};
 pub use solar::{Solar, SolarEvent};
 pub use store::{
     Advanced, BadEntry, DisabledBy, Due, EntryFilter, Expected, HistoryQuery, Listed, Merged, Ownership,

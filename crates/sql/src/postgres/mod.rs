@@ -2,10 +2,12 @@
 
 mod connections;
 mod database;
+mod instant;
 mod migrate;
 pub mod testing;
 mod url;
 
 pub use connections::PgTransaction;
 pub use database::PgDatabase;
+pub use instant::Instant;
 pub(crate) use migrate::{migrate, pending};

@@ -1,0 +1,2 @@
+-- Where changes are told.
+SELECT lovage_schedule_channel() AS channel

@@ -1,0 +1,2 @@
+-- The entry ?1.
+FROM lovage_schedule WHERE name = ?1
