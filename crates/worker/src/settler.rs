@@ -171,9 +171,10 @@ impl Work {
     }
 }
 
-/// 100 ms doubling to 5 s, between half and the whole of it.
+/// 200 ms, then 400 ms, between half and the whole of it: no longer, so that a server that is back finds every worker at work
+/// within a second. Refusing these few calls costs it next to nothing.
 pub(crate) fn backoff(attempt: u32, entropy: &dyn Entropy) -> Duration {
-    let full = Duration::from_millis((100_u64 << attempt.min(6)).min(5_000));
+    let full = Duration::from_millis(100 << attempt.min(2));
     let half = full / 2;
     half + half.mul_f64(f64::from(u32::try_from(entropy.next_u64() >> 32).unwrap_or(0)) / f64::from(u32::MAX))
 }

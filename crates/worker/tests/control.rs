@@ -13,8 +13,8 @@ use lovage::{
     TaskState, Worker, tasks,
 };
 use lovage_broker_memory::{MemoryResults, MemoryStore};
-use lovage_core::{Broker, Clock, Reserve, Token};
-use lovage_testkit::{FakeClock, FaultyBroker, SeededEntropy};
+use lovage_core::{BackendErrorKind, Broker, Clock, Reserve, Token};
+use lovage_testkit::{FakeClock, Fault, FaultyBroker, Operation, SeededEntropy};
 
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -142,6 +142,20 @@ async fn what_a_dead_worker_held_is_taken_over_within_its_lease_and_a_little_mor
         assert!(took >= lease && took <= lease + Duration::from_secs(5), "{lease:?}: {took:?}");
         assert_eq!(world.runs(), 1);
     }
+}
+
+/// Not every broker says that it is back.
+#[tokio::test]
+async fn a_broker_that_is_away_is_asked_twice_a_second() {
+    let world = World::new();
+    let broker = FaultyBroker::new(world.store.handle());
+    for _ in 0..20 {
+        broker.fail_next(Operation::Reserve, Fault::Error(BackendErrorKind::Unavailable));
+    }
+    let handle = count::delay(&world.client).await.unwrap();
+    let _worker = world.worker(broker, LEASE);
+    let (_, took) = world.until(handle.id(), |point| matches!(point, Point::Ended(_))).await;
+    assert!(took >= Duration::from_secs(3) && took <= Duration::from_secs(10), "{took:?}");
 }
 
 #[tokio::test]

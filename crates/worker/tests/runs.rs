@@ -551,7 +551,10 @@ async fn what_is_not_recorded_is_not_settled_whatever_the_store_says() {
         let found = world.client.broker().find(handle.id(), None).await.unwrap().unwrap();
         assert_eq!((found.place, world.runs()), (Place::Leased, 1), "{kind:?}");
         broken.mended.store(true, Ordering::SeqCst);
+        let mended = world.clock.now();
         assert_eq!(world.ended(handle.id()).await.state, TaskState::Success);
+        let took = world.clock.now().since(mended);
+        assert!(took <= Duration::from_secs(1), "{kind:?}: {took:?}");
         world.empty().await;
         assert_eq!(world.runs(), 1, "{kind:?}");
     }

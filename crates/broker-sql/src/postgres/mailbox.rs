@@ -100,10 +100,17 @@ async fn until_lost(db: &PgDatabase, listener: &mut PgListener, inbox: &Inbox) -
 
 async fn again(db: &PgDatabase, handle: i64) -> PgListener {
     loop {
-        match listen(db, handle).await {
+        match listen_if_it_answers(db, handle).await {
             Ok(listener) => return listener,
             Err(error) => tracing::debug!("not yet: {error}"),
         }
         SystemClock::new().sleep(RECONNECT_EVERY).await;
     }
+}
+
+/// The driver's listener waits for a server that is away by itself, with pauses of up to 6 s. So it is asked only once another
+/// connection was made.
+async fn listen_if_it_answers(db: &PgDatabase, handle: i64) -> Result<PgListener, BackendError> {
+    drop(db.dedicated(CONTEXT).await?);
+    listen(db, handle).await
 }
