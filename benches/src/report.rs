@@ -135,6 +135,6 @@ mod tests {
         report.judge("idle", 0.25, "/s", at_most(0.5));
         let table = report.to_string();
         assert!(table.contains("1,234,567 /s      2,469,134    50 %  85 % of raw: MISSED\n"), "{table}");
-        assert!(table.contains("0.250 /s                            at most 0.5: met\n"), "{table}");
+        assert!(table.contains("0.250 /s                         at most 0.5: met\n"), "{table}");
     }
 }
