@@ -1,22 +1,24 @@
 //! The schedule: what is broken, in which order, and what is waited for. Every wait has an end and then tells where things
 //! stood.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lovage::{Client, TaskId};
-use lovage_core::{Clock as _, Page, Place, QueueName, ResultFilter, TaskRecord, Timestamp};
+use lovage_core::{Clock as _, QueueName, Timestamp};
 use lovage_drill::journal::{self, Ended, Execution};
-use lovage_drill::judge::{AGAIN, Fault, History, Line, Sent, judge, twice};
+use lovage_drill::judge::{AGAIN, Fault, Line, judge};
 use lovage_drill::sender::{AnyCall, Ledger, send_surely};
 use lovage_drill::tasks::{block, nap, quick};
 use lovage_system::SystemClock;
 
 use crate::Fallible;
-use crate::process::{Process, log_of};
+use crate::process::Process;
 use crate::report::say;
 use crate::services::{Kind, Services};
+
+mod evidence;
 
 /// Longer than anything here takes on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -24,8 +26,10 @@ const GRACE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(20);
 /// The conductor's own tasks are numbered from here.
 const OWN: u64 = 1_000_000_000;
-/// Tasks that become due while the broker is away: enough that no worker can take them all.
+/// Tasks that become due while a server is away: enough that no worker can take them all.
 const DUE_MEANWHILE: u64 = 640;
+/// Long tasks that a worker has to be running when it is killed.
+const KILLED: usize = 20;
 /// Bytes of a worker's journal that say that it is in the middle of a long queue: about 150 runs.
 const FLOODED: u64 = 20_000;
 
@@ -150,10 +154,11 @@ impl<'a> Conductor<'a> {
 
     async fn kill(&mut self, victim: &str, heir: &str) -> Fallible<()> {
         say(&format!("SIGKILL to {victim} while it drains a long queue"));
+        self.load(victim, KILLED + 4, self.plan.lease * 2).await?;
         self.flood(victim).await?;
         let at = self.clock.now();
         self.take(victim)?.kill()?;
-        self.faults.push(Fault::Killed { worker: victim.to_owned(), at });
+        self.faults.push(Fault::Killed { worker: victim.to_owned(), at, running: KILLED });
         self.start_worker(heir)?;
         let cut: HashSet<TaskId> = self
             .executions(&[victim.to_owned()])?
@@ -174,7 +179,7 @@ impl<'a> Conductor<'a> {
 
     async fn stop(&mut self, victim: &str, heir: &str) -> Fallible<()> {
         say(&format!("SIGTERM to {victim}"));
-        self.load(victim).await?;
+        self.load(victim, 3, Duration::from_millis(500)).await?;
         let at = self.clock.now();
         let mut process = self.take(victim)?;
         process.signal("TERM")?;
@@ -186,7 +191,7 @@ impl<'a> Conductor<'a> {
 
     async fn freeze(&mut self, victim: &str) -> Fallible<()> {
         say(&format!("SIGSTOP to {victim} for twice its lease"));
-        self.load(victim).await?;
+        self.load(victim, 3, Duration::from_millis(500)).await?;
         let at = self.clock.now();
         self.signal(victim, "STOP")?;
         self.clock.sleep(self.plan.lease * 2).await;
@@ -211,19 +216,20 @@ impl<'a> Conductor<'a> {
     }
 
     async fn results_away(&mut self) -> Fallible<()> {
-        let Some(mut server) = self.services.results() else {
+        if self.services.results().is_none() {
             say("the results have no server of their own to stop");
             return Ok(());
-        };
+        }
         say("the results' server is stopped for half a lease");
+        let workers = self.send_for_later(self.plan.lease / 4).await?;
+        let Some(mut server) = self.services.results() else { return Ok(()) };
         let at = self.clock.now();
         server.stop()?;
         self.clock.sleep(self.plan.lease / 2).await;
         server.resume()?;
         let back = self.clock.now();
-        self.faults.push(Fault::ResultsAway { at, back });
-        self.clock.sleep(self.plan.lease).await;
-        Ok(())
+        self.faults.push(Fault::ResultsAway { at, back, workers: workers.clone() });
+        self.work_again(workers, back).await
     }
 
     async fn broker_away(&mut self) -> Fallible<()> {
@@ -232,9 +238,7 @@ impl<'a> Conductor<'a> {
             return Ok(());
         }
         say("the broker's server is killed and away for twice the lease");
-        let workers: Vec<String> = self.workers.iter().map(|worker| worker.name.clone()).collect();
-        let due = self.plan.lease;
-        self.send(DUE_MEANWHILE, |number| nap::call(number, 150).countdown(due)).await?;
+        let workers = self.send_for_later(self.plan.lease).await?;
         let Some(mut server) = self.services.broker() else { return Ok(()) };
         let at = self.clock.now();
         server.stop()?;
@@ -242,6 +246,17 @@ impl<'a> Conductor<'a> {
         server.resume()?;
         let back = self.clock.now();
         self.faults.push(Fault::BrokerAway { at, back, workers: workers.clone() });
+        self.work_again(workers, back).await
+    }
+
+    /// Sends what becomes due while a server is away, so that afterwards there is work for each of the workers, which it names.
+    async fn send_for_later(&mut self, due: Duration) -> Fallible<Vec<String>> {
+        self.send(DUE_MEANWHILE, |number| nap::call(number, 150).countdown(due)).await?;
+        Ok(self.workers.iter().map(|worker| worker.name.clone()).collect())
+    }
+
+    /// Whether that was in time is for the judge to say.
+    async fn work_again(&self, workers: Vec<String>, back: Timestamp) -> Fallible<()> {
         self.until("every worker works again", PATIENCE, |drill| {
             let runs = drill.executions(&workers)?;
             Ok(workers.iter().all(|name| runs.iter().any(|run| run.worker == *name && run.began >= back)))
@@ -263,9 +278,12 @@ impl<'a> Conductor<'a> {
         }
         let deadline = self.clock.monotonic() + PATIENCE * 2;
         loop {
-            let depth = self.client.broker().depth(&self.queue, None).await?;
-            if depth.ready + depth.delayed + depth.leased == 0 {
-                break;
+            match self.client.broker().depth(&self.queue, None).await {
+                Ok(depth) if depth.ready + depth.delayed + depth.leased == 0 => break,
+                Ok(_) => {}
+                // The first question after the server was away, on a connection from before.
+                Err(error) if error.is_transient() => {}
+                Err(error) => return Err(error.into()),
             }
             if self.clock.monotonic() > deadline {
                 return Err("the queue is not drained".into());
@@ -284,49 +302,6 @@ impl<'a> Conductor<'a> {
             }
         }
         Ok(())
-    }
-
-    async fn history(&self) -> Fallible<History> {
-        say("judging");
-        let mut sent: HashMap<TaskId, Sent> = HashMap::new();
-        for name in ["s1", "s2", "conductor"] {
-            sent.extend(Ledger::read(&ledger_of(self.dir, name))?);
-        }
-        let executions = self.executions(&self.names)?;
-        let results = self.client.results().ok_or("the client has no results")?;
-        let mut attempts = HashMap::new();
-        for id in twice(&executions) {
-            attempts.insert(id, results.history(id).await?);
-        }
-        let depth = self.client.broker().depth(&self.queue, None).await?;
-        let records = self.records(&sent).await?;
-        let told = self.names.iter().flat_map(|name| lost_leases(self.dir, name)).collect();
-        let left = depth.ready + depth.delayed + depth.leased + depth.dead;
-        let (faults, lease) = (self.faults.clone(), self.plan.lease);
-        let on_its_way = self.plan.on_its_way;
-        Ok(History { sent, executions, records, attempts, faults, told, left, lease, on_its_way })
-    }
-
-    /// Every row. Redis lists only the newest ones, so that there each task is asked for.
-    async fn records(&self, sent: &HashMap<TaskId, Sent>) -> Fallible<Vec<TaskRecord>> {
-        let results = self.client.results().ok_or("the client has no results")?;
-        let mut records = Vec::new();
-        if self.plan.results == Kind::Redis {
-            let ids: Vec<TaskId> = sent.keys().copied().collect();
-            for ids in ids.chunks(1_000) {
-                records.extend(results.get(ids, None).await?.into_iter().flatten());
-            }
-            return Ok(records);
-        }
-        let mut after = None;
-        loop {
-            let page = results.list(&ResultFilter::default(), Page { after, limit: 1_000 }).await?;
-            records.extend(page.items);
-            after = page.next;
-            if after.is_none() {
-                return Ok(records);
-            }
-        }
     }
 
     // --- small things
@@ -362,14 +337,15 @@ impl<'a> Conductor<'a> {
         send_surely(&self.client, &mut self.ledger, &numbers, call).await
     }
 
-    /// Makes sure that a worker has something under way.
-    async fn load(&mut self, worker: &str) -> Fallible<()> {
+    /// Makes sure that a worker has so many tasks under way.
+    async fn load(&mut self, worker: &str, tasks: usize, length: Duration) -> Fallible<()> {
         let worker = [worker.to_owned()];
+        let millis = u64::try_from(length.as_millis())?;
         let deadline = self.clock.monotonic() + PATIENCE;
         while self.clock.monotonic() < deadline {
-            self.send(12, |number| nap::call(number, 500)).await?;
+            self.send(12, |number| nap::call(number, millis)).await?;
             self.clock.sleep(LOOK * 5).await;
-            if self.executions(&worker)?.iter().filter(|run| run.ended.is_none()).count() >= 3 {
+            if self.executions(&worker)?.iter().filter(|run| run.ended.is_none()).count() >= tasks {
                 return Ok(());
             }
         }
@@ -381,9 +357,7 @@ impl<'a> Conductor<'a> {
         let broker = std::sync::Arc::clone(self.client.broker());
         broker.pause(&self.queue).await?;
         for _ in 0..(self.plan.tasks / 10_000).max(1) {
-            // Some are to be under way when the worker dies.
-            let call = |number| if number % 20 == 0 { nap::call(number, 250) } else { quick::call(number) };
-            self.send(1_000, call).await?;
+            self.send(1_000, quick::call).await?;
         }
         let journal = journal_of(self.dir, worker);
         let before = std::fs::metadata(&journal)?.len();
@@ -434,46 +408,6 @@ impl<'a> Conductor<'a> {
         }
         Ok(all)
     }
-
-    /// Where things stand: for whoever has to find out why.
-    async fn diagnosis(&self) -> String {
-        let mut lines = Vec::new();
-        let broker = self.client.broker();
-        tokio::select! {
-            depth = broker.depth(&self.queue, None) => lines.push(format!("queue: {depth:?}")),
-            () = self.clock.sleep(AGAIN) => lines.push("queue: the broker does not answer".to_owned()),
-        }
-        for place in [Place::Leased, Place::Dead] {
-            tokio::select! {
-                some = broker.peek(&self.queue, place, Page::first(3)) => if let Ok(some) = some {
-                    lines.extend(some.items.iter().map(|m| format!("  {}: {} deliveries {} attempts {} losses {} at {:?} {:?}", place.as_str(), m.id, m.delivery, m.attempt, m.losses, m.at, m.notes)));
-                },
-                () = self.clock.sleep(AGAIN) => {}
-            }
-        }
-        for name in &self.names {
-            let runs = self.executions(std::slice::from_ref(name)).unwrap_or_default();
-            let open = runs.iter().filter(|run| run.ended.is_none()).count();
-            let last: Option<Timestamp> = runs.iter().map(|run| run.began).max();
-            lines.push(format!(
-                "{name}: {} runs, {open} without an end, the last began at {last:?}",
-                runs.len()
-            ));
-        }
-        for process in self.workers.iter().chain(&self.senders) {
-            lines.push(format!("{} says at last:\n    {}", process.name, process.tail()));
-        }
-        lines.join("\n")
-    }
-}
-
-/// The tasks of which a worker's log says that their lease was lost.
-fn lost_leases(dir: &Path, worker: &str) -> Vec<(String, TaskId)> {
-    let log = std::fs::read_to_string(log_of(dir, worker)).unwrap_or_default();
-    let lost =
-        log.lines().filter(|line| line.contains("its lease ended") || line.contains("its lease had ended"));
-    let ids = lost.flat_map(|line| line.split(['[', ']', ' ', '=']).filter_map(|word| word.parse().ok()));
-    ids.map(|id| (worker.to_owned(), id)).collect()
 }
 
 fn journal_of(dir: &Path, worker: &str) -> PathBuf {

@@ -14,7 +14,7 @@ mod tests;
 
 /// A task killed with its worker runs again within its lease and this.
 pub const AGAIN: Duration = Duration::from_secs(5);
-/// Every worker works again this long after the broker answers.
+/// Every worker works again this long after the broker or the results answer.
 pub const BACK: Duration = Duration::from_secs(1);
 
 /// Everything that is known when all is over.
@@ -60,6 +60,8 @@ pub enum Fault {
         worker: String,
         /// When.
         at: Timestamp,
+        /// At least so many tasks were to be under way.
+        running: usize,
     },
     /// SIGTERM.
     Stopped {
@@ -96,6 +98,8 @@ pub enum Fault {
         at: Timestamp,
         /// When it answered again.
         back: Timestamp,
+        /// The worker processes of that time.
+        workers: Vec<String>,
     },
     /// A task that keeps its thread for longer than the lease.
     Blocked {
@@ -268,7 +272,7 @@ fn explain(history: &History, first: &Execution, second: &Execution) -> Result<(
     let near = |at: Timestamp| first.began <= at && over(at) < history.lease;
     for fault in &history.faults {
         match fault {
-            Fault::Killed { worker, at } if *worker == first.worker && near(*at) => {
+            Fault::Killed { worker, at, .. } if *worker == first.worker && near(*at) => {
                 return Ok((Why::Killed, over(*at)));
             }
             Fault::Frozen { worker, at, until }

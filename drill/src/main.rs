@@ -26,8 +26,8 @@ struct Options {
     /// Where tasks wait.
     #[arg(long, value_enum, default_value_t = Kind::Redis)]
     broker: Kind,
-    /// Where results go.
-    #[arg(long, value_enum, default_value_t = Kind::Sqlite)]
+    /// Where results go. What is the broker's kind, too, is one database for both.
+    #[arg(long, value_enum, default_value_t = Kind::Postgres)]
     results: Kind,
     /// Tasks to send; 100,000, or 10,000 in the short form.
     #[arg(long)]
@@ -40,7 +40,7 @@ struct Options {
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = Options::parse();
-    let (tasks, lease, seconds) = if options.short { (10_000, 2, 25) } else { (100_000, 5, 75) };
+    let (tasks, lease, seconds) = if options.short { (10_000, 2, 30) } else { (100_000, 5, 75) };
     let plan = Plan {
         broker: options.broker,
         results: options.results,

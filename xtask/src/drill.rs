@@ -1,12 +1,13 @@
 //! `cargo xtask drill`: builds the drill and the programs that it breaks, and runs it. It starts servers of its own.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
 use crate::{Fallible, services};
 
 /// Runs the drill with these arguments of `lovage-drill`, built for release or not.
-pub(crate) fn run(root: &Path, release: bool, args: &[String]) -> Fallible<()> {
+pub(crate) fn run(root: &Path, release: bool, args: &[impl AsRef<OsStr>]) -> Fallible<()> {
     services::install()?;
     let profile: &[&str] = if release { &["--release"] } else { &[] };
     let built = Command::new(env!("CARGO"))

@@ -40,7 +40,10 @@ pub(crate) fn run(root: &Path, quick: bool) -> Fallible<()> {
         )
     })?;
     if !quick {
-        step("the drill, short form", || drill::run(root, false, &["--short".to_owned()]))?;
+        step("the drill, short form, Redis and PostgreSQL", || drill::run(root, false, &["--short"]))?;
+        step("the drill, short form, PostgreSQL for both", || {
+            drill::run(root, false, &["--short", "--broker", "postgres"])
+        })?;
         step("examples in the docs", || {
             cargo(root, &["test", "--doc", "--workspace", "--all-features", "--locked"], &servers)
         })?;

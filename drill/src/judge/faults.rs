@@ -10,7 +10,10 @@ use crate::journal::Execution;
 /// What one fault promises.
 pub(super) fn after(history: &History, fault: &Fault, lines: &mut Vec<Line>) {
     match fault {
-        Fault::Killed { worker, at } => after_kill(history, worker, *at, lines),
+        Fault::Killed { worker, at, running } => {
+            under_way(history, worker, *running, lines);
+            after_kill(history, worker, *at, lines);
+        }
         Fault::Stopped { worker, at, gone, code } => {
             let line = Line::figure(&format!("SIGTERM to {worker}: gone after"), seconds(gone.since(*at)));
             lines.push(line.promised("exit code 0", *code == Some(0), format!("exit code {code:?}")));
@@ -23,9 +26,13 @@ pub(super) fn after(history: &History, fault: &Fault, lines: &mut Vec<Line>) {
             );
             lines.push(Line::figure(&what, spread(&delays)));
         }
-        Fault::BrokerAway { at, back, workers } => after_broker(history, *at, *back, workers, lines),
-        Fault::ResultsAway { at, back } => {
+        Fault::BrokerAway { at, back, workers } => {
+            lines.push(Line::figure("the broker's server was away for", seconds(back.since(*at))));
+            lines.push(working_again(history, *back, workers));
+        }
+        Fault::ResultsAway { at, back, workers } => {
             lines.push(Line::figure("the results' server was away for", seconds(back.since(*at))));
+            lines.push(working_again(history, *back, workers));
         }
         Fault::Blocked { id } => {
             let runs: Vec<&Execution> = history.executions.iter().filter(|run| run.id == *id).collect();
@@ -42,12 +49,17 @@ pub(super) fn after(history: &History, fault: &Fault, lines: &mut Vec<Line>) {
     }
 }
 
+fn under_way(history: &History, worker: &str, least: usize, lines: &mut Vec<Line>) {
+    let running = history.executions.iter().filter(|run| run.worker == worker && run.ended.is_none()).count();
+    let line = Line::figure(&format!("SIGKILL to {worker}: tasks running"), running);
+    lines.push(line.promised(&format!("at least {least}"), running >= least, format!("{running}")));
+}
+
 fn after_kill(history: &History, worker: &str, at: Timestamp, lines: &mut Vec<Line>) {
     let own = || history.executions.iter().filter(|run| run.worker == worker);
     let running: Vec<&Execution> = own().filter(|run| run.ended.is_none()).collect();
     let just_ended =
         own().filter(|run| run.ended.is_some_and(|(_, ended)| ended.plus(history.on_its_way) >= at)).count();
-    lines.push(Line::figure(&format!("SIGKILL to {worker}: tasks running"), running.len()));
     let twice = twice(&history.executions);
     let second: Vec<&Execution> = own()
         .filter(|first| twice.contains(&first.id))
@@ -71,19 +83,14 @@ fn after_kill(history: &History, worker: &str, at: Timestamp, lines: &mut Vec<Li
     let most = history.lease + AGAIN;
     let all_again = delays.len() == running.len();
     let line = Line::figure("  … they ran again after", spread(&delays));
-    let kept = all_again && !running.is_empty() && delays.iter().all(|delay| *delay <= most);
+    let kept = all_again && delays.iter().all(|delay| *delay <= most);
     let case = format!("{} of {} ran again", delays.len(), running.len());
     lines.push(line.promised(&format!("all, within {}", seconds(most)), kept, case));
 }
 
-fn after_broker(
-    history: &History,
-    at: Timestamp,
-    back: Timestamp,
-    workers: &[String],
-    lines: &mut Vec<Line>,
-) {
-    lines.push(Line::figure("the broker's server was away for", seconds(back.since(at))));
+/// When each worker began a task again. While its server was away a worker ran out of tasks: what it begins now it has
+/// reserved since.
+fn working_again(history: &History, back: Timestamp, workers: &[String]) -> Line {
     let first = |worker: &String| {
         let began = history
             .executions
@@ -100,7 +107,7 @@ fn after_broker(
         .collect();
     let kept = firsts.iter().all(|(_, delay)| delay.is_some_and(|delay| delay <= BACK));
     let line = Line::figure("  … workers started tasks again after it answered", found.join(", "));
-    lines.push(line.promised(&format!("each within {}", seconds(BACK)), kept, found.join(", ")));
+    line.promised(&format!("each within {}", seconds(BACK)), kept, found.join(", "))
 }
 
 /// How long after `at` the runs of a worker that `which` picks began again, elsewhere.

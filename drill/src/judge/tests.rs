@@ -63,7 +63,7 @@ fn good() -> History {
         ],
         attempts: HashMap::from([(id(2), vec![AttemptRecord::from(&again)])]),
         records: vec![record(1, 1), again],
-        faults: vec![Fault::Killed { worker: "w1".to_owned(), at: at(1.0) }],
+        faults: vec![Fault::Killed { worker: "w1".to_owned(), at: at(1.0), running: 1 }],
         told: HashSet::new(),
         left: 0,
         lease: LEASE,
@@ -203,7 +203,8 @@ fn a_run_that_had_ended_before_the_kill_counts_as_too_many() {
 fn a_late_rerun_is_found() {
     finds("ran again after", |history| history.executions[2].began = at(11.1));
     finds("ran again after", |history| drop(history.executions.remove(2)));
-    finds("ran again after", |history| drop(history.executions.remove(1)));
+    // Of a worker that had nothing to do nothing is learned.
+    finds("tasks running", |history| drop(history.executions.remove(1)));
 }
 
 #[test]
@@ -213,8 +214,13 @@ fn a_slow_return_is_found() {
         history.faults.push(away(3.0));
         history.executions[2].began = at(7.6);
     });
+    let results = || Fault::ResultsAway { at: at(3.0), back: at(6.5), workers: vec!["w2".to_owned()] };
+    finds("after it answered", |history| {
+        history.faults.push(results());
+        history.executions[2].began = at(7.6);
+    });
     let mut history = good();
-    history.faults.push(away(3.0));
+    history.faults.extend([away(3.0), results()]);
     assert_eq!(broken(&history), [""; 0]);
 }
 
