@@ -11,8 +11,8 @@ use crate::targets::{IDLE_CPU, IDLE_REQUESTS, IDLE_RSS};
 use crate::watched::Watched;
 use crate::{Bed, Fallible, Kind};
 
-/// Until it has connected and done all that a start brings.
-const START: Duration = Duration::from_secs(3);
+/// Until it has done all that a start brings, and PostgreSQL has counted that: it may take 10 s.
+const START: Duration = Duration::from_secs(12);
 
 /// Watches such a process for some seconds.
 pub(crate) async fn measure(bed: &Bed, report: &mut Report, seconds: u64) -> Fallible<()> {

@@ -18,6 +18,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use lovage_core::QueueName;
+use tokio::signal::unix::{SignalKind, signal};
 
 pub(crate) use crate::bed::{Bed, Kind};
 use crate::report::Report;
@@ -56,11 +57,12 @@ struct Options {
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Part {
+    // First: later a database would clean up after the others, and its transactions would be counted here.
+    Idle,
     Send,
     Drain,
     Latency,
     Memory,
-    Idle,
     Faults,
 }
 
@@ -80,10 +82,27 @@ fn main() -> ExitCode {
         Err(error) => return fail(&error),
     };
     // On a thread of the runtime, where a web server's handlers are: from outside every await would cost a thread switch.
-    match runtime.block_on(runtime.spawn(async move { run(&options).await })) {
+    let measured = async move {
+        tokio::select! {
+            done = run(&options) => done,
+            () = interrupted() => Err("interrupted".into()),
+        }
+    };
+    match runtime.block_on(runtime.spawn(measured)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => fail(&*error),
         Err(panic) => fail(&panic),
+    }
+}
+
+/// Ctrl-C or SIGTERM. Without it they would leave the servers behind.
+async fn interrupted() {
+    let Ok(mut terminated) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminated.recv() => {}
     }
 }
 
