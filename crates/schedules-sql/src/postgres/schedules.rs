@@ -23,8 +23,9 @@ use crate::row::{MOST_DUE, rows_json};
 /// Whatever the planner knows about the tables, which may be nothing, each statement has its index.
 pub(crate) const PREPARE: &str =
     "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off;";
-/// For statements that join what they were given: they need sorting, and go by names.
-pub(crate) const PREPARE_BATCH: &str = "SET LOCAL enable_seqscan = off;";
+/// For statements that join what they were given, whose size the planner cannot know: by hash, not each with each.
+pub(crate) const PREPARE_BATCH: &str =
+    "SET LOCAL enable_seqscan = off; SET LOCAL enable_nestloop = off; SET LOCAL enable_mergejoin = off;";
 /// How often an edit is begun again because somebody else was first.
 const TRIES: usize = 10;
 
