@@ -320,12 +320,12 @@ fn thawed(history: &History, late: &Execution) -> bool {
     })
 }
 
-/// The attempt rows know the newest hand-out of which a run ended well: it is the one that counts.
+/// The attempt rows know the newest hand-out of which a run ended well: they show that there was another one before it.
 fn has_its_row(history: &History, id: TaskId, run: u32, runs: &[&Execution]) -> bool {
     let Some(rows) = history.attempts.get(&id) else { return false };
     let ended = |run: &&&Execution| matches!(run.ended, Some((Ended::Succeeded | Ended::Failed, _)));
-    let mut counted = runs.iter().filter(ended).map(|run| run.delivery);
-    counted.any(|delivery| rows.iter().any(|row| row.run == run && row.delivery == delivery))
+    let newest = runs.iter().filter(ended).map(|run| run.delivery).max();
+    newest.is_some_and(|delivery| rows.iter().any(|row| row.run == run && row.delivery == delivery))
 }
 
 /// When a task was begun again after `at`.

@@ -187,6 +187,11 @@ fn each_reason_explains() {
 fn missing_attempt_rows_are_found() {
     finds("attempt rows", |history| history.attempts.clear());
     finds("attempt rows", |history| history.attempts.get_mut(&id(2)).unwrap()[0].delivery = 3);
+    // Its first run ended, too, but there was a second one.
+    finds("attempt rows", |history| {
+        history.executions[1].ended = Some((Ended::Succeeded, at(0.999)));
+        history.attempts.get_mut(&id(2)).unwrap()[0].delivery = 1;
+    });
 }
 
 #[test]
