@@ -59,6 +59,20 @@ async fn a_commit_is_seen_by_readers_and_a_dropped_transaction_is_not() {
     assert_eq!(count, 1);
 }
 
+/// As after a COMMIT on a full disk: SQLite has ended the transaction by itself.
+#[tokio::test]
+async fn a_transaction_that_sqlite_ended_by_itself_costs_no_more_than_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = SqliteDatabase::connect(&url(&dir.path().join("a.db"))).await.unwrap();
+    let mut tx = db.write_tx().await.unwrap();
+    sqlx::raw_sql("ROLLBACK").execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap_err();
+    let mut tx = db.write_tx().await.unwrap();
+    sqlx::raw_sql("CREATE TABLE t (x)").execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(pragma(&db, "SELECT CAST(foreign_keys AS TEXT) FROM pragma_foreign_keys").await, "1");
+}
+
 #[tokio::test]
 async fn readers_do_not_write() {
     let dir = tempfile::tempdir().unwrap();

@@ -9,7 +9,7 @@ use lovage_core::{BackendError, BackendErrorKind};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions, Sqlite, Transaction};
+use sqlx::{ConnectOptions, Connection as _, Sqlite, Transaction};
 
 use super::mounts;
 use super::url::{Durability, SqliteUrl};
@@ -121,6 +121,12 @@ fn pool_options(connections: u32) -> SqlitePoolOptions {
         .test_before_acquire(false)
         .max_lifetime(None)
         .idle_timeout(None)
+        // SQLite ends a transaction by itself where its COMMIT meets a full disk. The driver's own rollback fails then, and it
+        // takes the connection for one with an open transaction and begins no other one for as long as it lives.
+        .before_acquire(|connection, _| {
+            let usable = !connection.is_in_transaction();
+            Box::pin(async move { Ok(usable) })
+        })
 }
 
 /// Everything that can be known about the place without opening the file. The file itself must not be opened
