@@ -89,6 +89,7 @@ macro_rules! broker_suite {
             }
             extend {
                 renewed_lease_is_not_reclaimed
+                every_reservation_of_a_renewal_is_kept
                 renewed_lease_ends_when_renewals_end
                 ended_reservations_are_answered_as_lost
                 renewal_tells_of_cancelled_messages

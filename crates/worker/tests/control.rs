@@ -128,6 +128,28 @@ async fn a_revocation_reaches_a_worker_that_was_down_when_it_was_said() {
     assert_eq!(world.runs(), 0);
 }
 
+#[tokio::test]
+async fn every_lease_that_a_worker_holds_is_renewed() {
+    let world = World::new();
+    let _worker = world.worker(world.store.handle(), LEASE);
+    let mut held = Vec::new();
+    // One after the other, so that each has a lease of its own.
+    for _ in 0..4 {
+        let handle = waits::delay(&world.client).await.unwrap();
+        world.until(handle.id(), |point| matches!(point, Point::Running(_))).await;
+        held.push(handle.id());
+    }
+    for _ in 0..100 {
+        world.clock.advance(Duration::from_secs(1));
+        world.settle_down().await;
+    }
+    for id in held {
+        let found = world.client.broker().find(id, None).await.unwrap().unwrap();
+        assert_eq!((found.state(), found.delivery, found.losses), (TaskState::Started, 1, 0));
+    }
+    assert_eq!(world.runs(), 4);
+}
+
 /// Whatever the lease is: a worker looks after its queues often enough for it.
 #[tokio::test]
 async fn what_a_dead_worker_held_is_taken_over_within_its_lease_and_a_little_more() {

@@ -24,6 +24,25 @@ pub async fn renewed_lease_is_not_reclaimed(bed: &dyn BrokerBed) {
     queue.end(token, id, Settle::Ack, at(200)).await;
 }
 
+/// A worker renews all that it holds at once, and none of it is forgotten.
+pub async fn every_reservation_of_a_renewal_is_kept(bed: &dyn BrokerBed) {
+    let queue = Queue::join(bed).await;
+    let leases = queue.leases().await;
+    queue.maintain(10, at(0)).await;
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        queue.accept(queue.message(), at(0)).await;
+        held.push(queue.take(at(0)).await);
+    }
+    let tokens: Vec<Token> = held.iter().map(|(token, _)| *token).collect();
+    let extended = leases.extend(&queue.name, &tokens, LEASE, at(20)).await.expect("extend");
+    assert_eq!((extended.lost, extended.revoked), (vec![], vec![]));
+    assert_eq!(queue.pass(10, 49).await, 0);
+    for (token, delivery) in held {
+        queue.end(token, delivery.id, Settle::Ack, at(49)).await;
+    }
+}
+
 /// A renewal is not for ever.
 pub async fn renewed_lease_ends_when_renewals_end(bed: &dyn BrokerBed) {
     let queue = Queue::join(bed).await;
