@@ -158,7 +158,7 @@ impl From<Clocked> for ClockedText {
     }
 }
 
-fn instant(field: &'static str, text: &str) -> Result<Timestamp, ScheduleError> {
+pub(super) fn instant(field: &'static str, text: &str) -> Result<Timestamp, ScheduleError> {
     Timestamp::parse(text).map_err(|_| {
         ScheduleError::new(field, text, "a point in time as RFC 3339, such as 2026-11-23T13:00:00Z")
     })

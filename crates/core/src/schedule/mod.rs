@@ -16,6 +16,7 @@ mod remark;
 mod solar;
 mod store;
 mod text;
+mod when;
 mod words;
 mod zone;
 
@@ -38,6 +39,7 @@ pub use store::{
     Saved, ScheduleStore, StoredEntry,
 };
 pub use text::EntryText;
+pub use when::{Units, When, at, crontab, every, solar};
 pub use zone::Zone;
 
 /// When something is due.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::crontab::CrontabText;
-use super::interval::{ClockedText, IntervalText};
+use super::interval::{ClockedText, IntervalText, instant};
 use super::solar::SolarText;
 use super::{Entry, Schedule, ScheduleError};
 use crate::{Expires, Priority, QueueName, Timestamp, format_duration, parse_duration};
@@ -160,7 +160,7 @@ pub(super) fn is_empty(json: &str) -> bool {
     json.chars().filter(|c| !c.is_ascii_whitespace()).count() == 2
 }
 
-fn named<T: FromStr>(field: &'static str, text: &str) -> Result<T, ScheduleError> {
+pub(super) fn named<T: FromStr>(field: &'static str, text: &str) -> Result<T, ScheduleError> {
     let expected = match field {
         "task" => "1 to 200 bytes without white space and control characters",
         "queue" => "1 to 100 of letters, digits, `_`, `-`, `.`, `:`",
@@ -222,12 +222,6 @@ fn expires(text: &str) -> Result<Expires, ScheduleError> {
 
 fn jitter(text: &str) -> Result<std::time::Duration, ScheduleError> {
     parse_duration(text).map_err(|_| ScheduleError::new("jitter", text, "a duration such as 30s, up to 1d"))
-}
-
-fn instant(field: &'static str, text: &str) -> Result<Timestamp, ScheduleError> {
-    Timestamp::parse(text).map_err(|_| {
-        ScheduleError::new(field, text, "a point in time as RFC 3339, such as 2026-11-23T13:00:00Z")
-    })
 }
 
 /// A text that is JSON, as a part of the JSON around it.
