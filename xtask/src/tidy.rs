@@ -20,6 +20,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("broker-sql", &["sql"]),
     ("results-sql", &["sql"]),
     ("schedules-sql", &["sql"]),
+    ("scheduler", &[]),
     ("outbox-sql", &["sql"]),
     (
         "client",
