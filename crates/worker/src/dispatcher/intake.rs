@@ -15,7 +15,7 @@ use crate::plan::{Plan, plan};
 use crate::settler::backoff;
 use crate::worker::Phase;
 
-/// How far ahead of free slots is reserved: what the last second shows to start within two reservations, and within these
+/// How far ahead of free slots is reserved: what the last second shows to start within four reservations, and within these
 /// bounds. Messages that wait here longer than that could have been started elsewhere.
 const AHEAD: Duration = Duration::from_millis(2);
 const AHEAD_MOST: Duration = Duration::from_millis(50);
@@ -52,9 +52,10 @@ impl Rate {
         self.round = (self.round * 7 + took) / 8;
     }
 
-    /// How many start before the next reservation but one is there.
+    /// How many start before the reservation after next is there, with room for a slow one: a broker that commits to disk
+    /// takes now and then twice its usual time, and the slots would be empty meanwhile.
     fn ahead(&self) -> usize {
-        self.within((self.round * 2).clamp(AHEAD, AHEAD_MOST))
+        self.within((self.round * 4).clamp(AHEAD, AHEAD_MOST))
     }
 
     /// How many start within this time.
