@@ -58,8 +58,9 @@ CREATE FUNCTION lovage_next_event(p_queue integer) RETURNS bigint LANGUAGE plpgs
 BEGIN
     RETURN least(
         (SELECT min(due) FROM lovage_delayed WHERE queue = p_queue),
-        (SELECT greatest(min(until), (SELECT guarded_until FROM lovage_queue WHERE id = p_queue))
-         FROM lovage_reservation WHERE queue = p_queue));
+        -- No row where nothing is leased: `greatest` would pass over a null, and answer the guard.
+        (SELECT greatest(r.until, (SELECT guarded_until FROM lovage_queue WHERE id = p_queue))
+         FROM lovage_reservation AS r WHERE r.queue = p_queue ORDER BY r.queue, r.until LIMIT 1));
 END $$;
 
 -- Wakes one idle handle if there is news for it: something is ready, or something falls due before anybody looks.
