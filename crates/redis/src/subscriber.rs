@@ -20,7 +20,7 @@ use crate::connect::Connection;
 use crate::error::redis_error;
 
 /// How often the connection is tried: it finds out that a silent one is dead, and mends what a failed resubscription left.
-const REFRESH: Duration = Duration::from_secs(15);
+const REFRESH: Duration = Duration::from_secs(30);
 
 /// A subscribed connection, which reconnects and subscribes again by itself. Cheap to clone.
 #[derive(Clone)]
