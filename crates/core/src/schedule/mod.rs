@@ -5,6 +5,7 @@
 //!
 //! An [`Entry`] says what is to run and when; a [`ScheduleStore`] keeps entries with what beats did about them.
 
+mod audit;
 mod crontab;
 mod entry;
 mod fields;
@@ -12,6 +13,7 @@ mod firing;
 mod interval;
 mod life;
 mod merge;
+mod preview;
 mod remark;
 mod solar;
 mod store;
@@ -27,12 +29,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 
+pub use audit::{Audit, AuditRange, Audited, Outcome, audit};
 pub use crontab::Crontab;
 pub use entry::{Entry, Misfire, Overlap};
 pub use firing::{Advance, Fate, Firing, Skip};
 pub use interval::{Clocked, Interval};
 pub use life::{Change, put_step, refused, reset_step};
 pub use merge::{check_declared, merge};
+pub use preview::{Upcoming, preview};
 pub use solar::{Solar, SolarEvent};
 pub use store::{
     Advanced, BadEntry, DisabledBy, Due, EntryFilter, Expected, HistoryQuery, Listed, Merged, Ownership,
