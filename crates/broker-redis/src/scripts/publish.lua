@@ -6,6 +6,19 @@
 --      fence name, slot
 -- Returns the refused ones, flat: position, 'd' and the holder's id, or 's' and the newest slot
 local now = clock(ARGV[1])
+
+-- One message without options, as most calls bring: nothing to judge or to sort.
+if ARGV[2] == '1' and #ARGV[4] == 1 then
+  local id, priority = ARGV[3], ARGV[4]:byte() - 48
+  if call('HSETNX', p .. 'm', id, struct.pack('>BI8', priority, now) .. ARGV[5]) == 0 then return { 1, 'd', id } end
+  call('RPUSH', p .. 'r' .. priority, id)
+  local info, added = call('HMGET', p .. 'i', 'mask', 'paused'), bit.lshift(1, priority)
+  local mask = tonumber(info[1]) or 0
+  if bit.band(mask, added) == 0 then call('HSET', p .. 'i', 'mask', mask + added) end
+  if not info[2] then wake(1) end
+  return {}
+end
+
 local n = tonumber(ARGV[2])
 local found = call('HMGET', p .. 'm', unpack(ARGV, 3, n + 2))
 local fields, ready, delayed, refused = {}, {}, {}, {}
