@@ -11,16 +11,22 @@ const ON_TIME: Duration = Duration::from_secs(5);
 const MOST_SLOTS: usize = 100;
 
 /// What is to become of an entry that is due.
+///
+/// Slots are passed over in a plan of their own, which publishes nothing: who publishes has written before what it leaves
+/// out. So all beats that start from the same [`done_until`](StoredEntry::done_until) publish the same slots in the same
+/// order, and that a later slot is published tells that the ones before it were.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Planned {
     /// As it was read.
     pub stored: StoredEntry,
     /// To be published, oldest first.
     pub slots: Vec<Timestamp>,
-    /// Slots before them that the misfire policy passes over.
+    /// Slots that the misfire policy passes over. Then there are no `slots`, but of an entry that is to run once.
     pub passed: Option<Firing>,
     /// Slots up to this one are done with afterwards.
     pub done_until: Timestamp,
+    /// When the entry is due again if there is nothing to publish and nothing is passed over.
+    pub idle_until: Option<Timestamp>,
 }
 
 impl Planned {
@@ -41,14 +47,43 @@ impl Planned {
 /// Plans one entry. When nothing of it is due the plan is empty, and carrying it out corrects `next_run_at`.
 #[must_use]
 pub fn plan(stored: StoredEntry, now: Timestamp) -> Planned {
+    let (missed_until, on_time) = due(&stored, now);
     let entry = &stored.entry;
     let done = stored.done_until;
+    let mut slots = match entry.misfire {
+        Misfire::Skip => Vec::new(),
+        Misfire::Once => entry.newest_between(done, missed_until).into_iter().collect(),
+        Misfire::All(most) => newest(&stored, missed_until, most as usize),
+    };
+    let passed_until = match slots.first() {
+        Some(first) => entry.newest_between(done, just_before(*first)),
+        None => entry.newest_between(done, missed_until),
+    };
+    slots.extend(on_time);
+    slots.truncate(if entry.one_off { 1 } else { MOST_SLOTS });
+    // What is to run once has one fence until it has run: so long it is not done with anything.
+    let stays = entry.one_off && slots.is_empty();
+    let passed = entry
+        .next_slot(done)
+        .zip(passed_until.filter(|_| !stays))
+        .map(|(first, last)| Firing::skipped(entry.name.clone(), (first, last), now, Skip::Misfire));
+    if passed.is_some() && !entry.one_off {
+        slots.clear();
+    }
+    let passed_last = passed.as_ref().map(|passed| passed.last_slot);
+    let done_until = slots.last().copied().or(passed_last).unwrap_or(done).max(done);
+    let idle_until = entry.next_run_at(missed_until);
+    Planned { slots, passed, done_until, idle_until, stored }
+}
+
+/// Until when slots were missed, and those after it that fire now.
+fn due(stored: &StoredEntry, now: Timestamp) -> (Timestamp, Vec<Timestamp>) {
+    let entry = &stored.entry;
     // Slots up to here were missed whatever their jitter is; they may be millions, and are not walked through.
-    let old_until = just_before(now.minus(ON_TIME + entry.jitter)).max(done);
+    let mut missed_until = just_before(now.minus(ON_TIME + entry.jitter)).max(stored.done_until);
     let mut fires_at = Timestamp::default();
-    let mut missed_until = old_until;
     let mut on_time = Vec::new();
-    for slot in entry.slots_between(old_until, now) {
+    for slot in entry.slots_between(missed_until, now) {
         // The fence wants slots in order, so none fires before an older one.
         fires_at = fires_at.max(entry.fires_at(slot));
         if fires_at > now || on_time.len() == MOST_SLOTS {
@@ -60,24 +95,7 @@ pub fn plan(stored: StoredEntry, now: Timestamp) -> Planned {
             on_time.push(slot);
         }
     }
-    let mut slots = match entry.misfire {
-        Misfire::Skip => Vec::new(),
-        Misfire::Once => entry.newest_between(done, missed_until).into_iter().collect(),
-        Misfire::All(most) => newest(&stored, missed_until, most as usize),
-    };
-    let newest_missed = entry.newest_between(done, missed_until);
-    let passed_until = match slots.first() {
-        Some(first) => entry.newest_between(done, just_before(*first)),
-        None => newest_missed,
-    };
-    slots.append(&mut on_time);
-    slots.truncate(if entry.one_off { 1 } else { MOST_SLOTS });
-    let passed = entry
-        .next_slot(done)
-        .zip(passed_until)
-        .map(|(first, last)| Firing::skipped(entry.name.clone(), (first, last), now, Skip::Misfire));
-    let done_until = slots.last().copied().or(newest_missed).unwrap_or(done).max(done);
-    Planned { slots, passed, done_until, stored }
+    (missed_until, on_time)
 }
 
 /// The newest slots that are not done with and not later than `until`: at most `most`, oldest first.
@@ -133,35 +151,69 @@ mod tests {
     }
 
     #[test]
-    fn what_was_missed_goes_by_the_policy() {
+    fn what_was_missed_goes_by_the_policy_and_is_passed_over_first() {
         // Missed: 10 to 50; 60 is on time.
         let table = [
-            (Misfire::Skip, vec![60], Some((10, 50))),
-            (Misfire::Once, vec![50, 60], Some((10, 40))),
-            (Misfire::All(2), vec![40, 50, 60], Some((10, 30))),
-            (Misfire::All(9), vec![10, 20, 30, 40, 50, 60], None),
+            (Misfire::Skip, Some(50), vec![60]),
+            (Misfire::Once, Some(40), vec![50, 60]),
+            (Misfire::All(2), Some(30), vec![40, 50, 60]),
+            (Misfire::All(9), None, vec![10, 20, 30, 40, 50, 60]),
         ];
-        for (misfire, slots, passed) in table {
-            assert_eq!(planned(every(10, misfire), 0, 61), (slots, passed, 60), "{misfire}");
+        for (misfire, passed, slots) in table {
+            if let Some(last) = passed {
+                assert_eq!(planned(every(10, misfire), 0, 61), (vec![], Some((10, last)), last), "{misfire}");
+            }
+            let done = passed.unwrap_or(0);
+            assert_eq!(planned(every(10, misfire), done, 61), (slots, None, 60), "{misfire}");
         }
         assert_eq!(planned(every(10, Misfire::Skip), 0, 39), (vec![], Some((10, 30)), 30));
     }
 
     #[test]
     fn a_long_catch_up_takes_several_plans() {
-        let (slots, passed, done) = planned(every(1, Misfire::All(600)), 0, 1_000);
-        assert_eq!((slots.len(), slots[0], passed, done), (100, 395, Some((1, 394)), 494));
-        let (slots, passed, _) = planned(every(1, Misfire::All(600)), done, 1_000);
+        let entry = every(1, Misfire::All(600));
+        assert_eq!(planned(entry.clone(), 0, 1_000), (vec![], Some((1, 394)), 394));
+        let (slots, passed, done) = planned(entry.clone(), 394, 1_000);
+        assert_eq!((slots.len(), slots[0], passed, done), (100, 395, None, 494));
+        let (slots, passed, _) = planned(entry, done, 1_000);
         assert_eq!((slots[0], passed), (495, None));
     }
 
     #[test]
     fn what_is_to_run_once_has_one_fence_until_it_is_done_with() {
-        let entry = Entry { one_off: true, ..every(10, Misfire::Once) };
-        let first = plan(StoredEntry::new(entry.clone(), at(0)), at(10));
-        let later = plan(StoredEntry::new(entry, at(0)), at(29));
-        assert_eq!((first.slots.clone(), later.slots.clone()), (vec![at(10)], vec![at(20)]));
-        assert_eq!(first.fence(at(10)), later.fence(at(20)));
+        for misfire in [Misfire::Skip, Misfire::Once, Misfire::All(5)] {
+            let entry = Entry { one_off: true, ..every(10, misfire) };
+            let first = plan(StoredEntry::new(entry.clone(), at(0)), at(10));
+            let later = plan(StoredEntry::new(entry, at(0)), at(52));
+            assert_eq!((first.slots.len(), later.slots.len()), (1, 1), "{misfire}");
+            assert_eq!(first.fence(first.slots[0]), later.fence(later.slots[0]), "{misfire}");
+        }
+    }
+
+    #[test]
+    fn what_is_to_run_once_is_not_done_with_slots_that_it_missed() {
+        let entry = Entry { one_off: true, ..every(10, Misfire::Skip) };
+        let plan = plan(StoredEntry::new(entry, at(0)), at(39));
+        assert_eq!((plan.slots.len(), &plan.passed, plan.done_until), (0, &None, at(0)));
+        assert_eq!(plan.idle_until, Some(at(40)));
+    }
+
+    #[test]
+    fn start_and_end_bound_the_slots() {
+        let entry = Entry { start_time: Some(at(25)), end_time: Some(at(45)), ..every(10, Misfire::All(9)) };
+        assert_eq!(planned(entry.clone(), 0, 24), (vec![], None, 0));
+        assert_eq!(planned(entry.clone(), 0, 100), (vec![25, 35, 45], None, 45));
+        let after = plan(StoredEntry::new(entry, at(45)), at(100));
+        assert_eq!((after.slots.len(), after.idle_until), (0, None));
+    }
+
+    #[test]
+    fn an_empty_plan_says_when_the_entry_is_due() {
+        let entry = Entry { jitter: Duration::from_secs(7), ..every(10, Misfire::Once) };
+        let fires_at = entry.fires_at(at(10));
+        let before = Timestamp::from_micros(fires_at.as_micros() - 1);
+        let plan = plan(StoredEntry::new(entry, at(0)), before);
+        assert_eq!((plan.slots.len(), plan.idle_until), (0, Some(fires_at)));
     }
 
     proptest! {
@@ -188,9 +240,18 @@ mod tests {
             let passed = missed[..end].first().copied().zip(missed[..end].last().copied());
             let slots: Vec<_> = missed[end..].iter().chain(&fires).copied().collect();
             prop_assume!(slots.len() <= MOST_SLOTS);
-            let found = plan(StoredEntry::new(entry, at(done)), now);
-            prop_assert_eq!(found.passed.map(|firing| (firing.slot, firing.last_slot)), passed);
-            prop_assert_eq!(found.slots, slots);
+            let first = plan(StoredEntry::new(entry.clone(), at(done)), now);
+            prop_assert_eq!(first.passed.as_ref().map(|firing| (firing.slot, firing.last_slot)), passed);
+            let second = match passed {
+                Some((_, last)) => {
+                    prop_assert_eq!((&first.slots, first.done_until), (&vec![], last));
+                    plan(StoredEntry::new(entry, last), now)
+                }
+                None => first,
+            };
+            prop_assert_eq!(second.passed, None);
+            prop_assert!(!second.slots.is_empty() || second.idle_until.is_none_or(|next| next > now));
+            prop_assert_eq!(second.slots, slots);
         }
     }
 }

@@ -1,18 +1,38 @@
 //! The messages of a plan, and what the broker's answers mean for it.
 
-use lovage_core::schedule::{Advance, Firing, Skip};
+use std::time::Duration;
+
+use lovage_core::schedule::{Advance, Entry, Fate, Firing, Skip};
 use lovage_core::{
-    BackendError, Delay, Entropy, Envelope, Fence, Message, Published, ScheduledSlot, TaskId, Timestamp,
-    UniqueClaim, UniquePolicy,
+    BackendError, Delay, Entropy, EntryName, Envelope, Fence, Message, Published, ScheduledSlot, TaskId,
+    Timestamp, UniqueClaim, UniquePolicy,
 };
 
 use crate::Planned;
 
-/// The message for a slot. Its id follows from entry and fence: whoever finds the slot published knows as which task.
-pub(crate) fn message(planned: &Planned, slot: Timestamp) -> Message {
-    let entry = &planned.stored.entry;
+/// When an entry whose message the broker refuses is tried again.
+const TRY_AGAIN: Duration = Duration::from_secs(5);
+
+/// The task of a slot, the same in every beat: whoever asks for it in the results finds what became of the slot.
+///
+/// `fence` is the slot; of an entry that is to run once, [`Planned::fence`].
+#[must_use]
+pub fn task_id(entry: &EntryName, fence: Timestamp) -> TaskId {
+    TaskId::new(fence, &SlotEntropy { name: entry.as_str(), slot: fence })
+}
+
+/// The messages for the slots of a plan.
+pub(crate) fn messages(planned: &Planned) -> impl Iterator<Item = Message> {
+    planned.slots.iter().map(|slot| {
+        let fence = planned.fence(*slot);
+        let entry = &planned.stored.entry;
+        message(entry, task_id(&entry.name, fence), *slot, Some(fence))
+    })
+}
+
+/// The message of an entry for an instant.
+pub(crate) fn message(entry: &Entry, id: TaskId, slot: Timestamp, fence: Option<Timestamp>) -> Message {
     let name = entry.name.as_str().to_owned();
-    let fence = planned.fence(slot);
     let mut envelope = Envelope::new(entry.task.as_str(), entry.payload());
     envelope.expires = entry.expires;
     envelope.headers.clone_from(&entry.headers);
@@ -24,51 +44,33 @@ pub(crate) fn message(planned: &Planned, slot: Timestamp) -> Message {
         policy: UniquePolicy::Reject,
     });
     Message {
-        id: task_id(&name, fence),
+        id,
         queue: entry.queue.clone(),
         priority: entry.priority,
         delay: Delay::None,
         unique,
-        fence: Some(Fence { name, slot: fence }),
+        fence: fence.map(|slot| Fence { name, slot }),
         body: envelope.encode(),
     }
 }
 
 /// What is to be written when the broker answered for each slot.
 pub(crate) fn advance(planned: &Planned, answers: &[Published], now: Timestamp) -> Advance {
-    let name = &planned.stored.entry.name;
+    let stored = &planned.stored;
     let mut firings: Vec<Firing> = planned.passed.clone().into_iter().collect();
-    let mut has_run = false;
-    let mut error = None;
+    // What publishes nothing has not been refused again, nor taken.
+    let mut error = stored.last_error.clone().filter(|_| planned.slots.is_empty());
     for (&slot, answer) in planned.slots.iter().zip(answers) {
-        let fence = planned.fence(slot);
-        let id = task_id(name.as_str(), fence);
-        let skipped = |why| Firing::skipped(name.clone(), (slot, slot), now, why);
-        match answer {
-            Published::Accepted => firings.push(Firing::fired(name.clone(), slot, now, id)),
-            // A beat that died before it wrote so, or one that is ahead of us.
-            Published::Duplicate { holder } if *holder == id => {
-                firings.push(Firing::fired(name.clone(), slot, now, id));
-            }
-            Published::Duplicate { holder } => firings.push(skipped(Skip::Overlap(*holder))),
-            // Whoever published a later slot of this plan had this one in its plan too. Of a slot beyond the plan
-            // nothing is known here: whoever published it writes what became of this one.
-            Published::Stale { newest } => {
-                has_run = true;
-                if planned.slots.iter().any(|slot| planned.fence(*slot) == *newest) {
-                    firings.push(Firing::fired(name.clone(), slot, now, id));
-                }
-            }
-            Published::Full { limit } => {
-                let why = format!("the queue is full: it has reached its length of {limit}");
-                firings.push(skipped(Skip::Refused(why.clone())));
-                error = Some(why);
-            }
+        let firing = firing(planned, slot, answer, now);
+        if let Fate::Skipped(Skip::Refused(why)) = &firing.fate {
+            error = Some(why.clone());
         }
+        firings.push(firing);
     }
-    let mut advance = Advance::new(&planned.stored, planned.done_until, firings);
-    if has_run && planned.stored.entry.one_off {
-        (advance.ends, advance.next_run_at) = (true, None);
+    let is_idle = firings.is_empty();
+    let mut advance = Advance::new(stored, planned.done_until, firings);
+    if is_idle {
+        advance.next_run_at = planned.idle_until.filter(|_| stored.entry.enabled);
     }
     match error {
         Some(error) => advance.with_error(error),
@@ -76,20 +78,42 @@ pub(crate) fn advance(planned: &Planned, answers: &[Published], now: Timestamp) 
     }
 }
 
-/// What is to be written when the broker refuses the messages of an entry altogether.
+/// What is to be written when the broker refuses the messages of an entry: it is tried again, and its misfire policy
+/// decides what becomes of slots until it is taken.
 pub(crate) fn refused(planned: &Planned, error: &BackendError, now: Timestamp) -> Advance {
-    let name = &planned.stored.entry.name;
-    let refused = planned
-        .slots
-        .iter()
-        .map(|slot| Firing::skipped(name.clone(), (*slot, *slot), now, Skip::Refused(error.to_string())));
-    let firings = planned.passed.clone().into_iter().chain(refused).collect();
-    Advance::new(&planned.stored, planned.done_until, firings).with_error(error.to_string())
+    let stored = &planned.stored;
+    let mut advance = Advance::new(stored, stored.done_until, Vec::new()).with_error(error.to_string());
+    advance.next_run_at = Some(now.plus(TRY_AGAIN));
+    advance
 }
 
-/// The same in every beat.
-fn task_id(name: &str, fence: Timestamp) -> TaskId {
-    TaskId::new(fence, &SlotEntropy { name, slot: fence })
+/// Why a queue with a limit does not take a message.
+pub(crate) fn full(limit: u64) -> String {
+    format!("the queue is full: it has reached its length of {limit}")
+}
+
+fn firing(planned: &Planned, slot: Timestamp, answer: &Published, now: Timestamp) -> Firing {
+    let entry = &planned.stored.entry;
+    let fence = planned.fence(slot);
+    let id = task_id(&entry.name, fence);
+    let fired = || Firing::fired(entry.name.clone(), slot, now, id);
+    let skipped = |why| Firing::skipped(entry.name.clone(), (slot, slot), now, why);
+    match answer {
+        Published::Accepted => fired(),
+        // A beat that died before it wrote so, or one that is ahead of us.
+        Published::Duplicate { holder } if *holder == id => fired(),
+        Published::Duplicate { holder } => skipped(Skip::Overlap(*holder)),
+        // Whoever published the newest slot had published this one before it: see `Planned`.
+        Published::Stale { newest } if entry.one_off || is_slot(entry, *newest) => fired(),
+        Published::Stale { newest } => skipped(Skip::Refused(format!(
+            "the entry had a later slot before it was edited, {newest}, and that was published first"
+        ))),
+        Published::Full { limit } => skipped(Skip::Refused(full(*limit))),
+    }
+}
+
+fn is_slot(entry: &Entry, at: Timestamp) -> bool {
+    entry.next_slot(Timestamp::from_micros(at.as_micros().saturating_sub(1))) == Some(at)
 }
 
 /// Bytes that follow from entry and slot. Ids need to be unique, not secret.

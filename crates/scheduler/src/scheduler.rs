@@ -1,28 +1,37 @@
-//! The loop: look, plan, publish, advance, sleep.
+//! The beat: a loop with two lanes, one to the broker and one to the store.
 
-use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use lovage_core::schedule::{Advance, Advanced, Due, ScheduleStore};
-use lovage_core::{
-    BackendError, BackendErrorKind, Broker, Clock, Message, Published, QueueName, Timestamp, limits,
-};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use lovage_core::schedule::{Advance, Advanced, Due, ScheduleStore, StoredEntry};
+use lovage_core::{BackendError, BoxFuture, Broker, Clock};
 
-use crate::publish::{advance, message};
-use crate::{Planned, plan};
+use crate::ahead::{Ahead, StoreTime};
+use crate::plan;
+use crate::send::{Sender, Sent};
+use crate::trouble::Trouble;
 
+/// What is due so soon is read before, to be published in time; and what was read so long ago is read again before it is
+/// published, because it may have been edited.
+const AHEAD: Duration = Duration::from_secs(1);
+/// A look begins so long before its answer is needed.
+const LEAD: Duration = Duration::from_millis(300);
+/// Between two looks, however much changes.
+const BREATH: Duration = Duration::from_millis(50);
 /// Most entries in one look.
-const ENTRIES: usize = 1_000;
-/// A publish ends with the message that reaches so many bytes.
-const BATCH_BYTES: usize = 4 << 20;
-/// The time of day may step while a beat sleeps: it looks again after this time at the latest.
-const LONGEST_SLEEP: Duration = Duration::from_secs(10);
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// How long a round in hand may go on when the beat is told to stop.
+const ENTRIES: usize = 2_000;
+/// Most entries in one write.
+const WRITTEN: usize = 1_000;
+/// Most firings that are forgotten at once.
+const FORGOTTEN: usize = 2_000;
+/// Between two chunks of what is to be forgotten.
+const FORGET_ON: Duration = Duration::from_secs(1);
+/// When there was less than a chunk.
+const FORGET_AGAIN: Duration = Duration::from_secs(60);
+/// How long what is in hand may go on when the beat is told to stop.
 const FINISH: Duration = Duration::from_secs(5);
 
 /// A beat.
@@ -34,189 +43,313 @@ pub struct Scheduler {
     store: Arc<dyn ScheduleStore>,
     broker: Arc<dyn Broker>,
     clock: Arc<dyn Clock>,
+    max_interval: Duration,
+    keep_history: Duration,
 }
 
 impl Scheduler {
     /// A beat with handles of its own.
     pub fn new(store: Arc<dyn ScheduleStore>, broker: Arc<dyn Broker>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, broker, clock }
+        let (max_interval, keep_history) = (Duration::from_secs(10), Duration::from_secs(30 * 86_400));
+        Self { store, broker, clock, max_interval, keep_history }
     }
 
-    /// Fires what is due from now on, until `stop` ends. A round in hand is finished, if that takes 5 s at most. While store
+    /// The longest time between two looks at the schedule, at least 100 ms; by default 10 s. Changes are told at once: this
+    /// is for when the store's clock is set, and for when telling fails.
+    pub fn max_interval(mut self, time: Duration) -> Self {
+        self.max_interval = time.max(Duration::from_millis(100));
+        self
+    }
+
+    /// How long the history tells of a slot; by default 30 days.
+    pub fn keep_history(mut self, time: Duration) -> Self {
+        self.keep_history = time;
+        self
+    }
+
+    /// Fires what is due from now on, until `stop` ends. What is in hand is finished, if that takes 5 s at most. While store
     /// or broker are away it tries again after 100 ms, doubling to 5 s.
     pub async fn run_until(self, stop: impl Future<Output = ()>) {
         let mut stop = pin!(stop);
-        let mut trouble = Trouble::default();
+        let mut beat = Beat::new(self);
         loop {
-            let round = match select(&mut stop, Box::pin(self.round())).await {
-                Either::Right((round, _)) => round,
-                Either::Left(((), round)) => {
-                    let _out_of_time = select(round, self.clock.sleep(FINISH)).await;
-                    return;
-                }
+            beat.begin();
+            let event = match select(&mut stop, pin!(beat.next())).await {
+                Either::Left(((), _)) => break,
+                Either::Right((event, _)) => event,
             };
-            let waiting = async {
-                match round {
-                    Ok(wait) => {
-                        trouble.is_over();
-                        select(self.clock.sleep(wait.min(LONGEST_SLEEP)), self.store.changed()).await;
-                    }
-                    Err(error) => self.clock.sleep(trouble.is_there(&error)).await,
-                }
-            };
-            if let Either::Left(_) = select(&mut stop, pin!(waiting)).await {
+            beat.handle(event);
+        }
+        beat.finish().await;
+    }
+}
+
+/// A beat at work.
+struct Beat {
+    scheduler: Scheduler,
+    /// At most one publish, one operation of the store, and who waits for changes.
+    in_flight: FuturesUnordered<BoxFuture<'static, Event>>,
+    publishing: bool,
+    /// The store is asked one thing at a time, so that no look tells what was so before a write.
+    asking: bool,
+    ahead: Ahead,
+    time: StoreTime,
+    unwritten: Vec<(StoredEntry, Advance)>,
+    /// When the last look was answered.
+    looked_at: Option<Duration>,
+    /// Whether there is reason to look before it is time.
+    look_again: bool,
+    forget_at: Duration,
+    broker: Trouble,
+    store: Trouble,
+}
+
+enum Event {
+    /// It is time for something.
+    Time,
+    Changed,
+    Sent(Sent),
+    Looked {
+        asked: Duration,
+        found: Result<Due, BackendError>,
+    },
+    Wrote {
+        batch: Vec<(StoredEntry, Advance)>,
+        answer: Result<Vec<Advanced>, BackendError>,
+    },
+    Forgot(Result<usize, BackendError>),
+}
+
+impl Beat {
+    fn new(scheduler: Scheduler) -> Self {
+        let beat = Self {
+            forget_at: scheduler.clock.monotonic(),
+            scheduler,
+            in_flight: FuturesUnordered::new(),
+            publishing: false,
+            asking: false,
+            ahead: Ahead::default(),
+            time: StoreTime::default(),
+            unwritten: Vec::new(),
+            looked_at: None,
+            look_again: false,
+            broker: Trouble::new("the broker"),
+            store: Trouble::new("the schedule"),
+        };
+        beat.listen();
+        beat
+    }
+
+    /// Begins what can be begun now.
+    fn begin(&mut self) {
+        let now = self.monotonic();
+        if !self.publishing && self.publish_at().is_some_and(|at| at <= now) {
+            self.publish(now);
+        }
+        if self.asking || self.store.until() > now {
+            return;
+        }
+        if self.look_at() <= now {
+            self.look(now);
+        } else if !self.unwritten.is_empty() {
+            self.write();
+        } else if self.forget_at <= now {
+            self.forget();
+        }
+    }
+
+    async fn next(&mut self) -> Event {
+        let at = self.begin_at();
+        let sleep = self.scheduler.clock.sleep_until(at);
+        match select(self.in_flight.next(), sleep).await {
+            Either::Left((Some(event), _)) => event,
+            Either::Left((None, _)) | Either::Right(_) => Event::Time,
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Time => {}
+            Event::Changed => {
+                self.look_again = true;
+                self.listen();
+            }
+            Event::Sent(sent) => self.sent(sent),
+            Event::Looked { asked, found } => self.looked(asked, found),
+            Event::Wrote { batch, answer } => self.wrote(batch, answer),
+            Event::Forgot(answer) => self.forgot(&answer),
+        }
+    }
+
+    /// Waits for what was published, and writes it.
+    async fn finish(mut self) {
+        let mut out_of_time = self.scheduler.clock.sleep(FINISH);
+        loop {
+            let now = self.monotonic();
+            if !self.asking && !self.unwritten.is_empty() && self.store.until() <= now {
+                self.write();
+            }
+            if !self.publishing && !self.asking && self.unwritten.is_empty() {
                 return;
             }
+            let retry = self.scheduler.clock.sleep_until(self.store.until().max(now + BREATH));
+            let event = match select(&mut out_of_time, select(self.in_flight.next(), retry)).await {
+                Either::Left(_) => return,
+                Either::Right((Either::Left((Some(event), _)), _)) => event,
+                Either::Right(_) => Event::Time,
+            };
+            self.handle(event);
         }
     }
 
-    /// Fires what is due now, and answers how long there is nothing more to do.
-    async fn round(&self) -> Result<Duration, BackendError> {
-        let due = self.store.due(Duration::ZERO, ENTRIES, None).await?;
-        let now = due.now;
-        let next_at = due.next_at;
-        let (advances, failed) = self.publish(plans(due), now).await;
-        if !advances.is_empty() {
-            let answers = self.store.advance(&advances).await?;
-            // Somebody else was first: what is left to do is seen in the next look.
-            if failed.is_none() && answers.contains(&Advanced::Lost) {
-                return Ok(Duration::ZERO);
+    /// When something is to be begun next, as far as it does not follow from what is in flight.
+    fn begin_at(&self) -> Duration {
+        let publish = self.publish_at().filter(|_| !self.publishing);
+        let ask = || {
+            let write = (!self.unwritten.is_empty()).then_some(Duration::ZERO);
+            let ask = [write, Some(self.look_at()), Some(self.forget_at)].into_iter().flatten().min();
+            ask.map(|at| at.max(self.store.until()))
+        };
+        let ask = if self.asking { None } else { ask() };
+        publish.into_iter().chain(ask).min().unwrap_or(Duration::MAX)
+    }
+
+    /// When the first armed entry is to be published, unless it has to be read again before.
+    fn publish_at(&self) -> Option<Duration> {
+        let at = self.time.ours(self.ahead.first_at()?).max(self.broker.until());
+        let fresh_until = self.looked_at? + AHEAD;
+        (at.max(self.monotonic()) <= fresh_until).then_some(at)
+    }
+
+    fn look_at(&self) -> Duration {
+        let Some(looked_at) = self.looked_at else { return Duration::ZERO };
+        if self.look_again {
+            return looked_at + BREATH;
+        }
+        let others_at = self.ahead.others_at().map(|at| self.time.ours(at));
+        // There was more than one look can tell.
+        let is_behind = others_at.is_some_and(|at| at <= looked_at + AHEAD);
+        if is_behind && self.ahead.is_empty() {
+            return looked_at;
+        }
+        let first_at = self.ahead.first_at().map(|at| self.time.ours(at));
+        let needed = first_at.into_iter().chain(others_at).min().map(|at| at.max(self.broker.until()));
+        let early = looked_at + (AHEAD - LEAD);
+        let late = looked_at + self.scheduler.max_interval;
+        needed.map_or(late, |at| at.saturating_sub(LEAD).max(early).min(late))
+    }
+
+    fn publish(&mut self, now: Duration) {
+        let (Some(at), Some(looked_at)) = (self.time.at(now), self.looked_at) else { return };
+        let plans = self.ahead.take(at).into_iter().map(|stored| plan(stored, at)).collect();
+        self.publishing = true;
+        let (broker, clock) = (Arc::clone(&self.scheduler.broker), Arc::clone(&self.scheduler.clock));
+        self.in_flight.push(Box::pin(async move {
+            let sender = Sender { broker: &*broker, clock: &*clock, now: at, until: looked_at + AHEAD };
+            Event::Sent(sender.send(plans).await)
+        }));
+    }
+
+    fn sent(&mut self, sent: Sent) {
+        self.publishing = false;
+        self.unwritten.extend(sent.written);
+        for name in &sent.left {
+            self.ahead.forget(name);
+            self.look_again = true;
+        }
+        match sent.error {
+            Some(error) => self.broker.is_there(&error, self.monotonic()),
+            None if sent.reached => self.broker.is_over(),
+            None => {}
+        }
+    }
+
+    fn look(&mut self, asked: Duration) {
+        self.asking = true;
+        self.look_again = false;
+        let store = Arc::clone(&self.scheduler.store);
+        self.in_flight.push(Box::pin(async move {
+            Event::Looked { asked, found: store.due(AHEAD, ENTRIES, None).await }
+        }));
+    }
+
+    fn looked(&mut self, asked: Duration, found: Result<Due, BackendError>) {
+        self.asking = false;
+        let answered = self.monotonic();
+        match found {
+            Ok(due) => {
+                self.time.seen(asked, due.now, answered);
+                self.looked_at = Some(answered);
+                self.ahead.looked(due);
+                self.store.is_over();
+            }
+            Err(error) => {
+                self.look_again = true;
+                self.store.is_there(&error, answered);
             }
         }
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        let next_runs = advances.iter().filter_map(|advance| advance.next_run_at);
-        let next = next_runs.chain(next_at).min();
-        Ok(next.map_or(LONGEST_SLEEP, |next| next.since(now)))
     }
 
-    /// One publish per queue. What one queue refuses does not stop the others; entries whose messages may not have been
-    /// taken are not advanced.
-    async fn publish(&self, plans: Vec<Planned>, now: Timestamp) -> (Vec<Advance>, Option<BackendError>) {
-        let mut queues: BTreeMap<QueueName, Vec<Planned>> = BTreeMap::new();
-        for planned in plans {
-            queues.entry(planned.stored.entry.queue.clone()).or_default().push(planned);
-        }
-        let mut advances = Vec::new();
-        let mut failed = None;
-        for plans in queues.into_values() {
-            let mut rest = plans.as_slice();
-            while !rest.is_empty() {
-                let (batch, messages) = batch(&mut rest);
-                match self.publish_batch(batch, &messages, now).await {
-                    Ok(batch) => advances.extend(batch),
-                    Err(error) => {
-                        failed = Some(error);
-                        break;
+    fn write(&mut self) {
+        self.asking = true;
+        let others = self.unwritten.split_off(self.unwritten.len().min(WRITTEN));
+        let batch = std::mem::replace(&mut self.unwritten, others);
+        let store = Arc::clone(&self.scheduler.store);
+        self.in_flight.push(Box::pin(async move {
+            let advances: Vec<Advance> = batch.iter().map(|(_, advance)| advance.clone()).collect();
+            let answer = store.advance(&advances).await;
+            Event::Wrote { batch, answer }
+        }));
+    }
+
+    fn wrote(&mut self, batch: Vec<(StoredEntry, Advance)>, answer: Result<Vec<Advanced>, BackendError>) {
+        self.asking = false;
+        match answer {
+            Ok(answers) => {
+                for ((stored, advance), answer) in batch.into_iter().zip(answers) {
+                    match answer {
+                        Advanced::Done => self.ahead.wrote(stored, advance),
+                        // Another beat was first, or somebody edited it.
+                        Advanced::Lost => {
+                            self.ahead.forget(&stored.entry.name);
+                            self.look_again = true;
+                        }
                     }
                 }
+                self.store.is_over();
             }
-        }
-        (advances, failed)
-    }
-
-    async fn publish_batch(
-        &self,
-        plans: &[Planned],
-        messages: &[Message],
-        now: Timestamp,
-    ) -> Result<Vec<Advance>, BackendError> {
-        let answers = match messages {
-            [] => Ok(Vec::new()),
-            messages => self.broker.publish(messages, None).await,
-        };
-        match answers {
-            Ok(answers) => {
-                let mut rest = answers.as_slice();
-                Ok(plans.iter().map(|planned| advance(planned, take(&mut rest, planned), now)).collect())
+            Err(error) => {
+                self.unwritten.splice(0..0, batch);
+                self.store.is_there(&error, self.monotonic());
             }
-            Err(error) if error.kind() != BackendErrorKind::Refused => Err(error),
-            Err(_) => self.one_by_one(plans, now).await,
         }
     }
 
-    /// One entry may be to blame, and the others have nothing to do with it.
-    async fn one_by_one(&self, plans: &[Planned], now: Timestamp) -> Result<Vec<Advance>, BackendError> {
-        let mut advances = Vec::new();
-        for planned in plans {
-            let messages: Vec<Message> = planned.slots.iter().map(|slot| message(planned, *slot)).collect();
-            if messages.is_empty() {
-                advances.push(advance(planned, &[], now));
-                continue;
-            }
-            match self.broker.publish(&messages, None).await {
-                Ok(answers) => advances.push(advance(planned, &answers, now)),
-                Err(error) if error.kind() == BackendErrorKind::Refused => {
-                    tracing::error!("the schedule `{}` does not fire: {error}", planned.stored.entry.name);
-                    advances.push(crate::publish::refused(planned, &error, now));
-                }
-                Err(error) => return Err(error),
-            }
+    fn forget(&mut self) {
+        self.asking = true;
+        let (store, keep) = (Arc::clone(&self.scheduler.store), self.scheduler.keep_history);
+        self.in_flight
+            .push(Box::pin(async move { Event::Forgot(store.forget(keep, FORGOTTEN, None).await) }));
+    }
+
+    fn forgot(&mut self, answer: &Result<usize, BackendError>) {
+        self.asking = false;
+        let more = matches!(answer, Ok(FORGOTTEN..));
+        if let Err(error) = answer {
+            tracing::debug!("old history is forgotten later: {error}");
         }
-        Ok(advances)
+        self.forget_at = self.monotonic() + if more { FORGET_ON } else { FORGET_AGAIN };
+    }
+
+    fn listen(&self) {
+        let store = Arc::clone(&self.scheduler.store);
+        self.in_flight.push(Box::pin(async move {
+            store.changed().await;
+            Event::Changed
+        }));
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.scheduler.clock.monotonic()
     }
 }
-
-fn plans(due: Due) -> Vec<Planned> {
-    let now = due.now;
-    due.entries.into_iter().map(|stored| plan(stored, now)).collect()
-}
-
-/// The next entries of a queue whose messages go out together: at least one, and never a part of one.
-fn batch<'a>(rest: &mut &'a [Planned]) -> (&'a [Planned], Vec<Message>) {
-    let mut messages: Vec<Message> = Vec::new();
-    let (mut count, mut bytes) = (0, 0);
-    for planned in *rest {
-        let is_full = messages.len() + planned.slots.len() > limits::PUBLISH_BATCH || bytes >= BATCH_BYTES;
-        if count > 0 && is_full {
-            break;
-        }
-        for slot in &planned.slots {
-            let message = message(planned, *slot);
-            bytes += message.body.len();
-            messages.push(message);
-        }
-        count += 1;
-    }
-    let (batch, others) = rest.split_at(count);
-    *rest = others;
-    (batch, messages)
-}
-
-fn take<'a>(rest: &mut &'a [Published], planned: &Planned) -> &'a [Published] {
-    let (answers, others) = rest.split_at(planned.slots.len().min(rest.len()));
-    *rest = others;
-    answers
-}
-
-/// What keeps a beat from its work, said once.
-#[derive(Debug, Default)]
-struct Trouble(Option<Duration>);
-
-impl Trouble {
-    /// Answers how long to wait.
-    fn is_there(&mut self, error: &BackendError) -> Duration {
-        let pause = match self.0 {
-            None => {
-                tracing::warn!("schedules do not fire now, what is due is tried again: {error}");
-                FIRST_PAUSE
-            }
-            Some(pause) => {
-                tracing::debug!("not yet: {error}");
-                (pause * 2).min(LONGEST_PAUSE)
-            }
-        };
-        self.0 = Some(pause);
-        pause
-    }
-
-    fn is_over(&mut self) {
-        if self.0.take().is_some() {
-            tracing::info!("schedules fire again");
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,183 @@
+//! What a beat knows of the next second: which entries are due, and what the time is.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use lovage_core::schedule::{Advance, Due, StoredEntry};
+use lovage_core::{EntryName, Timestamp};
+
+/// Entries that will be due soon.
+///
+/// An entry is *armed*, or *busy* from being taken to when what became of it has been written, so that one beat has one
+/// plan for it at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Ahead {
+    armed: BTreeMap<(Timestamp, EntryName), StoredEntry>,
+    busy: HashSet<EntryName>,
+    /// When the first of all other entries is due.
+    others_at: Option<Timestamp>,
+}
+
+impl Ahead {
+    /// Forgets what was armed, and arms what the store says. It may say of a busy entry what was so before.
+    pub(crate) fn looked(&mut self, due: Due) {
+        self.armed.clear();
+        self.others_at = due.next_at;
+        for stored in due.entries {
+            if !self.busy.contains(&stored.entry.name) {
+                self.arm(stored);
+            }
+        }
+    }
+
+    /// Takes what is due: it is busy from now on.
+    pub(crate) fn take(&mut self, now: Timestamp) -> Vec<StoredEntry> {
+        let mut due = Vec::new();
+        while let Some(first) = self.armed.first_entry().filter(|first| first.key().0 <= now) {
+            let stored = first.remove();
+            self.busy.insert(stored.entry.name.clone());
+            due.push(stored);
+        }
+        due
+    }
+
+    /// It is not busy any more, and nothing is known of it.
+    pub(crate) fn forget(&mut self, name: &EntryName) {
+        self.busy.remove(name);
+    }
+
+    /// It stands in the store as this beat wrote it.
+    pub(crate) fn wrote(&mut self, mut stored: StoredEntry, advance: Advance) {
+        self.busy.remove(&stored.entry.name);
+        if advance.ends {
+            return;
+        }
+        stored.done_until = advance.done_until;
+        stored.next_run_at = advance.next_run_at;
+        stored.last_error = advance.error;
+        self.arm(stored);
+    }
+
+    /// When the first armed entry is due.
+    pub(crate) fn first_at(&self) -> Option<Timestamp> {
+        self.armed.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// When the first entry that is neither armed nor busy is due.
+    pub(crate) fn others_at(&self) -> Option<Timestamp> {
+        self.others_at
+    }
+
+    /// Whether nothing is armed or busy.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.armed.is_empty() && self.busy.is_empty()
+    }
+
+    fn arm(&mut self, stored: StoredEntry) {
+        if let Some(at) = stored.next_run_at {
+            self.armed.insert((at, stored.entry.name.clone()), stored);
+        }
+    }
+}
+
+/// The store's clock, as this process knows it.
+///
+/// The store tells its time with each look. It did so after the look was asked for and before it was answered, which
+/// bounds how far its clock is from ours, the closer the quicker the look was.
+#[derive(Debug, Default)]
+pub(crate) struct StoreTime {
+    /// In microseconds, the store's clock less our monotonic one.
+    ahead: Option<i64>,
+}
+
+impl StoreTime {
+    /// The store's clock was `now` between two instants of ours.
+    pub(crate) fn seen(&mut self, asked: Duration, now: Timestamp, answered: Duration) {
+        let ahead_at = |ours| now.as_micros().saturating_sub(micros(ours));
+        let (least, most) = (ahead_at(answered), ahead_at(asked));
+        self.ahead = Some(self.ahead.map_or(least, |ahead| ahead.clamp(least, most.max(least))));
+    }
+
+    /// The store's clock at an instant of ours; not later than it really is.
+    pub(crate) fn at(&self, ours: Duration) -> Option<Timestamp> {
+        self.ahead.map(|ahead| Timestamp::from_micros(micros(ours).saturating_add(ahead)))
+    }
+
+    /// The instant of ours at which the store's clock shows `at`; zero when that was before we began.
+    pub(crate) fn ours(&self, at: Timestamp) -> Duration {
+        let ours = at.as_micros().saturating_sub(self.ahead.unwrap_or(0));
+        Duration::from_micros(u64::try_from(ours).unwrap_or(0))
+    }
+}
+
+fn micros(ours: Duration) -> i64 {
+    i64::try_from(ours.as_micros()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use lovage_core::schedule::{Units as _, every};
+
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_micros(seconds * 1_000_000)
+    }
+
+    fn stored(name: &str, seconds: u64) -> StoredEntry {
+        StoredEntry::new(every(seconds.secs()).entry(name, "t").unwrap(), at(0))
+    }
+
+    fn due(entries: Vec<StoredEntry>, next_at: Option<Timestamp>) -> Due {
+        Due { now: at(0), entries, next_at }
+    }
+
+    fn names(entries: &[StoredEntry]) -> Vec<&str> {
+        entries.iter().map(|stored| stored.entry.name.as_str()).collect()
+    }
+
+    #[test]
+    fn what_is_due_is_taken_in_order_and_once() {
+        let mut ahead = Ahead::default();
+        ahead.looked(due(vec![stored("b", 20), stored("c", 30), stored("a", 10)], Some(at(40))));
+        assert_eq!((ahead.first_at(), ahead.others_at()), (Some(at(10)), Some(at(40))));
+        assert_eq!(names(&ahead.take(at(9))), [""; 0]);
+        assert_eq!(names(&ahead.take(at(20))), ["a", "b"]);
+        assert_eq!(names(&ahead.take(at(20))), [""; 0]);
+    }
+
+    #[test]
+    fn a_look_says_nothing_new_of_what_is_busy_and_forgets_what_is_gone() {
+        let mut ahead = Ahead::default();
+        ahead.looked(due(vec![stored("a", 10), stored("b", 10)], None));
+        let a = ahead.take(at(10)).remove(0);
+        ahead.looked(due(vec![stored("a", 10), stored("c", 10)], None));
+        ahead.forget(&EntryName::new("b").unwrap());
+        assert_eq!(names(&ahead.take(at(10))), ["c"]);
+        let advance = Advance::new(&a, at(10), Vec::new());
+        ahead.wrote(a, advance);
+        let again = ahead.take(at(20));
+        assert_eq!((names(&again), again[0].done_until), (vec!["a"], at(10)));
+    }
+
+    #[test]
+    fn the_stores_clock_is_known_within_the_time_of_the_quickest_look() {
+        let ms = Duration::from_millis;
+        let mut time = StoreTime::default();
+        assert_eq!(time.at(ms(0)), None);
+        time.seen(ms(100), at(50), ms(300));
+        assert_eq!(time.at(ms(300)), Some(at(50)));
+        // Quicker: nearer to the truth.
+        time.seen(ms(1_000), at(51), ms(1_010));
+        assert_eq!(time.at(ms(1_010)), Some(at(51)));
+        // Slower: nothing new.
+        time.seen(ms(2_000), at(52), ms(2_900));
+        assert_eq!(time.at(ms(2_010)), Some(at(52)));
+        assert_eq!(time.ours(at(52)), ms(2_010));
+        // Somebody set it.
+        time.seen(ms(3_000), at(20), ms(3_900));
+        assert_eq!(time.at(ms(3_000)), Some(at(20)));
+        time.seen(ms(4_000), at(90), ms(4_900));
+        assert_eq!(time.at(ms(4_900)), Some(at(90)));
+    }
+}
