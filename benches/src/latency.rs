@@ -6,6 +6,7 @@ use std::time::Duration;
 use lovage::{TaskError, Worker, tasks};
 use lovage_client::Client;
 use lovage_core::{Broker, Clock as _, Delivery, QueueName, Reserve, Token};
+use lovage_redis::{Redis, RedisConfig, Script, SubscriberEvent};
 use lovage_system::{SystemClock, SystemEntropy};
 
 use crate::report::Report;
@@ -31,6 +32,10 @@ async fn stamp(sent_micros: u64) -> Result<u64, TaskError> {
 
 /// At 100 tasks a second, with results in each place.
 pub(crate) async fn measure(bed: &Bed, report: &mut Report) -> Fallible<()> {
+    if bed.kind == Kind::Redis {
+        let mut bare = bare(bed).await?;
+        add(report, "a message heard, and a round trip that does nothing", &mut bare, [NONE, NONE]);
+    }
     let mut raw = raw(bed).await?;
     add(report, "the broker alone: publish, hint, reserve", &mut raw, [NONE, NONE]);
     for (place, kind) in bed.result_places()? {
@@ -82,6 +87,34 @@ fn add(report: &mut Report, what: &str, sample: &mut [Duration], [p50, p99]: [Ta
     sample.sort_unstable();
     report.judge(format!("100/s: {what}, p50"), millis(sample, 50), "ms", p50);
     report.judge(format!("100/s: {what}, p99"), millis(sample, 99), "ms", p99);
+}
+
+/// The same journeys with nothing done on the way: a script tells whoever listens, who then asks another one. What is left is
+/// the machine, and how it wakes who sleeps.
+async fn bare(bed: &Bed) -> Fallible<Vec<Duration>> {
+    const CHANNEL: &str = "lovage-bench";
+    let clock = CLOCK.get_or_init(SystemClock::new);
+    let config = RedisConfig::parse(&bed.url)?;
+    let (sender, receiver) = (Redis::connect(&config).await?, Redis::connect(&config).await?);
+    let (tell, nothing) = (
+        Script::new("tell", "return redis.call('PUBLISH', KEYS[1], 'w')"),
+        Script::new("nothing", "return 1"),
+    );
+    let subscriber = receiver.subscriber().await?;
+    let mut events = subscriber.events();
+    subscriber.subscribe(CHANNEL).await?;
+    let mut took = Vec::with_capacity(SAMPLES);
+    for _ in 0..SAMPLES {
+        clock.sleep(PAUSE).await;
+        let sent = clock.monotonic();
+        let (told, heard) = tokio::join!(tell.run(&sender, vec![CHANNEL.into()], vec![]), async {
+            while !matches!(events.next().await, Some(SubscriberEvent::Message { .. }) | None) {}
+            nothing.run(&receiver, vec![], vec![]).await.map(|_| clock.monotonic() - sent)
+        });
+        told?;
+        took.push(heard?);
+    }
+    Ok(took)
 }
 
 /// The same operations without client and worker: publish, be told, reserve. What is left is the broker and the machine.
