@@ -8,7 +8,7 @@ use serde::ser::Error as _;
 use serde::{Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{Codec, Param, Payload, TaskError};
+use crate::{Codec, Param, Payload, TaskError, limits};
 
 /// Why arguments do not fit a task.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -141,7 +141,12 @@ impl Arguments {
         let (name, wants) = param.map_or(("?", "?"), |param| (param.name, param.type_name));
         let task = self.task;
         let invalid = |error: &dyn fmt::Display| {
-            ArgumentsError::Invalid(format!("{task}: argument `{name}` is not a valid {wants}: {error}"))
+            let why = match param {
+                // What serde says repeats the value.
+                Some(Param { redacted: true, .. }) => "its value is not shown".to_owned(),
+                Some(_) | None => shortened(error.to_string()),
+            };
+            ArgumentsError::Invalid(format!("{task}: argument `{name}` is not a valid {wants}: {why}"))
         };
         match &mut self.values {
             Values::Json(values) => match values.get_mut(index).and_then(Option::take) {
@@ -173,7 +178,7 @@ fn lay_out(task: &str, params: &[Param], text: &str) -> Result<Vec<Option<Box<Ra
             .map_err(|error| invalid(format!("the arguments are not valid JSON: {error}")))?;
         let values = params.iter().map(|param| named.remove(param.name)).collect();
         return match named.keys().next() {
-            Some(unknown) => Err(invalid(format!("there is no argument `{unknown}`"))),
+            Some(unknown) => Err(invalid(format!("there is no argument `{}`", shortened(unknown.clone())))),
             None => Ok(values),
         };
     }
@@ -183,6 +188,15 @@ fn lay_out(task: &str, params: &[Param], text: &str) -> Result<Vec<Option<Box<Ra
         return Err(invalid(format!("found {} arguments, expected {}", list.len(), params.len())));
     }
     Ok(list.into_iter().map(Some).collect())
+}
+
+/// What a message holds may have megabytes, and serde repeats it.
+fn shortened(mut error: String) -> String {
+    if error.len() > limits::NOTE_BYTES {
+        error.truncate(error.floor_char_boundary(limits::NOTE_BYTES));
+        error.push('…');
+    }
+    error
 }
 
 /// `expected (x: i64, y: Option<i64>)`, for error messages.
@@ -267,6 +281,20 @@ mod tests {
         let message = json(r#"["one"]"#).unwrap().take::<i64>(None).unwrap_err().to_string();
         assert!(message.contains("argument `x` is not a valid i64"), "{message}");
         assert!(json("[]").unwrap().take::<i64>(None).unwrap_err().to_string().contains("missing"));
+    }
+
+    #[test]
+    fn an_error_holds_no_secret_and_no_megabytes() {
+        const CARD: &[Param] = &[Param { name: "card", type_name: "u64", optional: false, redacted: true }];
+        let error = |params, text: String| {
+            let mut args = Arguments::new("t", params, Codec::Json, Payload::Json(text)).unwrap();
+            args.take::<u64>(None).unwrap_err().to_string()
+        };
+        let message = error(CARD, r#"["4111-1111"]"#.to_owned());
+        assert_eq!(message, "t: argument `card` is not a valid u64: its value is not shown");
+        let message = error(PARAMS, format!(r#"["{}"]"#, "ü".repeat(50_000)));
+        assert!(message.contains("invalid type") && message.ends_with("ü…"), "{message}");
+        assert!(message.len() < 1_200, "{}", message.len());
     }
 
     #[test]
