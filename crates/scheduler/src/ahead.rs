@@ -1,10 +1,12 @@
 //! What a beat knows of the next second: which entries are due, and what the time is.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use lovage_core::schedule::{Advance, Due, StoredEntry};
 use lovage_core::{EntryName, Timestamp};
+
+use crate::{Planned, plan};
 
 /// Entries that will be due soon.
 ///
@@ -14,11 +16,19 @@ use lovage_core::{EntryName, Timestamp};
 pub(crate) struct Ahead {
     armed: BTreeMap<(Timestamp, EntryName), StoredEntry>,
     busy: HashSet<EntryName>,
+    /// Of these the newest slot that was published, while it is not known which others were. They are busy until a look that
+    /// begins after that.
+    doubts: HashMap<EntryName, Timestamp>,
     /// When the first of all other entries is due.
     others_at: Option<Timestamp>,
 }
 
 impl Ahead {
+    /// A look begins. What it says of doubts comes after them.
+    pub(crate) fn look(&mut self) {
+        self.busy.retain(|name| !self.doubts.contains_key(name));
+    }
+
     /// Forgets what was armed, and arms what the store says. It may say of a busy entry what was so before.
     pub(crate) fn looked(&mut self, due: Due) {
         self.armed.clear();
@@ -30,15 +40,22 @@ impl Ahead {
         }
     }
 
-    /// Takes what is due: it is busy from now on.
-    pub(crate) fn take(&mut self, now: Timestamp) -> Vec<StoredEntry> {
+    /// Plans what is due: it is busy from now on.
+    pub(crate) fn take(&mut self, now: Timestamp) -> Vec<Planned> {
         let mut due = Vec::new();
         while let Some(first) = self.armed.first_entry().filter(|first| first.key().0 <= now) {
             let stored = first.remove();
-            self.busy.insert(stored.entry.name.clone());
-            due.push(stored);
+            let name = stored.entry.name.clone();
+            let doubt = self.doubts.remove(&name);
+            self.busy.insert(name);
+            due.push(Planned { doubt, ..plan(stored, now) });
         }
         due
+    }
+
+    /// This slot of it was published, and it has to be read again to know of the others.
+    pub(crate) fn doubt(&mut self, name: EntryName, newest: Timestamp) {
+        self.doubts.insert(name, newest);
     }
 
     /// It is not busy any more, and nothing is known of it.
@@ -68,9 +85,9 @@ impl Ahead {
         self.others_at
     }
 
-    /// Whether nothing is armed or busy.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.armed.is_empty() && self.busy.is_empty()
+    /// Whether nothing is to be done before the first of all other entries is due.
+    pub(crate) fn is_through(&self) -> bool {
+        self.busy.is_empty() && self.first_at().is_none_or(|first| Some(first) >= self.others_at)
     }
 
     fn arm(&mut self, stored: StoredEntry) {
@@ -132,8 +149,8 @@ mod tests {
         Due { now: at(0), entries, next_at }
     }
 
-    fn names(entries: &[StoredEntry]) -> Vec<&str> {
-        entries.iter().map(|stored| stored.entry.name.as_str()).collect()
+    fn names(plans: &[Planned]) -> Vec<&str> {
+        plans.iter().map(|planned| planned.stored.entry.name.as_str()).collect()
     }
 
     #[test]
@@ -150,14 +167,29 @@ mod tests {
     fn a_look_says_nothing_new_of_what_is_busy_and_forgets_what_is_gone() {
         let mut ahead = Ahead::default();
         ahead.looked(due(vec![stored("a", 10), stored("b", 10)], None));
-        let a = ahead.take(at(10)).remove(0);
+        let a = ahead.take(at(10)).remove(0).stored;
         ahead.looked(due(vec![stored("a", 10), stored("c", 10)], None));
         ahead.forget(&EntryName::new("b").unwrap());
         assert_eq!(names(&ahead.take(at(10))), ["c"]);
         let advance = Advance::new(&a, at(10), Vec::new());
         ahead.wrote(a, advance);
         let again = ahead.take(at(20));
-        assert_eq!((names(&again), again[0].done_until), (vec!["a"], at(10)));
+        assert_eq!((names(&again), again[0].stored.done_until), (vec!["a"], at(10)));
+    }
+
+    #[test]
+    fn a_doubt_ends_with_a_look_that_begins_after_it() {
+        let mut ahead = Ahead::default();
+        ahead.looked(due(vec![stored("a", 10)], None));
+        ahead.take(at(10));
+        ahead.look();
+        ahead.doubt(EntryName::new("a").unwrap(), at(20));
+        ahead.looked(due(vec![stored("a", 10)], None));
+        assert_eq!(names(&ahead.take(at(10))), [""; 0]);
+        ahead.look();
+        ahead.looked(due(vec![stored("a", 10)], None));
+        let again = ahead.take(at(10));
+        assert_eq!((names(&again), again[0].doubt), (vec!["a"], Some(at(20))));
     }
 
     #[test]

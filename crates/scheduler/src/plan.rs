@@ -14,7 +14,9 @@ const MOST_SLOTS: usize = 100;
 ///
 /// Slots are passed over in a plan of their own, which publishes nothing: who publishes has written before what it leaves
 /// out. So all beats that start from the same [`done_until`](StoredEntry::done_until) publish the same slots in the same
-/// order, and that a later slot is published tells that the ones before it were.
+/// order. When a later slot was published than the one that is refused as stale, and the entry, read after that, still is
+/// not done with the slot, then it was published too: whoever published the later one began no later than here. When the
+/// entry is done with it, others have written what became of it.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Planned {
     /// As it was read.
@@ -27,6 +29,8 @@ pub struct Planned {
     pub done_until: Timestamp,
     /// When the entry is due again if there is nothing to publish and nothing is passed over.
     pub idle_until: Option<Timestamp>,
+    /// A slot that was the newest published one before the entry was read.
+    pub doubt: Option<Timestamp>,
 }
 
 impl Planned {
@@ -73,7 +77,7 @@ pub fn plan(stored: StoredEntry, now: Timestamp) -> Planned {
     let passed_last = passed.as_ref().map(|passed| passed.last_slot);
     let done_until = slots.last().copied().or(passed_last).unwrap_or(done).max(done);
     let idle_until = entry.next_run_at(missed_until);
-    Planned { slots, passed, done_until, idle_until, stored }
+    Planned { slots, passed, done_until, idle_until, doubt: None, stored }
 }
 
 /// Until when slots were missed, and those after it that fire now.

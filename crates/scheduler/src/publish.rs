@@ -54,28 +54,43 @@ pub(crate) fn message(entry: &Entry, id: TaskId, slot: Timestamp, fence: Option<
     }
 }
 
-/// What is to be written when the broker answered for each slot.
-pub(crate) fn advance(planned: &Planned, answers: &[Published], now: Timestamp) -> Advance {
+/// What is to be written when the broker answered for each slot. Or the newest slot, when that does not tell whether the
+/// ones before it were published.
+pub(crate) fn advance(
+    planned: &Planned,
+    answers: &[Published],
+    now: Timestamp,
+) -> Result<Advance, Timestamp> {
     let stored = &planned.stored;
     let mut firings: Vec<Firing> = planned.passed.clone().into_iter().collect();
     // What publishes nothing has not been refused again, nor taken.
     let mut error = stored.last_error.clone().filter(|_| planned.slots.is_empty());
+    let mut has_run = false;
     for (&slot, answer) in planned.slots.iter().zip(answers) {
-        let firing = firing(planned, slot, answer, now);
+        let firing = firing(planned, slot, answer, now)?;
+        // Told for the slot that it had then.
+        if stored.entry.one_off && *answer != Published::Accepted && stored.last_task_id == firing.fate.task()
+        {
+            has_run = firing.fate.task().is_some();
+            continue;
+        }
         if let Fate::Skipped(Skip::Refused(why)) = &firing.fate {
             error = Some(why.clone());
         }
         firings.push(firing);
     }
-    let is_idle = firings.is_empty();
+    let is_idle = firings.is_empty() && !has_run;
     let mut advance = Advance::new(stored, planned.done_until, firings);
+    if has_run {
+        (advance.ends, advance.next_run_at) = (true, None);
+    }
     if is_idle {
         advance.next_run_at = planned.idle_until.filter(|_| stored.entry.enabled);
     }
-    match error {
+    Ok(match error {
         Some(error) => advance.with_error(error),
         None => advance,
-    }
+    })
 }
 
 /// What is to be written when the broker refuses the messages of an entry: it is tried again, and its misfire policy
@@ -92,24 +107,33 @@ pub(crate) fn full(limit: u64) -> String {
     format!("the queue is full: it has reached its length of {limit}")
 }
 
-fn firing(planned: &Planned, slot: Timestamp, answer: &Published, now: Timestamp) -> Firing {
+fn firing(
+    planned: &Planned,
+    slot: Timestamp,
+    answer: &Published,
+    now: Timestamp,
+) -> Result<Firing, Timestamp> {
     let entry = &planned.stored.entry;
     let fence = planned.fence(slot);
     let id = task_id(&entry.name, fence);
     let fired = || Firing::fired(entry.name.clone(), slot, now, id);
     let skipped = |why| Firing::skipped(entry.name.clone(), (slot, slot), now, why);
-    match answer {
+    Ok(match answer {
         Published::Accepted => fired(),
         // A beat that died before it wrote so, or one that is ahead of us.
         Published::Duplicate { holder } if *holder == id => fired(),
         Published::Duplicate { holder } => skipped(Skip::Overlap(*holder)),
+        Published::Stale { newest } if *newest == fence => fired(),
+        Published::Stale { newest } if planned.doubt.is_none_or(|known| known < *newest) => {
+            return Err(*newest);
+        }
         // Whoever published the newest slot had published this one before it: see `Planned`.
         Published::Stale { newest } if entry.one_off || is_slot(entry, *newest) => fired(),
         Published::Stale { newest } => skipped(Skip::Refused(format!(
             "the entry had a later slot before it was edited, {newest}, and that was published first"
         ))),
         Published::Full { limit } => skipped(Skip::Refused(full(*limit))),
-    }
+    })
 }
 
 fn is_slot(entry: &Entry, at: Timestamp) -> bool {

@@ -10,7 +10,6 @@ use lovage_core::schedule::{Advance, Advanced, Due, ScheduleStore, StoredEntry};
 use lovage_core::{BackendError, BoxFuture, Broker, Clock};
 
 use crate::ahead::{Ahead, StoreTime};
-use crate::plan;
 use crate::send::{Sender, Sent};
 use crate::trouble::Trouble;
 
@@ -227,9 +226,8 @@ impl Beat {
             return looked_at + BREATH;
         }
         let others_at = self.ahead.others_at().map(|at| self.time.ours(at));
-        // There was more than one look can tell.
-        let is_behind = others_at.is_some_and(|at| at <= looked_at + AHEAD);
-        if is_behind && self.ahead.is_empty() {
+        // There was more than one look can tell, and all that it told of is done.
+        if others_at.is_some_and(|at| at <= looked_at + AHEAD) && self.ahead.is_through() {
             return looked_at;
         }
         let first_at = self.ahead.first_at().map(|at| self.time.ours(at));
@@ -241,7 +239,7 @@ impl Beat {
 
     fn publish(&mut self, now: Duration) {
         let (Some(at), Some(looked_at)) = (self.time.at(now), self.looked_at) else { return };
-        let plans = self.ahead.take(at).into_iter().map(|stored| plan(stored, at)).collect();
+        let plans = self.ahead.take(at);
         self.publishing = true;
         let (broker, clock) = (Arc::clone(&self.scheduler.broker), Arc::clone(&self.scheduler.clock));
         self.in_flight.push(Box::pin(async move {
@@ -253,6 +251,10 @@ impl Beat {
     fn sent(&mut self, sent: Sent) {
         self.publishing = false;
         self.unwritten.extend(sent.written);
+        for (name, newest) in sent.doubts {
+            self.ahead.doubt(name, newest);
+            self.look_again = true;
+        }
         for name in &sent.left {
             self.ahead.forget(name);
             self.look_again = true;
@@ -267,6 +269,7 @@ impl Beat {
     fn look(&mut self, asked: Duration) {
         self.asking = true;
         self.look_again = false;
+        self.ahead.look();
         let store = Arc::clone(&self.scheduler.store);
         self.in_flight.push(Box::pin(async move {
             Event::Looked { asked, found: store.due(AHEAD, ENTRIES, None).await }

@@ -21,6 +21,8 @@ const BATCH_BYTES: usize = 4 << 20;
 pub(crate) struct Sent {
     /// What is to be written of entries.
     pub(crate) written: Vec<(StoredEntry, Advance)>,
+    /// Entries that have to be read again to know what became of their slots, and the newest slot of each that was published.
+    pub(crate) doubts: Vec<(EntryName, Timestamp)>,
     /// Entries whose messages may not have been taken, or were not sent because too much time had passed.
     pub(crate) left: Vec<EntryName>,
     /// Why.
@@ -51,6 +53,7 @@ impl Sender<'_> {
         }
         for queue in join_all(queues.into_values().map(|plans| self.send_queue(plans))).await {
             sent.written.extend(queue.written);
+            sent.doubts.extend(queue.doubts);
             sent.left.extend(queue.left);
             sent.error = sent.error.or(queue.error);
             sent.reached |= queue.reached;
@@ -123,8 +126,10 @@ impl Sender<'_> {
 
 impl Sent {
     fn take(&mut self, planned: Planned, answers: &[Published], now: Timestamp) {
-        let advance = advance(&planned, answers, now);
-        self.write(planned.stored, advance);
+        match advance(&planned, answers, now) {
+            Ok(advance) => self.write(planned.stored, advance),
+            Err(newest) => self.doubts.push((planned.stored.entry.name, newest)),
+        }
     }
 
     fn refuse(&mut self, planned: Planned, error: &BackendError, now: Timestamp) {
