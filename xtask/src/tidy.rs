@@ -36,8 +36,21 @@ const WALLS: &[(&str, &[&str])] = &[
         ],
     ),
     ("worker", &["client"]),
+    ("dashboard", &["scheduler"]),
     // Here concrete backends are chosen: `migrate` makes their tables.
-    ("worker-bin", &["client", "worker", "sql", "broker-sql", "results-sql", "outbox-sql"]),
+    (
+        "worker-bin",
+        &[
+            "client",
+            "worker",
+            "scheduler",
+            "sql",
+            "broker-sql",
+            "results-sql",
+            "schedules-sql",
+            "outbox-sql",
+        ],
+    ),
     ("testkit", &["client", "broker-memory"]),
     ("conformance", &["testkit"]),
 ];
@@ -47,7 +60,7 @@ const DRIVERS: &[(&str, &[&str])] = &[
     ("fred", &["redis", "broker-redis", "results-redis"]),
     ("sqlx", &["sql", "broker-sql", "results-sql", "schedules-sql", "outbox-sql"]),
     ("clap", &["worker-bin"]),
-    ("axum", &[]),
+    ("axum", &["dashboard"]),
 ];
 
 /// Checks every tracked file.

@@ -1,5 +1,6 @@
 //! A call of a task, before it is sent.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -39,6 +40,23 @@ pub struct Call<R> {
     id: Option<TaskId>,
     wrong: Option<String>,
     returns: PhantomData<fn() -> R>,
+}
+
+/// What an entry of a schedule keeps of a call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ScheduledCall {
+    /// The task's name.
+    pub task: String,
+    /// A JSON list (by position) or object (by name).
+    pub arguments: String,
+    /// `None`: by the routes.
+    pub queue: Option<QueueName>,
+    /// 0 to 9.
+    pub priority: Priority,
+    /// The user's own.
+    pub headers: BTreeMap<String, String>,
+    /// When a message may no longer be started.
+    pub expires: Option<Expires>,
 }
 
 impl<R> Call<R> {
@@ -219,6 +237,48 @@ impl<R> Call<R> {
     #[must_use]
     pub fn task(&self) -> &str {
         &self.envelope.task
+    }
+
+    /// What an entry of a schedule keeps of it.
+    pub(crate) fn into_scheduled(self) -> Result<ScheduledCall, String> {
+        let task = self.envelope.task.clone();
+        if let Some(wrong) = self.wrong {
+            return Err(wrong);
+        }
+        let envelope = self.envelope;
+        let lost = [
+            ("countdown or eta", self.delay != Delay::None),
+            ("unique", self.unique.is_some() || self.until_start || self.policy != UniquePolicy::Reject),
+            ("id", self.id.is_some()),
+            ("retry", envelope.retry.is_some()),
+            ("soft_time_limit", envelope.soft_time_limit.is_some()),
+            ("time_limit", envelope.time_limit.is_some()),
+            ("store_result", envelope.store_result.is_some()),
+        ];
+        if let Some((option, _)) = lost.iter().find(|(_, is_set)| *is_set) {
+            return Err(format!(
+                "{task}: a schedule keeps queue, priority, headers and expires of a call, not {option}"
+            ));
+        }
+        if let Some(hidden) = envelope.redacted.first() {
+            return Err(format!(
+                "{task}: the task hides its argument `{}`, and a schedule keeps and shows arguments as they are",
+                hidden.name
+            ));
+        }
+        let Payload::Json(arguments) = envelope.payload else {
+            return Err(format!(
+                "{task}: a schedule keeps arguments as JSON, and this task has codec = \"postcard\"; declare the entry in lovage.toml or by the command, which write JSON, or take the codec away"
+            ));
+        };
+        Ok(ScheduledCall {
+            task,
+            arguments,
+            queue: self.queue,
+            priority: self.priority,
+            headers: envelope.headers,
+            expires: envelope.expires,
+        })
     }
 
     /// The message for a broker.

@@ -66,7 +66,14 @@ pub mod __private {
 
     use lovage_core::{Param, Payload, TaskOptions};
 
+    pub use crate::call::ScheduledCall;
+
     use crate::Call;
+
+    /// What an entry of a schedule keeps of a call; or what is wrong with it.
+    pub fn scheduled<R>(call: Call<R>) -> Result<ScheduledCall, String> {
+        call.into_scheduled()
+    }
 
     /// The call of a task that `#[task]` made.
     #[expect(clippy::needless_pass_by_value, reason = "the options are made for this call")]

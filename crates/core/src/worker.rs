@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{QueueName, TaskDef, TaskId, Timestamp, WorkerId};
 
+/// Stands behind the type of a parameter that has a default.
+pub(crate) const MAY_BE_LEFT_OUT: &str = " = …";
+
 /// What a worker says of itself with each heartbeat.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct WorkerInfo {
@@ -61,7 +64,8 @@ pub enum WorkerMode {
 pub struct TaskInfo {
     /// Its name.
     pub name: String,
-    /// Its signature as written, such as `(x: i64, y: i64) -> i64`.
+    /// Its signature as written, such as `(x: i64, y: i64 = …) -> i64`: `= …` where a call may leave the argument out, which
+    /// for an `Option` goes without saying.
     pub signature: String,
 }
 
@@ -93,8 +97,15 @@ pub enum WorkerCommand {
 
 impl From<&TaskDef> for TaskInfo {
     fn from(def: &TaskDef) -> Self {
-        let params: Vec<String> =
-            def.params.iter().map(|param| format!("{}: {}", param.name, param.type_name)).collect();
+        let params: Vec<String> = def
+            .params
+            .iter()
+            .map(|param| {
+                let says_so = param.type_name.split('<').next().is_some_and(|path| path.ends_with("Option"));
+                let mark = if param.optional && !says_so { MAY_BE_LEFT_OUT } else { "" };
+                format!("{}: {}{mark}", param.name, param.type_name)
+            })
+            .collect();
         Self { name: def.name.to_owned(), signature: format!("({}) -> {}", params.join(", "), def.returns) }
     }
 }

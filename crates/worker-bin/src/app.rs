@@ -7,14 +7,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
+use lovage_core::schedule::When;
 use lovage_core::{States, TaskDef, registered_tasks};
-use lovage_worker::Hooks;
+use lovage_worker::{__private, Call, Hooks};
 
 use crate::cli::Cli;
 use crate::commands;
 use crate::config::{Config, Layers};
 use crate::error::CliError;
 use crate::output::Out;
+use crate::schedules::InCode;
 use crate::session::Session;
 
 /// The `lovage` command with tasks of your own. `run` is the whole `main` of a worker program.
@@ -25,6 +27,7 @@ pub struct App {
     tasks: Vec<TaskDef>,
     states: States,
     hooks: Option<Arc<dyn Hooks>>,
+    schedules: Vec<InCode>,
 }
 
 impl App {
@@ -68,6 +71,43 @@ impl App {
         self
     }
 
+    /// An entry of the schedule: a beat of this program sends the call whenever it is due. Arguments, queue, priority, headers
+    /// and `expires` are the call's. A mistake is an error of each command, which names the entry.
+    ///
+    /// The program owns its entries until somebody edits one: see docs/schedules.md.
+    ///
+    /// ```no_run
+    /// # extern crate lovage_worker_bin as lovage;
+    /// use lovage::schedule::{Units as _, crontab, every};
+    /// use lovage::{App, TaskError, tasks};
+    ///
+    /// #[lovage::task(name = "multiply_two_numbers")]
+    /// async fn multiply(x: i64, y: i64) -> Result<i64, TaskError> {
+    ///     Ok(x * y)
+    /// }
+    ///
+    /// fn main() -> std::process::ExitCode {
+    ///     App::new()
+    ///         .tasks(tasks![multiply])
+    ///         .schedule("multiply-every-5-seconds", every(5.secs()), multiply::call(16, 16))
+    ///         .schedule("multiply-on-mondays", crontab("30 7 * * mon").zone("Europe/Berlin"), multiply::call(16, 16))
+    ///         .run()
+    /// }
+    /// ```
+    pub fn schedule<R>(self, name: impl Into<String>, when: When, call: Call<R>) -> Self {
+        self.with_schedule(name.into(), when, call, false)
+    }
+
+    /// The same for `dev` only: to try things out.
+    pub fn dev_schedule<R>(self, name: impl Into<String>, when: When, call: Call<R>) -> Self {
+        self.with_schedule(name.into(), when, call, true)
+    }
+
+    fn with_schedule<R>(mut self, name: String, when: When, call: Call<R>, dev: bool) -> Self {
+        self.schedules.push(InCode::new(name, when, __private::scheduled(call), dev));
+        self
+    }
+
     /// Does what the arguments of this process say. Exit codes: 0 done, 1 failed, 2 wrong usage.
     #[must_use]
     pub fn run(self) -> ExitCode {
@@ -102,7 +142,8 @@ impl App {
             Out.note(format!("warning: {warning}"));
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let session = Session { program, config, tasks: self.tasks };
+        let session = Session { program, config, tasks: self.tasks, schedules: self.schedules };
+        session.declared(true)?;
         let done = runtime.block_on(Box::pin(commands::run(session, self.states, self.hooks, cli.command)));
         // A plain function that is still running cannot be stopped and must not keep the process.
         runtime.shutdown_background();

@@ -1,5 +1,8 @@
 //! What can be typed.
 
+mod schedule;
+mod worker;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,6 +10,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use lovage_core::{DeadReason, Place, QueueName, TaskId, Timestamp, parse_duration};
 
 use crate::config::Setting;
+
+pub(crate) use schedule::{EntryArgs, EntryFlags, Names, Schedule, When};
+pub(crate) use worker::{BeatArgs, Dev, RelayArgs, WorkerArgs};
 
 /// Sends tasks, runs them, and looks at them.
 ///
@@ -33,6 +39,9 @@ pub(crate) struct Common {
     /// The application's own database, whose transactions send tasks [LOVAGE_OUTBOX_URL; default: none]
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) outbox: Option<String>,
+    /// The schedule, in SQL [LOVAGE_SCHEDULES_URL; default: where the broker is if that is SQL, else sqlite://lovage.db]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) schedules: Option<String>,
     /// The configuration file [LOVAGE_CONFIG; default: lovage.toml where there is one]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -44,6 +53,8 @@ pub(crate) enum Command {
     Dev(Dev),
     /// Run tasks until a signal comes
     Worker(WorkerArgs),
+    /// Send what the schedule says, until a signal comes; any number may run
+    Beat(BeatArgs),
     /// Publish what transactions have left in the outbox, until a signal comes; workers with the same outbox do so too
     Relay(RelayArgs),
     /// Send a task
@@ -67,7 +78,10 @@ pub(crate) enum Command {
     /// Dead letters: tasks that failed for good or that nobody can run
     #[command(subcommand)]
     Dead(Dead),
-    /// Make the tables of SQL databases: of the broker, the results and the outbox; safe to repeat
+    /// What is sent when: look at the schedule, and change it
+    #[command(subcommand)]
+    Schedule(Box<Schedule>),
+    /// Make the tables of SQL databases: of the broker, the results, the schedule and the outbox; safe to repeat
     Migrate(Migrate),
     /// Versions, configuration without secrets, and what can be reached
     Report(Format),
@@ -78,82 +92,6 @@ pub(crate) struct Format {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Dev {
-    /// Run this task, print its result and end
-    pub(crate) task: Option<String>,
-    /// Its arguments: JSON where it parses, else a string
-    #[arg(allow_negative_numbers = true, value_name = "ARG")]
-    pub(crate) arguments: Vec<String>,
-    #[command(flatten)]
-    pub(crate) worker: WorkerSettings,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct WorkerArgs {
-    #[command(flatten)]
-    pub(crate) settings: WorkerSettings,
-    /// Remove what waits in its queues first
-    #[arg(long)]
-    pub(crate) purge: bool,
-    /// End when the queues are empty
-    #[arg(long)]
-    pub(crate) burst: bool,
-    /// Make the tables on PostgreSQL first, as `migrate` does; on SQLite that is always done
-    #[arg(long)]
-    pub(crate) migrate: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct RelayArgs {
-    /// End when the outbox is empty
-    #[arg(long)]
-    pub(crate) burst: bool,
-    #[command(flatten)]
-    log: LogSettings,
-}
-
-/// Kept as text: the configuration reads them, so that mistakes are told the same way for each source.
-#[derive(Debug, Args)]
-pub(crate) struct WorkerSettings {
-    /// Queues, with weights where some get more turns: q1,q2 or q1:3,q2:1 [default: default]
-    #[arg(short = 'Q', long, value_name = "QUEUES")]
-    queues: Option<String>,
-    /// Async tasks at once [default: 64]
-    #[arg(short, long, value_name = "N")]
-    concurrency: Option<String>,
-    /// Plain functions at once [default: one per core]
-    #[arg(long, value_name = "N")]
-    blocking: Option<String>,
-    /// Its name for people [default: worker@HOST]
-    #[arg(short, long, value_name = "NAME")]
-    name: Option<String>,
-    #[command(flatten)]
-    log: LogSettings,
-    /// How long a task stays with a worker that died: 1s to 1h [default: 30s]
-    #[arg(long, value_name = "DURATION")]
-    lease: Option<String>,
-    /// How long running tasks may go on after a signal [default: 25s]
-    #[arg(long, value_name = "DURATION")]
-    grace: Option<String>,
-    /// Stop tasks that set no limit of their own after this time
-    #[arg(long, value_name = "DURATION")]
-    time_limit: Option<String>,
-    /// Ask them to finish after this time
-    #[arg(long, value_name = "DURATION")]
-    soft_time_limit: Option<String>,
-}
-
-#[derive(Debug, Args)]
-struct LogSettings {
-    /// off, error, warn, info, debug or trace [default: info]
-    #[arg(short, long, alias = "loglevel", value_name = "LEVEL")]
-    log_level: Option<String>,
-    /// text or json [default: text]
-    #[arg(long, value_name = "FORMAT")]
-    log_format: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -404,40 +342,20 @@ impl Cli {
             (Setting::Broker, &self.common.broker),
             (Setting::Results, &self.common.results),
             (Setting::Outbox, &self.common.outbox),
+            (Setting::Schedules, &self.common.schedules),
         ];
         let own = match &self.command {
             Command::Dev(dev) => dev.worker.flags(),
             Command::Worker(worker) => worker.settings.flags(),
+            Command::Beat(beat) => beat.flags(),
             Command::Relay(relay) => relay.log.flags().to_vec(),
             Command::Call(_) | Command::Result(_) | Command::Explain(_) => Vec::new(),
             Command::Status(_) | Command::Inspect(_) => Vec::new(),
             Command::Control(_) | Command::Queues(_) | Command::Purge(_) | Command::Dead(_) => Vec::new(),
-            Command::Migrate(_) | Command::Report(_) => Vec::new(),
+            Command::Schedule(_) | Command::Migrate(_) | Command::Report(_) => Vec::new(),
         };
         let given = common.into_iter().chain(own);
         given.filter_map(|(setting, text)| Some((setting, text.clone()?))).collect()
-    }
-}
-
-impl WorkerSettings {
-    fn flags(&self) -> Vec<(Setting, &Option<String>)> {
-        let own = [
-            (Setting::Queues, &self.queues),
-            (Setting::Concurrency, &self.concurrency),
-            (Setting::Blocking, &self.blocking),
-            (Setting::Name, &self.name),
-            (Setting::Lease, &self.lease),
-            (Setting::Grace, &self.grace),
-            (Setting::TimeLimit, &self.time_limit),
-            (Setting::SoftTimeLimit, &self.soft_time_limit),
-        ];
-        own.into_iter().chain(self.log.flags()).collect()
-    }
-}
-
-impl LogSettings {
-    fn flags(&self) -> [(Setting, &Option<String>); 2] {
-        [(Setting::LogLevel, &self.log_level), (Setting::LogFormat, &self.log_format)]
     }
 }
 
@@ -469,28 +387,4 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory as _;
-
-    use super::*;
-
-    #[test]
-    fn the_commands_are_consistent() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn expires_is_a_duration_or_an_instant() {
-        assert!(matches!(parse_expires("10m"), Ok(lovage_core::Expires::After(_))));
-        assert!(matches!(parse_expires("2026-11-23T13:00:00Z"), Ok(lovage_core::Expires::At(_))));
-        assert!(parse_expires("soon").is_err());
-    }
-
-    #[test]
-    fn arguments_may_be_negative_and_wait_may_follow() {
-        let cli = Cli::try_parse_from(["lovage", "call", "add", "-1", "3.5", "--wait=5s"]).unwrap();
-        let Command::Call(call) = cli.command else { panic!("not a call") };
-        assert_eq!(call.arguments, ["-1", "3.5"]);
-        assert_eq!(call.wait, Some(Some(Duration::from_secs(5))));
-    }
-}
+mod tests;

@@ -25,6 +25,7 @@ mod config;
 mod error;
 mod logging;
 mod output;
+mod schedules;
 mod session;
 mod show;
 mod signals;
@@ -32,6 +33,13 @@ mod signals;
 pub use app::App;
 
 pub use lovage_worker::*;
+
+/// When entries of [`App::schedule`] are due: `every(5.secs())`, `crontab("30 7 * * mon").zone("Europe/Berlin")`.
+pub mod schedule {
+    pub use lovage_core::schedule::{
+        Misfire, Overlap, ScheduleError, SolarEvent, Units, When, at, crontab, every, solar,
+    };
+}
 
 #[doc(hidden)]
 pub use lovage_worker::__private;

@@ -1,10 +1,11 @@
-//! The stock `lovage` binary: every subcommand, with the three tasks of the tutorial.
+//! The stock `lovage` binary: every subcommand, with the three tasks of the tutorial, and in `dev` its three schedules.
 
 // The name that users give to the crate, and where `#[task]` looks.
 extern crate lovage_worker_bin as lovage;
 
 use std::process::ExitCode;
 
+use lovage::schedule::{Units as _, crontab, every};
 use lovage::{App, tasks};
 
 mod movies {
@@ -31,5 +32,12 @@ mod movies {
 
 fn main() -> ExitCode {
     let tasks = tasks![movies::add, movies::multiply_two_numbers, movies::sum_list_numbers];
-    App::new().name("lovage").tasks(tasks).run()
+    let multiply = || movies::multiply_two_numbers::call(16, 16);
+    App::new()
+        .name("lovage")
+        .tasks(tasks)
+        .dev_schedule("multiply-task-crontab", crontab("30 7 * * mon"), multiply())
+        .dev_schedule("multiply-every-5-seconds", every(5.secs()), multiply())
+        .dev_schedule("add-every-30-seconds", every(30.secs()), movies::add::call(16, 16))
+        .run()
 }

@@ -1,14 +1,18 @@
 //! What every command has: the configuration, the tasks of this program, and the way to the backends.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use lovage_core::{QueueName, TaskDef, Timestamp};
+use lovage_core::schedule::ScheduleStore;
+use lovage_core::{BackendError, QueueName, TaskDef, Timestamp};
+use lovage_sql::Database;
 use lovage_system::SystemClock;
 use lovage_worker::{Client, ClientBuilder, ClientErrorKind};
 
 use crate::config::{Config, Setting, mask_url};
 use crate::error::CliError;
 use crate::output::Out;
+use crate::schedules::InCode;
 
 /// The surroundings of one command.
 #[derive(Debug)]
@@ -17,6 +21,8 @@ pub(crate) struct Session {
     pub(crate) program: String,
     pub(crate) config: Config,
     pub(crate) tasks: Vec<TaskDef>,
+    /// Entries of the schedule that this program declares.
+    pub(crate) schedules: Vec<InCode>,
 }
 
 impl Session {
@@ -71,6 +77,34 @@ impl Session {
         Ok(client)
     }
 
+    /// Whether a schedule is named, or there already: a file beside a beat is made by the beat.
+    pub(crate) fn has_schedules(&self) -> bool {
+        let config = &self.config;
+        let is_there = || sqlite_file(config.schedules_url()).is_some_and(|path| path.exists());
+        !config.schedules_by_default_beside_the_beat() || is_there()
+    }
+
+    /// Opens the schedule. On SQLite its tables are made where they are missing.
+    ///
+    /// # Errors
+    /// Names the setting that led there.
+    pub(crate) async fn open_schedules(&self) -> Result<Arc<dyn ScheduleStore>, CliError> {
+        let failed = |error: BackendError| CliError::from(error).hint(self.place(Setting::Schedules));
+        let db = Database::connect(self.config.schedules_url()).await.map_err(failed)?;
+        lovage_schedules_sql::open(db).await.map_err(failed)
+    }
+
+    /// The same for commands that only look or change: says so when a new, empty file is made for them.
+    pub(crate) async fn open_existing_schedules(&self) -> Result<Arc<dyn ScheduleStore>, CliError> {
+        let missing = sqlite_file(self.config.schedules_url()).filter(|path| !path.exists());
+        let store = self.open_schedules().await?;
+        if let Some(path) = missing {
+            let place = self.place(Setting::Schedules);
+            Out.note(format!("note: {} did not exist, a new one is made: {place}", path.display()));
+        }
+        Ok(store)
+    }
+
     /// Where broker and results are and which settings say so, without secrets.
     pub(crate) fn places(&self) -> String {
         let broker = self.place(Setting::Broker);
@@ -90,6 +124,14 @@ impl Session {
         if let (Setting::Outbox, Some(outbox)) = (setting, &config.outbox) {
             return self.outbox_place(outbox);
         }
+        if setting == Setting::Schedules {
+            // Where nobody said where it is, the broker's URL did.
+            let from = match &config.schedules {
+                None if !config.schedules_by_default_beside_the_beat() => Setting::Broker,
+                Some(_) | None => setting,
+            };
+            return format!("the schedule is {} (from {})", config.shown(setting), config.source(from));
+        }
         let (what, url, setting) = match &config.results {
             Some(results) if setting == Setting::Results => ("the results are", results, setting),
             _ => ("the broker is", &config.broker, Setting::Broker),
@@ -103,12 +145,6 @@ pub(crate) fn sqlite_file(url: &str) -> Option<PathBuf> {
     let path = url.strip_prefix("sqlite://")?;
     let path = path.split_once('?').map_or(path, |(path, _)| path);
     (!path.contains('%')).then(|| PathBuf::from(path))
-}
-
-/// Whether a URL is that of a SQL database.
-pub(crate) fn is_sql(url: &str) -> bool {
-    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
-    matches!(scheme, "sqlite" | "postgres" | "postgresql")
 }
 
 /// The time of day, for ages.

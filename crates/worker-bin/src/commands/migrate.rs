@@ -7,10 +7,10 @@ use lovage_sql::{Database, Migrations};
 use lovage_worker::connect::sends_directly;
 
 use crate::cli::Migrate;
-use crate::config::{Setting, mask_url};
+use crate::config::{Setting, is_sql, mask_url};
 use crate::error::CliError;
 use crate::output::Out;
-use crate::session::{Session, is_sql, sqlite_file};
+use crate::session::{Session, sqlite_file};
 
 /// `lovage migrate`.
 pub(crate) async fn migrate(session: &Session, args: &Migrate) -> Result<ExitCode, CliError> {
@@ -27,10 +27,10 @@ pub(crate) async fn migrate(session: &Session, args: &Migrate) -> Result<ExitCod
     Ok(if to_do { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// `lovage worker --migrate`: the same before a worker starts, which logs what it did.
-pub(crate) async fn migrate_first(session: &Session) -> Result<(), CliError> {
+/// `--migrate` of a worker or a beat: the same for these before it starts, which logs what it did.
+pub(crate) async fn migrate_first(session: &Session, which: &[Setting]) -> Result<(), CliError> {
     for part in parts(session) {
-        if is_sql(part.url) {
+        if which.contains(&part.setting) && is_sql(part.url) {
             let db = part.open(session).await?;
             let applied = lovage_sql::migrate(&db, part.migrations).await;
             applied.map_err(|error| part.failed(session, error))?;
@@ -63,7 +63,12 @@ fn parts(session: &Session) -> Vec<Part<'_>> {
         .as_deref()
         .filter(|url| !sends_directly(&config.broker, url))
         .map(|url| Part { setting: Setting::Outbox, url, migrations: &lovage_outbox_sql::MIGRATIONS });
-    [broker, results].into_iter().chain(outbox).collect()
+    let schedules = session.has_schedules().then(|| Part {
+        setting: Setting::Schedules,
+        url: config.schedules_url(),
+        migrations: &lovage_schedules_sql::MIGRATIONS,
+    });
+    [broker, results].into_iter().chain(schedules).chain(outbox).collect()
 }
 
 impl Part<'_> {

@@ -1,5 +1,6 @@
 //! One module per command, or per family of commands.
 
+mod beat;
 mod call;
 mod control;
 mod dead;
@@ -11,6 +12,7 @@ mod queues;
 mod relay;
 mod report;
 mod result;
+mod schedule;
 mod worker;
 
 use std::process::ExitCode;
@@ -33,7 +35,7 @@ pub(crate) async fn run(
     command: Command,
 ) -> Result<ExitCode, CliError> {
     match &command {
-        Command::Dev(_) | Command::Worker(_) | Command::Relay(_) => {
+        Command::Dev(_) | Command::Worker(_) | Command::Beat(_) | Command::Relay(_) => {
             logging::start(session.config.log_level, session.config.log_format);
         }
         Command::Call(_)
@@ -45,6 +47,7 @@ pub(crate) async fn run(
         | Command::Queues(_)
         | Command::Purge(_)
         | Command::Dead(_)
+        | Command::Schedule(_)
         | Command::Migrate(_)
         | Command::Report(_) => logging::start(LogLevel::Warn, LogFormat::Text),
     }
@@ -52,6 +55,7 @@ pub(crate) async fn run(
     match command {
         Command::Dev(args) => Box::pin(worker::dev(session, states, hooks, args)).await.map(done),
         Command::Worker(args) => worker::worker(session, states, hooks, args).await.map(done),
+        Command::Beat(args) => beat::beat(&session, &args).await.map(done),
         Command::Relay(args) => relay::relay(&session, &args).await.map(done),
         Command::Call(args) => call::call(&session, *args).await.map(done),
         Command::Result(args) => result::result(&session, &args).await.map(done),
@@ -62,6 +66,7 @@ pub(crate) async fn run(
         Command::Queues(format) => queues::queues(&session, format).await.map(done),
         Command::Purge(args) => purge::purge(&session, &args).await.map(done),
         Command::Dead(what) => dead::dead(&session, what).await.map(done),
+        Command::Schedule(what) => schedule::schedule(&session, *what).await.map(done),
         Command::Migrate(args) => migrate::migrate(&session, &args).await,
         Command::Report(format) => report::report(&session, format).await,
     }

@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use lovage_core::{TaskId, registered_tasks};
+use lovage_core::schedule::EntryFilter;
+use lovage_core::{Page, TaskId, registered_tasks};
 use lovage_system::{SystemEntropy, host_name};
 use serde_json::{Map, Value, json};
 
@@ -60,5 +61,16 @@ async fn reach(session: &Session) -> Result<String, CliError> {
         Some(outbox) => format!("; the outbox answers: {} waiting", outbox.depth().await?.waiting),
         None => String::new(),
     };
-    Ok(format!("broker and results answer: {queues} queues, {workers} live workers{outbox}"))
+    let schedule = schedule(session).await?;
+    Ok(format!("broker and results answer: {queues} queues, {workers} live workers{schedule}{outbox}"))
+}
+
+/// A file beside a beat is not looked for on other hosts.
+async fn schedule(session: &Session) -> Result<String, CliError> {
+    if !session.has_schedules() {
+        return Ok(String::new());
+    }
+    let page = session.open_schedules().await?.list(&EntryFilter::default(), Page::first(1_000)).await?;
+    let more = if page.next.is_some() { "more than " } else { "" };
+    Ok(format!("; the schedule answers: {more}{} entries", page.items.len()))
 }

@@ -9,11 +9,12 @@ use lovage_worker::{Client, Hooks, RunningWorker, Summary, Worker};
 
 use crate::banner::banner;
 use crate::cli::{Dev, WorkerArgs};
+use crate::commands::beat::Beat;
 use crate::commands::call::{positional, task_call, wait};
 use crate::commands::migrate::migrate_first;
 use crate::commands::purge::purge_queue;
 use crate::commands::relay::Beside;
-use crate::config::Config;
+use crate::config::{Config, Setting};
 use crate::error::CliError;
 use crate::output::Out;
 use crate::session::Session;
@@ -38,6 +39,16 @@ pub(crate) async fn worker(
         tracing::info!("{NO_BROKER}");
         return Ok(());
     };
+    let beat = if args.beat {
+        let opening = async || Beat::open(&session, false).await;
+        let Some(beat) = patiently(&mut signals, "broker and schedule", opening).await? else {
+            tracing::info!("{NO_BROKER}");
+            return Ok(());
+        };
+        Some(beat)
+    } else {
+        None
+    };
     if args.purge {
         purge_own(&client, &session.config).await?;
     }
@@ -46,7 +57,11 @@ pub(crate) async fn worker(
     let relay = if args.burst { Beside::drain(&client).await? } else { Beside::start(&client) };
     let running = worker.start();
     tracing::info!("{} ready", running.info().name);
+    let beat = beat.map(|beat| beat.beside(&session));
     let summary = until_ended(running, signals).await?;
+    if let Some(beat) = beat {
+        beat.end().await;
+    }
     relay.end().await;
     finish(summary)
 }
@@ -65,9 +80,12 @@ pub(crate) async fn dev(
         Out.line(banner(&session.program, worker.info(), &session.config))?;
         Out.line(first_steps(&session))?;
         let relay = Beside::start(&client);
+        let beat = Beat::open(&session, true).await?;
         let running = worker.start();
         tracing::info!("{} ready", running.info().name);
+        let beat = beat.beside(&session);
         let summary = until_ended(running, signals).await?;
+        beat.end().await;
         relay.end().await;
         return finish(summary);
     };
@@ -87,17 +105,29 @@ pub(crate) async fn connect(
     migrate: bool,
     signals: &mut Signals,
 ) -> Result<Option<Client>, CliError> {
+    let connecting = async || {
+        if migrate {
+            migrate_first(session, &Setting::ALL).await?;
+        }
+        session.connect_with_outbox().await
+    };
+    patiently(signals, "broker and results", connecting).await
+}
+
+/// Tries again until servers can be reached; nothing when a signal came first.
+///
+/// # Errors
+/// At once, where waiting does not help.
+pub(crate) async fn patiently<T>(
+    signals: &mut Signals,
+    what: &str,
+    connecting: impl AsyncFn() -> Result<T, CliError>,
+) -> Result<Option<T>, CliError> {
     let clock = SystemClock::new();
     let mut pause = FIRST_PAUSE;
     loop {
-        let connecting = async {
-            if migrate {
-                migrate_first(session).await?;
-            }
-            session.connect_with_outbox().await
-        };
         let error = tokio::select! {
-            connected = Box::pin(connecting) => match connected {
+            connected = Box::pin(connecting()) => match connected {
                 Err(error) if error.may_pass() => error,
                 connected => return connected.map(Some),
             },
@@ -108,7 +138,7 @@ pub(crate) async fn connect(
             f64::from(u32::try_from(SystemEntropy.next_u64() >> 32).unwrap_or(0)) / f64::from(u32::MAX);
         let wait = pause.mul_f64(0.5 + random / 2.0);
         tracing::warn!(
-            "waiting for broker and results, trying again in {:.1} s: {}",
+            "waiting for {what}, trying again in {:.1} s: {}",
             wait.as_secs_f64(),
             error.in_one_line()
         );
@@ -250,7 +280,7 @@ fn first_steps(session: &Session) -> String {
     });
     let arguments: Vec<String> = arguments.collect();
     format!(
-        "In a second shell, in this directory:\n  {program} call {} {} --wait\n  {program} inspect registered\n  {program} result ID\n",
+        "In a second shell, in this directory:\n  {program} call {} {} --wait\n  {program} inspect registered\n  {program} schedule list\n  {program} result ID\n",
         task.name,
         arguments.join(" ")
     )

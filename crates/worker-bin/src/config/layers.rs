@@ -9,6 +9,7 @@ use lovage_core::nearest;
 use toml::de::{DeTable, DeValue};
 
 use super::Found;
+use super::schedules::{self, Declared};
 use super::setting::Setting;
 use crate::error::CliError;
 
@@ -48,6 +49,24 @@ pub(crate) struct Layers {
 
 type Values = BTreeMap<Setting, Found>;
 
+/// What the layers say.
+#[derive(Debug, Default)]
+pub(super) struct Read {
+    /// The value of each setting from the strongest layer that has it.
+    pub(super) values: Values,
+    /// The entries of the schedule in the file; nothing where there is no file.
+    pub(super) schedules: Option<Vec<Declared>>,
+    /// For people.
+    pub(super) warnings: Vec<String>,
+}
+
+/// The file's part.
+#[derive(Debug, Default)]
+struct File {
+    values: Values,
+    schedules: Option<Vec<Declared>>,
+}
+
 impl Layers {
     /// The environment of this process and the files of the current directory.
     pub(crate) fn of_process(flags: Vec<(Setting, String)>, file: Option<PathBuf>) -> Self {
@@ -58,14 +77,14 @@ impl Layers {
         Self { flags, file, environment: ours.collect(), directory: PathBuf::new() }
     }
 
-    /// The value of each setting from the strongest layer that has it, and warnings.
-    pub(super) fn read(&self) -> Result<(Values, Vec<String>), CliError> {
+    /// Everything that the layers say.
+    pub(super) fn read(&self) -> Result<Read, CliError> {
         let mut warnings = Vec::new();
         let mut dot_env = self.dot_env()?;
         let file_variable = dot_env.iter().position(|(name, _)| name == FILE_VARIABLE);
         let file_of_dot_env = file_variable.map(|at| PathBuf::from(dot_env.remove(at).1.text));
         // The weakest layer first: stronger ones write over it.
-        let mut values = self.file(file_of_dot_env)?;
+        let File { mut values, schedules } = self.file(file_of_dot_env)?;
         let environment = self.environment.iter().map(|(variable, text)| {
             let source = Source::Environment { variable: variable.clone() };
             (variable.clone(), Found { text: text.clone(), source })
@@ -84,7 +103,7 @@ impl Layers {
             let source = Source::Flag { flag: setting.spec().flag.to_owned() };
             values.insert(*setting, Found { text: text.clone(), source });
         }
-        Ok((values, warnings))
+        Ok(Read { values, schedules, warnings })
     }
 
     /// Our variables in `.env`; where one stands twice, the first counts.
@@ -103,7 +122,7 @@ impl Layers {
         Ok(values)
     }
 
-    fn file(&self, of_dot_env: Option<PathBuf>) -> Result<Values, CliError> {
+    fn file(&self, of_dot_env: Option<PathBuf>) -> Result<File, CliError> {
         let of_environment = self.environment.iter().find(|(name, _)| name == FILE_VARIABLE);
         let named = self
             .file
@@ -118,7 +137,7 @@ impl Layers {
                 Err(CliError::usage(format!("the configuration file {} does not exist", path.display()))
                     .hint("it is named by --config or LOVAGE_CONFIG"))
             }
-            None => Ok(Values::new()),
+            None => Ok(File::default()),
         }
     }
 }
@@ -145,16 +164,21 @@ fn read_if_there(path: &Path) -> Result<Option<String>, CliError> {
     }
 }
 
-fn parse_file(path: &Path, text: &str) -> Result<Values, CliError> {
+fn parse_file(path: &Path, text: &str) -> Result<File, CliError> {
     let table = DeTable::parse(text).map_err(|error| {
         let line = error.span().map_or(1, |span| line_at(text, span.start));
         CliError::usage(format!("{} line {line} is not valid TOML: {}", path.display(), error.message()))
     })?;
     let mut values = Values::new();
+    let mut schedules = Vec::new();
     for (key, value) in table.get_ref() {
-        let line = line_at(text, key.span().start);
+        let place = |offset| Source::File { path: path.to_owned(), line: line_at(text, offset) };
+        let source = place(key.span().start);
         let key = key.get_ref().as_ref();
-        let source = Source::File { path: path.to_owned(), line };
+        if key == schedules::KEY {
+            schedules = schedules::declared(value.get_ref(), &source, place)?;
+            continue;
+        }
         let setting = Setting::by_key(key).ok_or_else(|| unknown_key(key, &source))?;
         let text = as_text(setting, value.get_ref()).ok_or_else(|| {
             let expected = match setting {
@@ -163,6 +187,7 @@ fn parse_file(path: &Path, text: &str) -> Result<Values, CliError> {
                 Setting::Broker
                 | Setting::Results
                 | Setting::Outbox
+                | Setting::Schedules
                 | Setting::Name
                 | Setting::Concurrency
                 | Setting::Blocking
@@ -173,13 +198,14 @@ fn parse_file(path: &Path, text: &str) -> Result<Values, CliError> {
                 | Setting::LogLevel
                 | Setting::LogFormat
                 | Setting::ResultTtl
-                | Setting::FailureTtl => "a text or a number",
+                | Setting::FailureTtl
+                | Setting::MaxInterval => "a text or a number",
             };
             CliError::usage(format!("setting `{key}` from {source}: expected {expected}"))
         })?;
         values.insert(setting, Found { text, source });
     }
-    Ok(values)
+    Ok(File { values, schedules: Some(schedules) })
 }
 
 /// The value as a flag would say it.
@@ -208,7 +234,7 @@ fn unknown_key(key: &str, source: &Source) -> CliError {
     let keys = Setting::ALL.map(|setting| setting.spec().key);
     match nearest(key, keys) {
         Some(near) => error.hint(format!("did you mean `{near}`?")),
-        None => error.hint(format!("the settings are {}", keys.join(", "))),
+        None => error.hint(format!("the settings are {}, and the table schedules", keys.join(", "))),
     }
 }
 

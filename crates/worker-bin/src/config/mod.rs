@@ -2,6 +2,7 @@
 
 mod layers;
 mod mask;
+mod schedules;
 mod setting;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use lovage_worker::Routes;
 
 pub(crate) use layers::{Layers, Source};
 pub(crate) use mask::mask_url;
+pub(crate) use schedules::Declared;
 pub(crate) use setting::Setting;
 
 use crate::error::CliError;
@@ -26,6 +28,10 @@ pub(crate) struct Config {
     pub(crate) results: Option<String>,
     /// The application's database, for what its transactions send.
     pub(crate) outbox: Option<String>,
+    /// `None`: see [`schedules_url`](Self::schedules_url).
+    pub(crate) schedules: Option<String>,
+    /// The entries of the schedule that `lovage.toml` declares; `None` where there is no such file.
+    pub(crate) declared: Option<Vec<Declared>>,
     pub(crate) name: Option<String>,
     pub(crate) queues: Vec<(QueueName, u32)>,
     pub(crate) concurrency: Option<usize>,
@@ -39,6 +45,7 @@ pub(crate) struct Config {
     pub(crate) routes: Routes,
     pub(crate) result_ttl: Option<Duration>,
     pub(crate) failure_ttl: Option<Duration>,
+    pub(crate) max_interval: Option<Duration>,
     /// What was found, for people: unknown variables for example.
     pub(crate) warnings: Vec<String>,
     found: BTreeMap<Setting, Found>,
@@ -75,14 +82,17 @@ impl Config {
     /// # Errors
     /// Names the setting, its source and what would be right.
     pub(crate) fn load(layers: &Layers) -> Result<Self, CliError> {
-        let (found, warnings) = layers.read()?;
+        let layers::Read { values: found, schedules: declared, warnings } = layers.read()?;
         let read = Reader(&found);
         Ok(Self {
             broker: read
                 .one(Setting::Broker, url)?
                 .unwrap_or_else(|| lovage_worker::connect::DEFAULT_URL.to_owned()),
             results: read.one(Setting::Results, url)?,
-            outbox: read.one(Setting::Outbox, outbox)?,
+            outbox: read
+                .one(Setting::Outbox, |text| sql_url(text, "an outbox", "the application's own, "))?,
+            schedules: read.one(Setting::Schedules, |text| sql_url(text, "a schedule", ""))?,
+            declared,
             name: read.one(Setting::Name, |text| Ok(text.to_owned()))?,
             queues: read
                 .one(Setting::Queues, queues)?
@@ -98,6 +108,7 @@ impl Config {
             routes: read.one(Setting::Routes, routes)?.unwrap_or_default(),
             result_ttl: read.one(Setting::ResultTtl, positive)?,
             failure_ttl: read.one(Setting::FailureTtl, positive)?,
+            max_interval: read.one(Setting::MaxInterval, max_interval)?,
             warnings,
             found,
         })
@@ -106,6 +117,20 @@ impl Config {
     /// Where results are.
     pub(crate) fn results_url(&self) -> &str {
         self.results.as_deref().unwrap_or(&self.broker)
+    }
+
+    /// Where the schedule is: where somebody said, else in the broker's database, else in a file beside the beat.
+    pub(crate) fn schedules_url(&self) -> &str {
+        match &self.schedules {
+            Some(url) => url,
+            None if is_sql(&self.broker) => &self.broker,
+            None => lovage_worker::connect::DEFAULT_URL,
+        }
+    }
+
+    /// Whether the schedule is in a file because nobody said where it is to be.
+    pub(crate) fn schedules_by_default_beside_the_beat(&self) -> bool {
+        self.schedules.is_none() && !is_sql(&self.broker)
     }
 
     /// Where a setting comes from.
@@ -125,6 +150,16 @@ impl Config {
                 None => format!("{} (where the broker is)", mask_url(&self.broker)),
             },
             Setting::Outbox => self.outbox.as_deref().map_or_else(|| "none".to_owned(), mask_url),
+            Setting::Schedules => {
+                let url = mask_url(self.schedules_url());
+                match &self.schedules {
+                    Some(_) => url,
+                    None if self.schedules_by_default_beside_the_beat() => {
+                        format!("{url} (a file beside the beat)")
+                    }
+                    None => format!("{url} (where the broker is)"),
+                }
+            }
             Setting::Name => text("worker@HOST"),
             Setting::Queues => show_queues(&self.queues),
             Setting::Concurrency => text("64"),
@@ -137,6 +172,7 @@ impl Config {
             Setting::Routes => text("none"),
             Setting::ResultTtl => text("7d"),
             Setting::FailureTtl => text("30d"),
+            Setting::MaxInterval => text("10s"),
         }
     }
 }
@@ -187,14 +223,20 @@ fn url(text: &str) -> Result<String, String> {
     }
 }
 
-fn outbox(text: &str) -> Result<String, String> {
-    match text.split_once("://") {
-        Some(("sqlite" | "postgres" | "postgresql", _)) => Ok(text.to_owned()),
-        _ => Err(format!(
-            "`{}` is no database that an outbox can be in: expected the application's own, sqlite://path.db or postgres://user:password@host/database",
-            mask_url(text)
-        )),
+fn sql_url(text: &str, what: &str, whose: &str) -> Result<String, String> {
+    if is_sql(text) {
+        return Ok(text.to_owned());
     }
+    Err(format!(
+        "`{}` is no database that {what} can be in: expected {whose}sqlite://path.db or postgres://user:password@host/database",
+        mask_url(text)
+    ))
+}
+
+/// Whether a URL is that of a SQL database.
+pub(crate) fn is_sql(url: &str) -> bool {
+    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+    matches!(scheme, "sqlite" | "postgres" | "postgresql")
 }
 
 fn queues(text: &str) -> Result<Vec<(QueueName, u32)>, String> {
@@ -240,6 +282,14 @@ fn positive(text: &str) -> Result<Duration, String> {
         Duration::ZERO => Err(format!("expected a duration above zero, such as 30s, found `{text}`")),
         duration => Ok(duration),
     }
+}
+
+fn max_interval(text: &str) -> Result<Duration, String> {
+    let time = parse_duration(text)?;
+    if (Duration::from_millis(100)..=Duration::from_secs(3_600)).contains(&time) {
+        return Ok(time);
+    }
+    Err(format!("expected 100ms to 1h, found {}", format_duration(time)))
 }
 
 fn lease(text: &str) -> Result<Duration, String> {

@@ -6,6 +6,7 @@ pub(crate) enum Setting {
     Broker,
     Results,
     Outbox,
+    Schedules,
     Name,
     Queues,
     Concurrency,
@@ -19,6 +20,7 @@ pub(crate) enum Setting {
     Routes,
     ResultTtl,
     FailureTtl,
+    MaxInterval,
 }
 
 /// The names of a setting.
@@ -34,10 +36,11 @@ pub(crate) struct Spec {
 
 impl Setting {
     /// All of them.
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::Broker,
         Self::Results,
         Self::Outbox,
+        Self::Schedules,
         Self::Name,
         Self::Queues,
         Self::Concurrency,
@@ -51,6 +54,7 @@ impl Setting {
         Self::Routes,
         Self::ResultTtl,
         Self::FailureTtl,
+        Self::MaxInterval,
     ];
 
     /// Its names.
@@ -59,6 +63,8 @@ impl Setting {
             Self::Broker => ("broker", "--broker", "LOVAGE_BROKER_URL"),
             Self::Results => ("results", "--results", "LOVAGE_RESULTS_URL"),
             Self::Outbox => ("outbox", "--outbox", "LOVAGE_OUTBOX_URL"),
+            // `schedules` in the file are the entries.
+            Self::Schedules => ("schedules_url", "--schedules", "LOVAGE_SCHEDULES_URL"),
             Self::Name => ("name", "--name", "LOVAGE_NAME"),
             Self::Queues => ("queues", "--queues", "LOVAGE_QUEUES"),
             Self::Concurrency => ("concurrency", "--concurrency", "LOVAGE_CONCURRENCY"),
@@ -72,6 +78,7 @@ impl Setting {
             Self::Routes => ("routes", "", "LOVAGE_ROUTES"),
             Self::ResultTtl => ("result_ttl", "", "LOVAGE_RESULT_TTL"),
             Self::FailureTtl => ("failure_ttl", "", "LOVAGE_FAILURE_TTL"),
+            Self::MaxInterval => ("max_interval", "--max-interval", "LOVAGE_MAX_INTERVAL"),
         };
         Spec { key, flag, variable }
     }

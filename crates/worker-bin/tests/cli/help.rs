@@ -4,19 +4,23 @@ use std::path::Path;
 
 use crate::support::Bed;
 
-const COMMANDS: [&str; 15] = [
-    "", "dev", "worker", "relay", "call", "result", "explain", "status", "inspect", "control", "queues",
-    "purge", "dead", "migrate", "report",
+const COMMANDS: [&str; 17] = [
+    "", "dev", "worker", "beat", "relay", "call", "result", "explain", "status", "inspect", "control",
+    "queues", "purge", "dead", "schedule", "migrate", "report",
 ];
+/// Of families.
+const PARTS: [[&str; 2]; 1] = [["schedule", "add"]];
 
 #[test]
 fn the_help_is_as_reviewed() {
     let bed = Bed::new();
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    for command in COMMANDS {
-        let args: Vec<&str> = [command, "--help"].into_iter().filter(|arg| !arg.is_empty()).collect();
+    let commands = COMMANDS.map(|command| vec![command]).into_iter();
+    for command in commands.chain(PARTS.map(|part| part.to_vec())) {
+        let args = [&command[..], &["--help"]].concat();
+        let args: Vec<&str> = args.into_iter().filter(|arg| !arg.is_empty()).collect();
         let help = bed.ok(&args) + "\n";
-        let name = if command.is_empty() { "lovage" } else { command };
+        let name = if command == [""] { "lovage".to_owned() } else { command.join("-") };
         let path = directory.join(format!("{name}.txt"));
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             std::fs::write(&path, &help).unwrap();

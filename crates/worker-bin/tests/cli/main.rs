@@ -6,11 +6,13 @@
 extern crate lovage_worker_bin as lovage;
 
 mod away;
+mod beat;
 mod explain;
 mod help;
 mod outbox;
 mod own;
 mod postgres;
+mod schedule;
 mod store;
 mod support;
 

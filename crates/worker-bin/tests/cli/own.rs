@@ -1,7 +1,9 @@
 //! A program of somebody's own, made with `App`: this test binary, started again.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
+use lovage::schedule::every;
 use lovage::{App, Context, State, TaskError};
 use serde_json::json;
 
@@ -13,6 +15,9 @@ pub(crate) const PROGRAM: &str = "own::is_a_program_when_asked";
 pub(crate) const ARGUMENTS: &str = "LOVAGE_TEST_APP";
 /// Set: it forgets its state.
 const FORGETFUL: &str = "LOVAGE_TEST_FORGETFUL";
+
+/// Set: it declares an entry that is due so often.
+pub(crate) const EVERY: &str = "LOVAGE_TEST_EVERY";
 
 struct Greeting(&'static str);
 
@@ -52,6 +57,10 @@ fn is_a_program_when_asked() {
     let mut app = App::new().name("own").task_registry();
     if std::env::var_os(FORGETFUL).is_none() {
         app = app.state(Greeting("Welcome"));
+    }
+    if let Ok(time) = std::env::var(EVERY) {
+        let call = greet::call("Ada".to_owned()).queue("doors").priority(4).expires(Duration::from_secs(600));
+        app = app.schedule("greet", every(lovage_core::parse_duration(&time).unwrap()), call);
     }
     let code = app.run_with(std::iter::once("own").chain(asked.lines()));
     // An exit code does not tell its number.

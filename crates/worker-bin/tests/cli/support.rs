@@ -179,7 +179,7 @@ impl Bed {
 }
 
 impl Running {
-    fn of(mut command: Command) -> Self {
+    pub(crate) fn of(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (sender, lines) = mpsc::channel();
         let pipes: [Box<dyn Read + Send>; 2] =

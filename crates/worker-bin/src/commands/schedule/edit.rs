@@ -1,0 +1,283 @@
+//! `schedule add` and `schedule edit`.
+
+use lovage_core::schedule::{
+    Entry, EntryText, Expected, Listed, Saved, ScheduleError, ScheduleStore, StoredEntry, arguments_fit,
+};
+use lovage_core::{WorkerInfo, nearest};
+use serde_json::{Map, Value, json};
+
+use super::{found, look};
+use crate::cli::{EntryArgs, EntryFlags, Format, When};
+use crate::commands::call::positional;
+use crate::error::CliError;
+use crate::output::Out;
+use crate::session::Session;
+
+/// How an option is taken away.
+const NONE: &str = "none";
+const KINDS: &str = "one of --every, --crontab, --solar and --at";
+
+pub(super) async fn add(
+    session: &Session,
+    store: &dyn ScheduleStore,
+    name: &str,
+    args: &EntryArgs,
+    disabled: bool,
+    format: Format,
+) -> Result<(), CliError> {
+    let mut entry = new_entry(session, name, args)?;
+    entry.enabled = !disabled;
+    check_task(session, &entry).await?;
+    match store.put(&entry, Expected::New, None).await? {
+        Saved::Saved(stored) => saved(*stored, "is added", format),
+        Saved::Conflict(_) => {
+            Err(CliError::failed(format!("there is a schedule `{name}` already; nothing was changed"))
+                .hint("`schedule edit` changes it, `schedule show` tells what it is"))
+        }
+    }
+}
+
+pub(super) async fn edit(
+    session: &Session,
+    store: &dyn ScheduleStore,
+    name: &str,
+    args: &EntryArgs,
+    revision: Option<i64>,
+    format: Format,
+) -> Result<(), CliError> {
+    let (entry, seen) = match found(store, name).await? {
+        Ok(stored) => (changed(&stored.entry, args)?, stored.revision),
+        // Nothing of it can be kept.
+        Err(bad) => (
+            new_entry(session, name, args)
+                .map_err(|error| error.hint(format!("its row cannot be read: {}", bad.reason)))?,
+            bad.revision,
+        ),
+    };
+    let expected = revision.unwrap_or(seen);
+    check_task(session, &entry).await?;
+    match store.put(&entry, Expected::Revision(expected), None).await? {
+        Saved::Saved(stored) => saved(*stored, "is changed", format),
+        Saved::Conflict(Some(found)) => Err(CliError::failed(format!(
+            "somebody else changed `{name}` meanwhile: it is at revision {found}, this edit was made from {expected}; nothing was changed"
+        ))
+        .hint(format!("look at it with `{} schedule show {name}`, then repeat what is still wanted", session.program))),
+        Saved::Conflict(None) => {
+            Err(CliError::failed(format!("somebody else deleted `{name}` meanwhile; nothing was changed")))
+        }
+    }
+}
+
+fn saved(stored: StoredEntry, what: &str, format: Format) -> Result<(), CliError> {
+    if format.json {
+        return Out.json(&look::as_json(&Listed::Ok(stored)));
+    }
+    let entry = &stored.entry;
+    Out.line(format!("{} {what}: {}; {}", entry.name, entry.schedule, look::next_in_words(&stored)))
+}
+
+/// An entry of flags alone.
+fn new_entry(session: &Session, name: &str, args: &EntryArgs) -> Result<Entry, CliError> {
+    let Some(task) = &args.flags.task else {
+        return Err(CliError::usage("a schedule needs a task: name it with --task"));
+    };
+    let def = session.tasks.iter().find(|def| def.name == task);
+    let own_queue = def.and_then(|def| def.options.queue).map(str::to_owned);
+    let queue = own_queue.unwrap_or_else(|| session.config.routes.queue(task).as_str().to_owned());
+    let priority = def.and_then(|def| def.options.priority).unwrap_or_default().get();
+    let Some(schedule) = schedule(&args.when, None)? else {
+        return Err(CliError::usage(format!("a schedule needs a time: expected {KINDS}")));
+    };
+    let blank = json!({
+        "name": name, "task": task, "schedule": schedule, "queue": queue, "priority": priority,
+    });
+    let mut text: EntryText =
+        serde_json::from_value(blank).map_err(|error| CliError::failed(error.to_string()))?;
+    put_flags(&mut text, args)?;
+    checked(text)
+}
+
+/// An entry with what the flags change.
+fn changed(entry: &Entry, args: &EntryArgs) -> Result<Entry, CliError> {
+    let mut text = EntryText::from(entry);
+    if let Some(task) = &args.flags.task {
+        text.task.clone_from(task);
+    }
+    if let Some(schedule) = schedule(&args.when, Some(&text.schedule))? {
+        text.schedule = schedule.to_string();
+    }
+    put_flags(&mut text, args)?;
+    let changed = checked(text)?;
+    if changed == *entry {
+        return Err(CliError::usage("nothing is to be changed: no flag says something new"));
+    }
+    Ok(changed)
+}
+
+fn checked(text: EntryText) -> Result<Entry, CliError> {
+    let name = text.name.escape_debug().to_string();
+    Entry::try_from(text).map_err(|error| invalid(&name, &error))
+}
+
+fn invalid(name: &str, error: &ScheduleError) -> CliError {
+    CliError::usage(format!("the schedule `{name}`: {error}"))
+}
+
+fn put_flags(text: &mut EntryText, args: &EntryArgs) -> Result<(), CliError> {
+    let flags = &args.flags;
+    put_arguments(text, args);
+    for (flag, field) in [
+        (&flags.queue, &mut text.queue),
+        (&flags.misfire, &mut text.misfire),
+        (&flags.overlap, &mut text.overlap),
+        (&flags.description, &mut text.description),
+    ] {
+        if let Some(value) = flag {
+            field.clone_from(value);
+        }
+    }
+    for (flag, field) in [
+        (&flags.expires, &mut text.expires),
+        (&flags.start, &mut text.start_time),
+        (&flags.end, &mut text.end_time),
+        (&flags.jitter, &mut text.jitter),
+    ] {
+        if let Some(value) = flag {
+            *field = (value != NONE).then(|| value.clone());
+        }
+    }
+    if let Some(priority) = &flags.priority {
+        text.priority = priority
+            .parse()
+            .map_err(|_| CliError::usage(format!("priority `{priority}` is not valid: expected 0 to 9")))?;
+    }
+    if let Some(one_off) = flags.one_off {
+        text.one_off = one_off;
+    }
+    if !flags.headers.is_empty() {
+        text.headers = headers(flags)?;
+    }
+    Ok(())
+}
+
+/// Arguments are all by position or all by name: giving one takes the other away.
+fn put_arguments(text: &mut EntryText, args: &EntryArgs) {
+    let (list, object) = ("[]".to_owned(), "{}".to_owned());
+    match (&args.flags.args, &args.flags.kwargs) {
+        (Some(args), _) => (text.args, text.kwargs) = (args.clone(), object),
+        (None, Some(kwargs)) => (text.args, text.kwargs) = (list, kwargs.clone()),
+        (None, None) if !args.arguments.is_empty() => {
+            (text.args, text.kwargs) = (positional(&args.arguments).to_string(), object);
+        }
+        (None, None) => {}
+    }
+}
+
+fn headers(flags: &EntryFlags) -> Result<String, CliError> {
+    let pairs = flags.headers.iter().map(|pair| match pair.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), Value::from(value))),
+        _ => Err(CliError::usage(format!("header `{pair}` is not valid: expected NAME=VALUE"))),
+    });
+    Ok(Value::Object(pairs.collect::<Result<Map<_, _>, _>>()?).to_string())
+}
+
+/// The schedule that the flags state, `old` where they change its zone only; `None` when they say nothing.
+fn schedule(when: &When, old: Option<&str>) -> Result<Option<Value>, CliError> {
+    let old =
+        || old.and_then(|old| serde_json::from_str::<Value>(old).ok()).filter(|old| old["kind"] == "crontab");
+    let zone = || match (&when.zone, old()) {
+        (Some(zone), _) => json!(zone),
+        (None, Some(old)) => old["zone"].clone(),
+        (None, None) => json!("UTC"),
+    };
+    Ok(Some(if let Some(every) = &when.every {
+        json!({ "kind": "interval", "every": every })
+    } else if let Some(expression) = &when.crontab {
+        json!({ "kind": "crontab", "expression": expression, "zone": zone() })
+    } else if let Some(solar) = &when.solar {
+        sun(solar)?
+    } else if let Some(at) = &when.at {
+        json!({ "kind": "clocked", "at": at })
+    } else if when.zone.is_some() {
+        let Some(mut old) = old() else {
+            return Err(CliError::usage("--zone is the zone of a crontab: give --crontab with it"));
+        };
+        old["zone"] = zone();
+        old
+    } else {
+        return Ok(None);
+    }))
+}
+
+fn sun(text: &str) -> Result<Value, CliError> {
+    let parts: Vec<&str> = text.split(',').map(str::trim).collect();
+    let [event, latitude, longitude] = parts[..] else {
+        return Err(CliError::usage(format!(
+            "solar `{text}` is not valid: expected EVENT,LATITUDE,LONGITUDE such as sunset,52.52,13.40"
+        )));
+    };
+    let degrees = |field: &str, text: &str| {
+        let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
+        number.ok_or_else(|| {
+            CliError::usage(format!(
+                "{field} `{text}` is not valid: expected degrees such as 52.52, north and east are positive"
+            ))
+        })
+    };
+    Ok(json!({
+        "kind": "solar", "event": event,
+        "latitude": degrees("latitude", latitude)?, "longitude": degrees("longitude", longitude)?,
+    }))
+}
+
+/// Whether live workers can run it. That none knows the task is worth a warning only: it may be deployed later.
+async fn check_task(session: &Session, entry: &Entry) -> Result<(), CliError> {
+    let workers = match live_workers(session).await {
+        Ok(workers) => workers,
+        Err(error) => {
+            Out.note(format!("warning: task and arguments are not checked: {}", error.in_one_line()));
+            return Ok(());
+        }
+    };
+    let task = entry.task.as_str();
+    let known: Vec<_> = workers.iter().flat_map(|worker| &worker.tasks).collect();
+    let signatures: Vec<&str> =
+        known.iter().filter(|known| known.name == task).map(|known| known.signature.as_str()).collect();
+    if signatures.is_empty() {
+        warn_unknown(task, known.iter().map(|known| known.name.as_str()).collect(), workers.len());
+        return Ok(());
+    }
+    // Of two releases one is enough.
+    let mut wrong = None;
+    for signature in signatures {
+        match arguments_fit(entry, signature) {
+            Ok(()) => {
+                warn_unserved(entry, &workers);
+                return Ok(());
+            }
+            Err(error) => wrong = Some(error),
+        }
+    }
+    wrong.map_or(Ok(()), |error| Err(invalid(entry.name.as_str(), &error)))
+}
+
+async fn live_workers(session: &Session) -> Result<Vec<WorkerInfo>, CliError> {
+    Ok(session.connect().await?.broker().workers(None).await?)
+}
+
+fn warn_unknown(task: &str, mut known: Vec<&str>, workers: usize) {
+    known.sort_unstable();
+    known.dedup();
+    let expected = match nearest(task, known.iter().copied()) {
+        _ if workers == 0 => "no worker is alive, so its arguments are not checked".to_owned(),
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("expected one of {}", known.join(", ")),
+    };
+    Out.note(format!("warning: no live worker knows the task `{task}`: {expected}"));
+}
+
+fn warn_unserved(entry: &Entry, workers: &[WorkerInfo]) {
+    if !workers.iter().any(|worker| worker.queues.contains(&entry.queue)) {
+        Out.note(format!("warning: no live worker serves the queue `{}`", entry.queue));
+    }
+}

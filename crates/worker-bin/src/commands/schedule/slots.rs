@@ -1,0 +1,191 @@
+//! `schedule preview` and `schedule audit`: the slots to come, and what became of those that passed.
+
+use lovage_core::schedule::{
+    AuditRange, Audited, Firing, HistoryQuery, Outcome, ScheduleStore, Skip, StoredEntry, Upcoming,
+    audit as audited, preview as upcoming,
+};
+use lovage_core::{Page, Timestamp, format_duration, parse_duration};
+use serde_json::{Value, json};
+
+use super::{STEP, found};
+use crate::cli::Format;
+use crate::error::CliError;
+use crate::output::{Out, Rows, Table};
+use crate::session::now;
+use crate::show::ahead;
+
+/// Most slots of one preview.
+const MOST: usize = 10_000;
+
+pub(super) async fn preview(
+    store: &dyn ScheduleStore,
+    name: &str,
+    count: usize,
+    from: Option<&str>,
+    format: Format,
+) -> Result<(), CliError> {
+    let now = now();
+    let after = from.map_or(Ok(now), |text| instant("--from", text, now))?;
+    let stored = readable(store, name).await?;
+    let slots = upcoming(&stored.entry, after, count.min(MOST));
+    if format.json {
+        return Out.json(&json!({
+            "name": name,
+            "when": stored.entry.schedule.to_string(),
+            "enabled": stored.entry.enabled,
+            "slots": slots.iter().map(upcoming_json).collect::<Vec<_>>(),
+        }));
+    }
+    Out.line(format!("{}\n", stored.entry.schedule))?;
+    if !stored.entry.enabled {
+        Out.note("note: it is disabled, these slots would fire if it were enabled");
+    }
+    let mut table = Table::new(["SLOT", "UTC", "IN", "SUMMER TIME"]);
+    for next in &slots {
+        table.row([
+            next.local.clone(),
+            next.slot.to_string(),
+            ahead(Some(next.slot), now),
+            summer_time(next),
+        ]);
+    }
+    Out.rows(false, Rows { json: Value::Null, table, none: "there is no slot to come" })
+}
+
+pub(super) async fn audit(
+    store: &dyn ScheduleStore,
+    name: &str,
+    (from, to): (&str, &str),
+    format: Format,
+) -> Result<(), CliError> {
+    let now = now();
+    let (from, until) = (instant("--from", from, now)?, instant("--to", to, now)?);
+    if until < from {
+        return Err(CliError::usage(format!("--to is {until}: expected no earlier than --from, {from}")));
+    }
+    let stored = readable(store, name).await?;
+    let history = history(store, name, from, until).await?;
+    let audit = audited(&stored, &history, AuditRange { from, until, now });
+    if format.json {
+        Out.json(&json!({
+            "name": name, "from": from.to_string(), "to": until.to_string(),
+            "slots": audit.lines.iter().map(audited_json).collect::<Vec<_>>(),
+            "next": audit.next.map(|at| at.to_string()),
+        }))?;
+    } else {
+        print(&stored, &audit.lines)?;
+    }
+    if let Some(next) = audit.next {
+        Out.note(format!("note: there is more; go on with --from {next}"));
+    }
+    Ok(())
+}
+
+fn print(stored: &StoredEntry, lines: &[Audited]) -> Result<(), CliError> {
+    let zone = stored.entry.schedule.zone();
+    let mut table = Table::new(["SLOT", "UNTIL", "SLOTS", "OUTCOME", "LATE", "WHY"]);
+    let (mut slots, mut fired) = (0, 0);
+    for line in lines {
+        slots += line.slots;
+        let has_fired = matches!(line.outcome, Outcome::Fired(_) | Outcome::FiredBeforeEdit(_));
+        fired += u64::from(has_fired);
+        let until = if line.last_slot == line.slot { String::new() } else { zone.show(line.last_slot) };
+        let late =
+            line.at.filter(|_| has_fired).map_or_else(String::new, |at| format_duration(at.since(line.slot)));
+        let outcome = line.outcome.as_str().to_owned();
+        table.row([zone.show(line.slot), until, line.slots.to_string(), outcome, late, why(&line.outcome)]);
+    }
+    Out.rows(false, Rows { json: Value::Null, table, none: "there is no slot in that time" })?;
+    Out.line(format!("\n{slots} slots, {fired} fired"))
+}
+
+/// In words what the outcome's own word does not tell.
+fn why(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Fired(id) | Outcome::FiredBeforeEdit(id) => format!("task {id}"),
+        Outcome::Manual(id) => format!("run by hand as task {id}"),
+        Outcome::Skipped(Skip::Misfire) => {
+            "missed while no beat ran; the misfire policy passes it over".to_owned()
+        }
+        Outcome::Skipped(Skip::Overlap(id)) => format!("task {id} of an earlier slot still waited or ran"),
+        Outcome::Skipped(Skip::Edited) => {
+            "the entry was edited; it was a slot of what it was before".to_owned()
+        }
+        Outcome::Skipped(Skip::Refused(why)) => why.clone(),
+        Outcome::Skipped(Skip::Disabled) => "the entry was disabled".to_owned(),
+        Outcome::Disabled => "the entry is disabled".to_owned(),
+        Outcome::Due => "no beat has decided yet: does one run?".to_owned(),
+        Outcome::ToCome => String::new(),
+        Outcome::Untold => {
+            "before the entry was made or edited, or the history of then is forgotten".to_owned()
+        }
+    }
+}
+
+async fn readable(store: &dyn ScheduleStore, name: &str) -> Result<StoredEntry, CliError> {
+    found(store, name).await?.map_err(|bad| CliError::from(bad.refusal()))
+}
+
+/// All that the history tells of a time.
+async fn history(
+    store: &dyn ScheduleStore,
+    name: &str,
+    from: Timestamp,
+    until: Timestamp,
+) -> Result<Vec<Firing>, CliError> {
+    let query = HistoryQuery { name: name.to_owned(), since: Some(from), until: Some(until) };
+    let mut page = Page::first(STEP);
+    let mut firings = Vec::new();
+    loop {
+        let part = store.history(&query, page.clone()).await?;
+        firings.extend(part.items);
+        match part.next {
+            Some(next) => page.after = Some(next),
+            None => return Ok(firings),
+        }
+    }
+}
+
+/// RFC 3339, or a duration before now.
+fn instant(flag: &str, text: &str, now: Timestamp) -> Result<Timestamp, CliError> {
+    let at = Timestamp::parse(text).ok().or_else(|| parse_duration(text).ok().map(|ago| now.minus(ago)));
+    at.ok_or_else(|| {
+        CliError::usage(format!(
+            "{flag} is `{text}`: expected a point in time such as 2026-11-23T13:00:00Z, or a duration such as 2h, which is that long ago"
+        ))
+    })
+}
+
+/// What summer time does to the slot, or that the clocks were turned before it.
+fn summer_time(next: &Upcoming) -> String {
+    let turned = match next.turned {
+        0 => None,
+        seconds => {
+            let way = if seconds > 0 { "forward" } else { "back" };
+            let by = std::time::Duration::from_secs(seconds.unsigned_abs());
+            Some(format!("the clocks were turned {way} by {}", format_duration(by)))
+        }
+    };
+    turned.into_iter().chain(next.remark.clone()).collect::<Vec<_>>().join("; ")
+}
+
+fn upcoming_json(next: &Upcoming) -> Value {
+    json!({
+        "slot": next.slot.to_string(),
+        "local": next.local,
+        "fires_at": next.fires_at.to_string(),
+        "summer_time": next.remark,
+        "clock_turned_seconds": next.turned,
+    })
+}
+
+fn audited_json(line: &Audited) -> Value {
+    json!({
+        "slot": line.slot.to_string(),
+        "last_slot": line.last_slot.to_string(),
+        "slots": line.slots,
+        "at": line.at.map(|at| at.to_string()),
+        "outcome": line.outcome.as_str(),
+        "why": why(&line.outcome),
+    })
+}

@@ -1,0 +1,144 @@
+//! The entries that a program declares, in code and in `lovage.toml`, and how they come into the store.
+
+use lovage_core::schedule::{Entry, Merged, ScheduleError, ScheduleStore, When};
+use lovage_core::{BackendError, EntryName, Source};
+use lovage_worker::__private::ScheduledCall;
+use lovage_worker::Routes;
+
+use crate::error::CliError;
+use crate::session::Session;
+
+/// The source of what `lovage.toml` declares.
+const FILE: &str = "lovage.toml";
+const LONGEST_SOURCE: usize = 100;
+
+/// An entry that [`App`](crate::App) declares.
+#[derive(Clone, Debug)]
+pub(crate) struct InCode {
+    name: String,
+    when: When,
+    call: Result<ScheduledCall, String>,
+    /// Only for `dev`.
+    pub(crate) dev: bool,
+}
+
+impl InCode {
+    pub(crate) fn new(name: String, when: When, call: Result<ScheduledCall, String>, dev: bool) -> Self {
+        Self { name, when, call, dev }
+    }
+
+    /// The entry, in the call's queue or in that of the routes.
+    ///
+    /// # Errors
+    /// Names the entry, the first field that is wrong, and what is allowed there.
+    pub(crate) fn entry(&self, routes: &Routes) -> Result<Entry, CliError> {
+        let wrong = |why: &dyn std::fmt::Display| {
+            CliError::usage(format!("the schedule `{}` of this program: {why}", self.name))
+        };
+        let call = self.call.as_ref().map_err(|why| wrong(why))?;
+        self.entry_of(call, routes).map_err(|error| wrong(&error))
+    }
+
+    fn entry_of(&self, call: &ScheduledCall, routes: &Routes) -> Result<Entry, ScheduleError> {
+        let mut entry = self.when.clone().entry(&self.name, &call.task)?;
+        let by_name = call.arguments.trim_start().starts_with('{');
+        let arguments = if by_name { &mut entry.kwargs } else { &mut entry.args };
+        arguments.clone_from(&call.arguments);
+        entry.queue = call.queue.clone().unwrap_or_else(|| routes.queue(&call.task));
+        entry.priority = call.priority;
+        entry.headers.clone_from(&call.headers);
+        entry.expires = call.expires;
+        entry.check()?;
+        Ok(entry)
+    }
+}
+
+impl Session {
+    /// What this program declares and in which source's name; of the file only where there is one.
+    ///
+    /// # Errors
+    /// When an entry is not valid, or when two have one name.
+    pub(crate) fn declared(&self, for_dev: bool) -> Result<Vec<(Source, Vec<Entry>)>, CliError> {
+        let routes = &self.config.routes;
+        let in_code = self.schedules.iter().filter(|entry| for_dev || !entry.dev);
+        let in_code = in_code.map(|entry| entry.entry(routes)).collect::<Result<Vec<_>, _>>()?;
+        lovage_core::schedule::check_declared(&in_code)
+            .map_err(|error| CliError::usage(error.to_string()))?;
+        let mut declared = vec![(source_of_code(&self.program)?, in_code)];
+        if let Some(in_file) = &self.config.declared {
+            let entries = in_file.iter().map(|entry| entry.entry(routes)).collect();
+            declared.push((source(FILE)?, entries));
+        }
+        Ok(declared)
+    }
+}
+
+/// Brings what is declared into the store, and logs what that changed there.
+///
+/// # Errors
+/// When the store does not take it.
+pub(crate) async fn merge(
+    store: &dyn ScheduleStore,
+    declared: &[(Source, Vec<Entry>)],
+) -> Result<(), BackendError> {
+    for (source, entries) in declared {
+        tell(source, &store.merge(source, entries, None).await?);
+    }
+    Ok(())
+}
+
+fn tell(source: &Source, merged: &Merged) {
+    let Merged { added, changed, edited, taken, gone } = merged;
+    for (names, what) in [(added, "new"), (changed, "changed")] {
+        if !names.is_empty() {
+            tracing::info!("schedules of {source}: {what}: {}", list(names));
+        }
+    }
+    for (names, what) in [
+        (edited, "left alone, because somebody edited them (`schedule reset NAME` gives them back)"),
+        (taken, "left alone, because another source declares them or their rows cannot be read"),
+        (gone, "no longer declared, and disabled"),
+    ] {
+        if !names.is_empty() {
+            tracing::warn!("schedules of {source}: {what}: {}", list(names));
+        }
+    }
+}
+
+/// The first few of them.
+fn list(names: &[EntryName]) -> String {
+    const MOST: usize = 20;
+    let shown: Vec<&str> = names.iter().take(MOST).map(EntryName::as_str).collect();
+    let rest = names.len().saturating_sub(MOST);
+    let more = if rest == 0 { String::new() } else { format!(" and {rest} more") };
+    format!("{}{more}", shown.join(", "))
+}
+
+/// `code:PROGRAM`, so that several programs may share a store.
+fn source_of_code(program: &str) -> Result<Source, CliError> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':');
+    let program = program.chars().map(|c| if allowed(c) { c } else { '-' });
+    source(&"code:".chars().chain(program).take(LONGEST_SOURCE).collect::<String>())
+}
+
+fn source(name: &str) -> Result<Source, CliError> {
+    Source::new(name).map_err(|error| CliError::failed(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_of_any_name_is_a_source() {
+        assert_eq!(source_of_code("shop worker é").unwrap().as_str(), "code:shop-worker--");
+        assert!(source_of_code(&"x".repeat(200)).is_ok());
+    }
+
+    #[test]
+    fn a_long_list_is_cut() {
+        let names: Vec<EntryName> = (0..25).map(|n| EntryName::new(format!("e{n}")).unwrap()).collect();
+        assert!(list(&names).ends_with("e19 and 5 more"));
+        assert_eq!(list(&names[..2]), "e0, e1");
+    }
+}

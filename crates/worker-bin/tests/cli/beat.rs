@@ -1,0 +1,188 @@
+//! Beats: what they fire, and what becomes of what programs declare.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::own;
+use crate::support::{Bed, Running, on_each_broker};
+
+fn dev_fires_the_tutorials_entries(bed: &Bed) {
+    let mut dev = bed.start(&["dev"]);
+    dev.wait_for("new: multiply-task-crontab, multiply-every-5-seconds, add-every-30-seconds");
+    dev.wait_for(" ready");
+    dev.wait_for("task multiply_two_numbers[");
+    dev.wait_for(": 256");
+    let list = bed.json(&["schedule", "list"]);
+    let when: Vec<(&str, &str)> = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| (entry["name"].as_str().unwrap(), entry["when"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        when,
+        [
+            ("add-every-30-seconds", "every 30 seconds"),
+            ("multiply-every-5-seconds", "every 5 seconds"),
+            ("multiply-task-crontab", "every Monday at 07:30, UTC"),
+        ]
+    );
+    assert_eq!(list[1]["source"], "code:lovage");
+    let ran = bed.until(&["schedule", "show", "multiply-every-5-seconds"], |entry| {
+        entry["total_run_count"] != json!(0)
+    });
+    assert_eq!(bed.ok(&["result", ran["last_task_id"].as_str().unwrap(), "--wait"]), "256");
+    dev.signal("INT");
+    assert_eq!(dev.exit_code(), 0);
+    // Only `dev` has them.
+    let (_, said) = beat(bed);
+    assert!(said.contains("no longer declared, and disabled: add-every-30-seconds"), "{said}");
+}
+
+fn a_beat_fires_for_workers_elsewhere(bed: &Bed) {
+    let mut worker = bed.worker(&[]);
+    let mut beat = bed.start(&["beat"]);
+    beat.wait_for("beat ready");
+    // Seen at once, though it was made after the start.
+    bed.ok(&["schedule", "add", "often", "--task", "movies.tasks.add", "--every", "500ms", "7", "8"]);
+    worker.wait_for(": 15");
+    bed.ok(&["schedule", "edit", "often", "--", "20", "22"]);
+    worker.wait_for(": 42");
+    for running in [beat, worker] {
+        running.signal("TERM");
+        assert_eq!(running.exit_code(), 0);
+    }
+}
+
+fn an_edit_survives_the_code_that_declares_it_until_it_is_reset(bed: &Bed) {
+    let greet = |bed: &Bed| bed.json(&["schedule", "show", "greet"]);
+    let said = own_beat(bed, Some("1h"));
+    assert!(said.contains("schedules of code:own: new: greet"), "{said}");
+    let first = greet(bed);
+    assert_eq!((&first["when"], &first["source"]), (&json!("every hour"), &json!("code:own")));
+    assert_eq!((&first["args"], &first["queue"]), (&json!(["Ada"]), &json!("doors")));
+    assert_eq!((&first["expires"], &first["priority"]), (&json!("10m"), &json!(4)));
+
+    // Code owns what it states until somebody edits it.
+    let said = own_beat(bed, Some("90m"));
+    assert!(said.contains("changed: greet"), "{said}");
+    assert_eq!(greet(bed)["when"], "every 90 minutes");
+    bed.ok(&["schedule", "edit", "greet", "--every", "2h"]);
+    let said = own_beat(bed, Some("3h"));
+    assert!(said.contains("left alone, because somebody edited them") && said.contains(": greet"), "{said}");
+    let edited = greet(bed);
+    assert_eq!((&edited["when"], &edited["edited"]), (&json!("every 2 hours"), &json!(true)));
+    assert!(bed.ok(&["schedule", "list"]).contains("edited, code:own leaves it alone"));
+
+    let reset = bed.ok(&["schedule", "reset", "greet"]);
+    assert!(reset.contains("greet is again as code:own declares it: every 3 hours"), "{reset}");
+    assert!(!own_beat(bed, Some("3h")).contains("greet"));
+
+    let said = own_beat(bed, None);
+    assert!(said.contains("no longer declared, and disabled: greet"), "{said}");
+    let gone = greet(bed);
+    assert_eq!((&gone["enabled"], &gone["gone"]), (&json!(false), &json!(true)));
+    assert_eq!(gone["disabled_by"], "gone");
+    assert!(bed.ok(&["schedule", "list"]).contains("disabled: code:own no longer declares it"));
+    own_beat(bed, Some("3h"));
+    assert_eq!(greet(bed)["enabled"], true);
+    let deleted = bed.run(&["schedule", "delete", "greet"]);
+    assert!(deleted.stderr.contains("it comes back with the next beat"), "{}", deleted.stderr);
+}
+
+on_each_broker!(
+    dev_fires_the_tutorials_entries,
+    a_beat_fires_for_workers_elsewhere,
+    an_edit_survives_the_code_that_declares_it_until_it_is_reset,
+);
+
+#[test]
+fn the_file_declares_entries_too() {
+    let bed = Bed::new();
+    let write = |text: &str| std::fs::write(bed.path().join("lovage.toml"), text).unwrap();
+    write(
+        r#"
+routes = { "movies.*" = "films" }
+
+[schedules.nightly]
+task = "movies.tasks.add"
+args = [16, 16]
+schedule = { kind = "crontab", expression = "0 3 * * *", zone = "Europe/Berlin" }
+start_time = 2026-01-01T00:00:00Z
+misfire = "skip"
+
+[schedules."at sunset"]
+task = "multiply_two_numbers"
+kwargs = { x = 3, y = 4 }
+queue = "sun"
+schedule = { kind = "solar", event = "sunset", latitude = 52.5, longitude = 13.4 }
+"#,
+    );
+    let (code, said) = beat(&bed);
+    assert!(code == 0 && said.contains("schedules of lovage.toml: new: at sunset, nightly"), "{said}");
+    let list = bed.json(&["schedule", "list"]);
+    assert_eq!((&list[0]["queue"], &list[1]["queue"]), (&json!("sun"), &json!("films")));
+    assert_eq!((&list[1]["misfire"], &list[1]["source"]), (&json!("skip"), &json!("lovage.toml")));
+    assert_eq!(list[1]["start_time"], "2026-01-01T00:00:00Z");
+
+    write("[schedules.nightly]\ntask = 't'\nschedule = { kind = 'interval', every = '10ms' }\n");
+    let error = bed.fails(2, &["beat"]);
+    assert!(error.contains("the schedule `nightly` from lovage.toml line 1: every `10ms`"), "{error}");
+    write("schedules = 'sqlite://s.db'\n");
+    let error = bed.fails(2, &["beat"]);
+    assert!(error.contains("[schedules.nightly]") && error.contains("`schedules_url`"), "{error}");
+    write("schedules_url = 'sqlite://s.db'\n");
+    assert!(beat(&bed).0 == 0 && bed.path().join("s.db").exists());
+
+    // No file declares nothing, an empty one that there is none.
+    std::fs::remove_file(bed.path().join("lovage.toml")).unwrap();
+    assert!(!beat(&bed).1.contains("no longer declared"));
+    write("");
+    assert!(beat(&bed).1.contains("no longer declared, and disabled: at sunset, nightly"));
+}
+
+#[test]
+fn what_is_wrong_in_code_is_told_by_every_command() {
+    let bed = Bed::new();
+    let output = with_every(&bed, &["status"], "10ms").output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("the schedule `greet` of this program: every `10ms`"), "{error}");
+}
+
+#[test]
+fn with_redis_the_schedule_is_in_a_file_and_the_log_says_so() {
+    crate::support::on_redis(|bed| {
+        let (code, said) = beat(bed);
+        assert_eq!(code, 0);
+        assert!(said.contains("the schedule is in a file of this beat, sqlite://lovage.db"), "{said}");
+        assert!(said.contains("LOVAGE_SCHEDULES_URL"), "{said}");
+    });
+}
+
+/// Runs a beat until it is ready; its exit code and all that it said.
+fn beat(bed: &Bed) -> (i32, String) {
+    until_ready(bed.start(&["beat", "--max-interval", "1s"]))
+}
+
+/// The same of the own program, which declares its entry so often.
+fn own_beat(bed: &Bed, every: Option<&str>) -> String {
+    let (code, said) = until_ready(Running::of(match every {
+        Some(every) => with_every(bed, &["beat"], every),
+        None => bed.own(&["beat"]),
+    }));
+    assert_eq!(code, 0, "{said}");
+    said
+}
+
+fn with_every(bed: &Bed, args: &[&str], every: &str) -> Command {
+    let mut command = bed.own(args);
+    command.env(own::EVERY, every);
+    command
+}
+
+fn until_ready(mut beat: Running) -> (i32, String) {
+    beat.wait_for("beat ready");
+    beat.signal("TERM");
+    beat.end()
+}
