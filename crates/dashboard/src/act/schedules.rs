@@ -1,0 +1,183 @@
+//! Changing the schedule.
+
+use lovage_core::schedule::{Entry, EntryText, Expected, Saved};
+use lovage_scheduler::{ByHand, run_by_hand};
+use serde_json::{Map, Value, json};
+
+use crate::Parts;
+use crate::call::{Call, Input};
+use crate::look::schedules::name;
+use crate::pages;
+use crate::problem::Problem;
+use crate::routes::{Done, Filled};
+
+pub(crate) async fn enable(call: Call) -> Result<Done, Problem> {
+    switch(&call, true).await
+}
+
+pub(crate) async fn disable(call: Call) -> Result<Done, Problem> {
+    switch(&call, false).await
+}
+
+async fn switch(call: &Call, enabled: bool) -> Result<Done, Problem> {
+    let names = names(call)?;
+    for name in &names {
+        let found = call.app.schedules()?.set_enabled(name, enabled, None).await?;
+        found.ok_or_else(|| missing(name))?;
+    }
+    Ok(said(&names, if enabled { "enabled" } else { "disabled" }))
+}
+
+pub(crate) async fn delete(call: Call) -> Result<Done, Problem> {
+    let names = names(&call)?;
+    if call.app.schedules()?.delete(&names).await? == 0 {
+        return Err(missing(names.first().copied().unwrap_or_default()));
+    }
+    Ok(Done { then: Some("/schedules".to_owned()), ..said(&names, "deleted") })
+}
+
+/// Gives an entry back to the program that declares it.
+pub(crate) async fn reset(call: Call) -> Result<Done, Problem> {
+    let name = name(&call)?;
+    let found = call.app.schedules()?.reset(name, None).await?;
+    found.ok_or_else(|| missing(name))?;
+    Ok(Done::new(name, format!("The schedule `{name}` is again as the program declares it.")))
+}
+
+/// Sends the task of an entry now, beside its slots.
+pub(crate) async fn run(call: Call) -> Result<Done, Problem> {
+    let name = name(&call)?;
+    let Parts { broker, entropy, .. } = &call.app.parts;
+    match run_by_hand(call.app.schedules()?, &**broker, &**entropy, name).await? {
+        ByHand::Published(id) => {
+            let sentence = format!("The schedule `{name}` runs now, as {id}.");
+            Ok(Done { id: Some(id.to_string()), ..Done::new(name, sentence) })
+        }
+        ByHand::Overlap(id) => {
+            Err(Problem::conflict(format!("`{name}` runs already, as {id}, and its runs are not to overlap")))
+        }
+        ByHand::Unknown => Err(missing(name)),
+    }
+}
+
+/// Adds or edits an entry; the form comes back with what is wrong.
+pub(crate) async fn save(call: Call) -> Result<Filled, Problem> {
+    match put(call.clone()).await {
+        Ok(done) => Ok(Filled::Done(done)),
+        Err(problem) if problem.status.is_client_error() => {
+            Ok(Filled::Again(Box::new(pages::schedule_form::again(&call, &problem.sentence))))
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+/// Adds an entry, or edits the one of a revision.
+pub(crate) async fn put(call: Call) -> Result<Done, Problem> {
+    let entry = entry(&call.input)?;
+    let expected = match call.input.parsed::<i64>("revision")? {
+        Some(revision) => Expected::Revision(revision),
+        None => Expected::New,
+    };
+    let name = entry.name.clone();
+    match call.app.schedules()?.put(&entry, expected, None).await? {
+        Saved::Saved(_) => {
+            let then = pages::Url::new("", "/schedule").with("name", &name).to_string();
+            let sentence = format!("The schedule `{name}` is saved: {}.", entry.schedule);
+            Ok(Done { then: Some(then), ..Done::new(name.as_str(), sentence) })
+        }
+        Saved::Conflict(Some(_)) if expected == Expected::New => {
+            Err(Problem::conflict(format!("there is a schedule `{name}`: choose another name")))
+        }
+        Saved::Conflict(Some(_)) => Err(Problem::conflict(format!(
+            "somebody else changed `{name}` meanwhile: open it again, so that neither change is lost"
+        ))),
+        Saved::Conflict(None) => Err(Problem::conflict(format!("somebody deleted `{name}` meanwhile"))),
+    }
+}
+
+/// The entry that a form or a JSON body describes.
+pub(crate) fn entry(input: &Input) -> Result<Entry, Problem> {
+    let text = |name: &str| input.get(name).map(str::to_owned);
+    let flag = |name: &str, unsaid: bool| {
+        input.get(name).map_or(unsaid, |word| matches!(word, "true" | "on" | "yes"))
+    };
+    // A form says nothing of a box that is not checked.
+    let is_form = input.get("form").is_some();
+    let text = EntryText {
+        name: input.required("name")?.to_owned(),
+        task: input.required("task")?.to_owned(),
+        args: text("args").unwrap_or_else(|| "[]".to_owned()),
+        kwargs: text("kwargs").unwrap_or_else(|| "{}".to_owned()),
+        schedule: schedule(input)?,
+        queue: text("queue").unwrap_or_else(|| "default".to_owned()),
+        priority: input.parsed("priority")?.unwrap_or(0),
+        headers: text("headers").unwrap_or_else(|| "{}".to_owned()),
+        expires: text("expires"),
+        start_time: text("start_time"),
+        end_time: text("end_time"),
+        one_off: flag("one_off", false),
+        enabled: flag("enabled", !is_form),
+        description: text("description").unwrap_or_default().replace('\r', ""),
+        misfire: text("misfire").unwrap_or_else(|| "once".to_owned()),
+        overlap: text("overlap").unwrap_or_else(|| "allow".to_owned()),
+        jitter: text("jitter"),
+    };
+    Entry::try_from(text).map_err(Problem::wrong)
+}
+
+/// The JSON of a schedule: as it came, or from the fields of its kind.
+fn schedule(input: &Input) -> Result<String, Problem> {
+    if let Some(json) = input.get("schedule") {
+        return Ok(json.to_owned());
+    }
+    let kind = input.required("kind")?;
+    let names: &[&str] = match kind {
+        "interval" => &["every", "start"],
+        "crontab" => &["expression", "zone"],
+        "solar" => &["event", "latitude", "longitude"],
+        "clocked" => &["at"],
+        other => {
+            let sentence =
+                format!("kind `{other}` is not valid: expected interval, crontab, solar or clocked");
+            return Err(Problem::wrong(sentence));
+        }
+    };
+    let mut fields = Map::new();
+    fields.insert("kind".to_owned(), kind.into());
+    for name in names {
+        let Some(text) = input.get(name) else { continue };
+        let value = match *name {
+            "latitude" | "longitude" => json!(
+                text.parse::<f64>()
+                    .map_err(|_| Problem::wrong(format!("{name} `{text}` is not valid: expected degrees")))?
+            ),
+            _ => Value::from(text),
+        };
+        fields.insert((*name).to_owned(), value);
+    }
+    Ok(Value::Object(fields).to_string())
+}
+
+fn names(call: &Call) -> Result<Vec<&str>, Problem> {
+    // Names may have white space around them: they are taken as they came.
+    let names: Vec<&str> = call
+        .input
+        .fields()
+        .filter(|(field, name)| *field == "name" && !name.is_empty())
+        .map(|(_, name)| name)
+        .collect();
+    if names.is_empty() {
+        return Err(Problem::wrong("nothing was selected: check the boxes of those that are meant"));
+    }
+    Ok(names)
+}
+
+fn missing(name: &str) -> Problem {
+    Problem::missing(format!("there is no schedule `{name}`"))
+}
+
+fn said(names: &[&str], what: &str) -> Done {
+    let shown = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let (noun, verb) = if names.len() == 1 { ("schedule", "is") } else { ("schedules", "are") };
+    Done::new(shown.clone(), format!("The {noun} {shown} {verb} {what}.")).count(names.len())
+}

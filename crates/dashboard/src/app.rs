@@ -1,0 +1,59 @@
+//! What all requests share.
+
+use std::fmt;
+use std::sync::Arc;
+
+use futures_util::future::{BoxFuture, Shared};
+use lovage_core::schedule::ScheduleStore;
+use lovage_core::{Broker, Clock, Entropy, ResultStore};
+use tokio::sync::Semaphore;
+
+use crate::Audit;
+use crate::auth::Guard;
+use crate::problem::Problem;
+
+/// What the dashboard shows and changes.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// The queues. It wants a handle of its own, which serves no worker.
+    pub broker: Arc<dyn Broker>,
+    /// Where tasks end.
+    pub results: Arc<dyn ResultStore>,
+    /// The schedule, where there is one.
+    pub schedules: Option<Arc<dyn ScheduleStore>>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where ids and secrets come from: it must be unpredictable.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// What all requests share.
+pub(crate) struct App {
+    pub(crate) parts: Parts,
+    pub(crate) guard: Guard,
+    pub(crate) audit: Arc<dyn Audit>,
+    /// Before every path: empty, or `/lovage`.
+    pub(crate) base: String,
+    /// Whether browsers reach it by TLS.
+    pub(crate) secure: bool,
+    /// Pages that are kept up to date at the same time.
+    pub(crate) streams: Arc<Semaphore>,
+    /// Ends when pages should no longer be kept up to date.
+    pub(crate) stop: Shared<BoxFuture<'static, ()>>,
+}
+
+impl App {
+    /// The schedule.
+    pub(crate) fn schedules(&self) -> Result<&dyn ScheduleStore, Problem> {
+        let found = self.parts.schedules.as_deref();
+        found.ok_or_else(|| {
+            Problem::missing("this dashboard has no schedule: start it with LOVAGE_SCHEDULES_URL")
+        })
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App").field("parts", &self.parts).field("base", &self.base).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,250 @@
+//! Finds out who a request is from, and lets people in.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ConnectInfo;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use lovage_core::{Clock, Entropy};
+use tokio::sync::Semaphore;
+
+use super::{
+    Access, Attempts, Digest, LoginLinks, NewSession, Role, Secret, Session, SessionRef, Sessions, Source,
+    Who, digest,
+};
+
+/// Passwords that are checked at the same time; each takes 19 MiB.
+const CHECKS: usize = 2;
+const SESSION: &str = "lovage_session";
+const LOGIN: &str = "lovage_login";
+
+/// Everything about logins.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    pub(crate) access: Access,
+    pub(crate) links: LoginLinks,
+    pub(crate) sessions: Sessions,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) attempts: Attempts,
+    checks: Semaphore,
+}
+
+/// Why somebody was not let in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Refused {
+    /// Name or password are wrong; which of them is not told.
+    Wrong,
+    /// There were too many attempts: how long to wait.
+    TooMany(Duration),
+}
+
+impl Guard {
+    pub(crate) fn new(
+        access: Access,
+        links: LoginLinks,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        let checks = Semaphore::new(CHECKS);
+        let (sessions, attempts) = (Sessions::default(), Attempts::default());
+        Self { access, links, sessions, clock, entropy, attempts, checks }
+    }
+
+    /// Who a request is from.
+    pub(crate) fn identify(&self, parts: &Parts) -> Option<Who> {
+        if let Some(value) = parts.headers.get(header::AUTHORIZATION) {
+            return self.program(value.to_str().ok()?.strip_prefix("Bearer ")?);
+        }
+        let id = cookie(&parts.headers, SESSION).map(digest);
+        let session = id.and_then(|id| Some((id, self.sessions.visit(self.clock.monotonic(), &id)?)));
+        if let Access::Proxy(proxy) = &self.access {
+            let (name, role) = proxy.is_at(peer(parts)).then(|| proxy.identify(&parts.headers))??;
+            let session = session.filter(|(_, session)| session.name == name);
+            return Some(Who { name, role, session: session.map(|(id, session)| reference(id, session)) });
+        }
+        let (id, session) = session?;
+        let Some(role) = self.role_now(&session) else {
+            self.sessions.close(&id);
+            return None;
+        };
+        Some(Who { name: session.name.clone(), role, session: Some(reference(id, session)) })
+    }
+
+    /// Whether somebody whose page stays open is still logged in, in the same role.
+    pub(crate) fn still_knows(&self, who: &Who) -> bool {
+        let Some(reference) = &who.session else { return true };
+        let session = self.sessions.look(self.clock.monotonic(), &reference.id);
+        session.is_some_and(|session| match &self.access {
+            Access::Proxy(_) => session.name == who.name,
+            Access::Link | Access::Users(_) => self.role_now(&session) == Some(who.role),
+        })
+    }
+
+    /// Opens a session for somebody whom the proxy in front knows. Answers it with its id, for the cookie.
+    pub(crate) fn open_for(&self, name: &str, role: Role) -> Option<(SessionRef, Secret)> {
+        let new = NewSession { name: name.to_owned(), role, proof: None };
+        let secret = self.sessions.open(self.clock.monotonic(), &*self.entropy, new);
+        let id = secret.digest();
+        let session = self.sessions.look(self.clock.monotonic(), &id)?;
+        Some((reference(id, session), secret))
+    }
+
+    /// Logs in by name and password.
+    pub(crate) async fn by_password(
+        &self,
+        parts: &Parts,
+        name: &str,
+        password: &str,
+    ) -> Result<Secret, Refused> {
+        let Access::Users(file) = &self.access else { return Err(Refused::Wrong) };
+        let sources = self.begin(parts, Some(name))?;
+        let users = file.current(self.clock.monotonic());
+        let (name, password) = (name.to_owned(), password.to_owned());
+        let Ok(_permit) = self.checks.acquire().await else { return Err(Refused::Wrong) };
+        let checked = tokio::task::spawn_blocking(move || {
+            let found = users.check_password(&name, &password);
+            found.map(|(role, proof)| NewSession { name, role, proof: Some(proof) })
+        });
+        let new = checked.await.ok().flatten().ok_or(Refused::Wrong)?;
+        Ok(self.let_in(parts, &sources, new))
+    }
+
+    /// Logs in by a one-time link.
+    pub(crate) fn by_link(&self, parts: &Parts, token: &str) -> Result<Secret, Refused> {
+        let sources = self.begin(parts, None)?;
+        if !matches!(self.access, Access::Link) || !self.links.redeem(token) {
+            return Err(Refused::Wrong);
+        }
+        let new = NewSession { name: "local".to_owned(), role: Role::Operator, proof: None };
+        Ok(self.let_in(parts, &sources, new))
+    }
+
+    /// Ends the session that a browser has a cookie of.
+    pub(crate) fn forget(&self, parts: &Parts) {
+        if let Some(id) = cookie(&parts.headers, SESSION) {
+            self.sessions.close(&digest(id));
+        }
+    }
+
+    /// Whether there is a form to log in with.
+    pub(crate) fn has_form(&self) -> bool {
+        matches!(self.access, Access::Users(_))
+    }
+
+    /// The value that a login form must repeat.
+    pub(crate) fn login_value(headers: &HeaderMap) -> Option<&str> {
+        cookie(headers, LOGIN).filter(|value| value.len() == 64)
+    }
+
+    fn program(&self, token: &str) -> Option<Who> {
+        let Access::Users(file) = &self.access else { return None };
+        let users = file.current(self.clock.monotonic());
+        let (name, role) = users.check_token(token)?;
+        Some(Who { name: name.to_owned(), role, session: None })
+    }
+
+    fn role_now(&self, session: &Session) -> Option<Role> {
+        match (&self.access, &session.proof) {
+            (Access::Users(file), Some(proof)) => {
+                file.current(self.clock.monotonic()).role_of(&session.name, proof)
+            }
+            (Access::Link, None) => Some(session.role),
+            (Access::Users(_), None) | (Access::Link, Some(_)) | (Access::Proxy(_), _) => None,
+        }
+    }
+
+    fn begin(&self, parts: &Parts, name: Option<&str>) -> Result<Vec<Source>, Refused> {
+        let address = peer(parts).map(Source::address);
+        let sources: Vec<Source> = name.map(Source::name).into_iter().chain(address).collect();
+        self.attempts.begin(self.clock.monotonic(), &sources).map_err(Refused::TooMany)?;
+        Ok(sources)
+    }
+
+    /// The session that the browser had before ends: nobody else goes on with it.
+    fn let_in(&self, parts: &Parts, sources: &[Source], new: NewSession) -> Secret {
+        self.attempts.succeeded(sources);
+        self.forget(parts);
+        self.sessions.open(self.clock.monotonic(), &*self.entropy, new)
+    }
+}
+
+/// Whether a request that changes something comes from a page of ours, as far as the browser tells. It is the second line
+/// behind the token that each form carries.
+pub(crate) fn check_origin(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).map(|value: &header::HeaderValue| value.to_str().unwrap_or_default());
+    if let Some(site) = text(header::HeaderName::from_static("sec-fetch-site")) {
+        return matches!(site, "same-origin" | "none");
+    }
+    let Some(origin) = text(header::ORIGIN) else { return true };
+    let host = origin.split_once("://").map(|(_, host)| host);
+    host.is_some() && host == text(header::HOST)
+}
+
+/// The cookie that holds a session; an empty id removes it.
+pub(crate) fn session_cookie(base: &str, secure: bool, id: &str) -> String {
+    set_cookie(SESSION, base, secure, id)
+}
+
+/// The cookie that a login form must come with, because there is no session yet.
+pub(crate) fn login_cookie(base: &str, secure: bool, value: &str) -> String {
+    set_cookie(LOGIN, base, secure, value)
+}
+
+/// The value of a cookie of ours.
+fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let pairs = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = pairs.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(found, _)| *found == name).map(|(_, value)| value)
+}
+
+fn set_cookie(name: &str, base: &str, secure: bool, value: &str) -> String {
+    let path = if base.is_empty() { "/" } else { base };
+    let secure = if secure { "; Secure" } else { "" };
+    let ends = if value.is_empty() { "; Max-Age=0" } else { "" };
+    format!("{name}={value}; Path={path}; HttpOnly; SameSite=Strict{secure}{ends}")
+}
+
+fn reference(id: Digest, session: Session) -> SessionRef {
+    SessionRef { id, csrf: session.csrf }
+}
+
+fn peer(parts: &Parts) -> Option<IpAddr> {
+    parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn another_sites_form_is_told_from_ours() {
+        for (pairs, ours) in [
+            (&[][..], true),
+            (&[("sec-fetch-site", "same-origin"), ("origin", "null")], true),
+            (&[("sec-fetch-site", "same-site"), ("origin", "http://a"), ("host", "a")], false),
+            (&[("sec-fetch-site", "cross-site")], false),
+            (&[("origin", "http://a:8410"), ("host", "a:8410")], true),
+            (&[("origin", "http://evil"), ("host", "a:8410")], false),
+            (&[("origin", "null"), ("host", "null")], false),
+        ] {
+            assert_eq!(check_origin(&headers(pairs)), ours, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_is_found_among_others_and_by_its_whole_name() {
+        let headers = headers(&[("cookie", "a=1; xlovage_session=no; lovage_session=yes")]);
+        assert_eq!(cookie(&headers, SESSION), Some("yes"));
+        assert_eq!(
+            session_cookie("/lovage", true, "ab"),
+            "lovage_session=ab; Path=/lovage; HttpOnly; SameSite=Strict; Secure"
+        );
+    }
+}

@@ -1,0 +1,182 @@
+//! Setting up a dashboard, and serving it.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::Method;
+use axum::routing::{MethodFilter, on};
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared, pending};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use crate::app::{App, Parts};
+use crate::assets;
+use crate::audit::LogAudit;
+use crate::auth::{Access, Guard};
+use crate::dispatch::dispatch;
+use crate::routes::{Route, table};
+use crate::{Audit, LoginLinks};
+
+/// Pages that are kept up to date at the same time.
+const STREAMS: usize = 256;
+
+/// A dashboard: pages for people and an API for programs.
+///
+/// It is served by itself with [`serve`](Self::serve), or within an axum server with [`router`](Self::router).
+#[must_use = "a dashboard does nothing until it is served"]
+pub struct Dashboard {
+    parts: Parts,
+    access: Access,
+    audit: Arc<dyn Audit>,
+    base: String,
+    secure: bool,
+    stop: Shared<BoxFuture<'static, ()>>,
+    links: LoginLinks,
+}
+
+/// Why a dashboard does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DashboardError {
+    /// Others can reach the address, and anybody with the link could log in.
+    #[error(
+        "{address} can be reached by others: add a user first (lovage dashboard user add), set up the header of a proxy, \
+         or listen on 127.0.0.1"
+    )]
+    Exposed {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// There are users, and none of them can log in.
+    #[error("there are no users: add one first (lovage dashboard user add)")]
+    NoUsers,
+    /// The base is not a path.
+    #[error(
+        "base `{found}` is not valid: expected a path such as /lovage, of letters, digits, `_`, `-`, `.` and `/`"
+    )]
+    Base {
+        /// What was found.
+        found: String,
+    },
+    /// The socket failed.
+    #[error("the dashboard cannot be served: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+impl Dashboard {
+    /// A dashboard of these parts, into which one-time links lead; see [`links`](Self::links).
+    pub fn new(parts: Parts) -> Self {
+        let links = LoginLinks::new(Arc::clone(&parts.entropy), String::new());
+        let stop = pending::<()>().boxed().shared();
+        let audit = Arc::new(LogAudit);
+        Self { parts, access: Access::Link, audit, base: String::new(), secure: false, stop, links }
+    }
+
+    /// How people prove who they are.
+    pub fn access(self, access: Access) -> Self {
+        Self { access, ..self }
+    }
+
+    /// Where actions are kept; the log by default.
+    pub fn audit(self, audit: Arc<dyn Audit>) -> Self {
+        Self { audit, ..self }
+    }
+
+    /// The path under which browsers reach it, such as `/lovage`. Links that were made before do not know it.
+    ///
+    /// # Errors
+    /// When it is not a path of plain characters.
+    pub fn base(self, path: &str) -> Result<Self, DashboardError> {
+        let base = path.trim_end_matches('/').to_owned();
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
+        let is_path =
+            base.starts_with('/') && base.chars().all(plain) && !base.contains("//") && !base.contains("..");
+        if !base.is_empty() && !is_path {
+            return Err(DashboardError::Base { found: path.to_owned() });
+        }
+        let links = LoginLinks::new(Arc::clone(&self.parts.entropy), base.clone());
+        Ok(Self { base, links, ..self })
+    }
+
+    /// Browsers reach it by TLS only: cookies are sent by no other way. Without this it goes by the `x-forwarded-proto` of
+    /// each request.
+    pub fn secure_cookies(self) -> Self {
+        Self { secure: true, ..self }
+    }
+
+    /// Ends the streams of open pages when `signal` ends, so that a server that waits for its connections can stop.
+    pub fn stop_on(self, signal: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self { stop: signal.boxed().shared(), ..self }
+    }
+
+    /// Makes links that log in once, where [`Access::Link`] stands.
+    #[must_use]
+    pub fn links(&self) -> LoginLinks {
+        self.links.clone()
+    }
+
+    /// The routes, all of them under the base: merge them into your own with [`Router::merge`]. Serve with
+    /// `into_make_service_with_connect_info::<SocketAddr>()`, so that logins are counted by address and a proxy is known.
+    pub fn router(self) -> Router {
+        let Self { parts, access, audit, base, secure, stop, links } = self;
+        let guard = Guard::new(access, links, Arc::clone(&parts.clock), Arc::clone(&parts.entropy));
+        let streams = Arc::new(Semaphore::new(STREAMS));
+        let app = Arc::new(App { parts, guard, audit, base, secure, streams, stop });
+        table().iter().fold(Router::new(), |router, route| mount(router, route, &app))
+    }
+
+    /// Serves it by itself until `stop` ends and open requests were answered.
+    ///
+    /// # Errors
+    /// When others can reach the address and nobody has to log in by name, or the socket fails.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), DashboardError> {
+        let address = listener.local_addr()?;
+        self.check_exposure(address)?;
+        let stop = stop.boxed().shared();
+        let router = self.stop_on(stop.clone()).router().fallback(not_found);
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        Ok(axum::serve(listener, service).with_graceful_shutdown(stop).await?)
+    }
+
+    fn check_exposure(&self, address: SocketAddr) -> Result<(), DashboardError> {
+        match &self.access {
+            Access::Link if address.ip().to_canonical().is_loopback() => Ok(()),
+            Access::Link => Err(DashboardError::Exposed { address }),
+            Access::Users(file) if file.current(self.parts.clock.monotonic()).is_empty() => {
+                Err(DashboardError::NoUsers)
+            }
+            Access::Users(_) | Access::Proxy(_) => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Dashboard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { parts, access, base, .. } = self;
+        f.debug_struct("Dashboard")
+            .field("parts", parts)
+            .field("access", access)
+            .field("base", base)
+            .finish_non_exhaustive()
+    }
+}
+
+fn mount(router: Router, route: &'static Route, app: &Arc<App>) -> Router {
+    let method = if route.method == Method::POST { MethodFilter::POST } else { MethodFilter::GET };
+    let shared = Arc::clone(app);
+    let answer = on(method, move |request: Request| dispatch(route, shared, request));
+    let router = router.route(&format!("{}{}", app.base, route.path), answer.clone());
+    if route.path == "/" && !app.base.is_empty() { router.route(&app.base, answer) } else { router }
+}
+
+async fn not_found() -> axum::response::Response {
+    assets::not_found()
+}

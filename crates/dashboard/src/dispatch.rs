@@ -1,0 +1,313 @@
+//! The way of every request: who, may they, is it theirs, then the handler; and what every answer carries.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{FromRequest, Query, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Form, Json};
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::audit::Action;
+use crate::auth::{Access, Flash, Permission, Tone, Who, check_origin, digest, session_cookie};
+use crate::call::{Call, Input};
+use crate::pages::{self, layout};
+use crate::problem::Problem;
+use crate::routes::{Done, Filled, Handler, Route, Surface};
+
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+    form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+/// Answers a request.
+pub(crate) async fn dispatch(route: &'static Route, app: Arc<App>, request: Request) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let mut who = app.guard.identify(&parts);
+    let cookie = open_session(&app, route, &parts, &mut who);
+    let secure = is_secure(&app, &parts);
+    let answered = match gate(&app, route, &parts, who.as_ref()) {
+        Ok(()) => {
+            let call = read(route, &app, who.clone(), &mut parts, body).await;
+            match call {
+                Ok(call) => handle(route, call).await,
+                Err(problem) => Err(problem),
+            }
+        }
+        Err(Turned::Away(response)) => Ok(*response),
+        Err(Turned::Down(problem)) => Err(problem),
+    };
+    let mut response = answered.unwrap_or_else(|problem| show(&app, route, who.as_ref(), &parts, problem));
+    if let Some(id) = cookie
+        && let Ok(value) = HeaderValue::from_str(&session_cookie(&app.base, secure, &id))
+    {
+        response.headers_mut().append(header::SET_COOKIE, value);
+    }
+    harden(response)
+}
+
+/// What every answer carries.
+fn harden(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    let fixed = [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ];
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Whether the browser's own connection is by TLS.
+pub(crate) fn is_secure(app: &App, parts: &Parts) -> bool {
+    let forwarded = || parts.headers.get("x-forwarded-proto").is_some_and(|value| value == "https");
+    // Whoever forges it only keeps a cookie from themselves.
+    app.secure || forwarded()
+}
+
+/// Whoever comes through a proxy has no login of ours: their first page opens the session that forms need.
+fn open_session(app: &App, route: &Route, parts: &Parts, who: &mut Option<Who>) -> Option<String> {
+    let who = who.as_mut().filter(|who| who.session.is_none())?;
+    let is_page = matches!(route.handler, Handler::Page(_)) && parts.method == Method::GET;
+    if !is_page || !matches!(app.guard.access, Access::Proxy(_)) {
+        return None;
+    }
+    let (session, secret) = app.guard.open_for(&who.name, who.role)?;
+    who.session = Some(session);
+    Some(secret.reveal().to_owned())
+}
+
+enum Turned {
+    /// Elsewhere, to the login.
+    Away(Box<Response>),
+    Down(Problem),
+}
+
+fn gate(app: &App, route: &Route, parts: &Parts, who: Option<&Who>) -> Result<(), Turned> {
+    if parts.method == Method::POST && !check_origin(&parts.headers) {
+        return Err(Turned::Down(Problem::new(
+            StatusCode::FORBIDDEN,
+            "this request comes from another site: open the dashboard itself. Behind a proxy, let it keep the Host header",
+        )));
+    }
+    let Some(needed) = route.permission.role() else { return Ok(()) };
+    match who {
+        None => Err(to_login(app, route, parts)),
+        Some(who) if who.role < needed => Err(Turned::Down(Problem::new(
+            StatusCode::FORBIDDEN,
+            format!("{} is a {}: this needs an {needed}", who.name, who.role),
+        ))),
+        Some(_) => Ok(()),
+    }
+}
+
+fn to_login(app: &App, route: &Route, parts: &Parts) -> Turned {
+    let is_page = route.surface == Surface::Page && matches!(route.handler, Handler::Page(_));
+    let site = parts.headers.get("sec-fetch-site");
+    if is_page && site.is_some_and(|site| site == "cross-site") {
+        // A link from elsewhere comes without the cookie, which is strict: the page asks for itself again, from here.
+        return Turned::Away(Box::new((StatusCode::UNAUTHORIZED, layout::bounce()).into_response()));
+    }
+    if is_page && !matches!(app.guard.access, Access::Proxy(_)) {
+        let next = local_part(app, parts);
+        let login = pages::Url::new(&app.base, "/login").with("next", &next).to_string();
+        return Turned::Away(Box::new(see_other(&login)));
+    }
+    Turned::Down(Problem::new(StatusCode::UNAUTHORIZED, "nobody is logged in"))
+}
+
+async fn read(
+    route: &Route,
+    app: &Arc<App>,
+    who: Option<Who>,
+    parts: &mut Parts,
+    body: Body,
+) -> Result<Call, Problem> {
+    let mut input = query(parts)?;
+    if parts.method == Method::POST {
+        // Fields of the body come first: a link cannot change what a form says.
+        let mut fields = fields(route, parts, body).await?;
+        fields.join(std::mem::take(&mut input));
+        input = fields;
+        if route.permission != Permission::Public {
+            check_csrf(route, parts, who.as_ref(), &input)?;
+        }
+    }
+    let at = local_part(app, parts);
+    Ok(Call { app: Arc::clone(app), who, parts: parts.clone(), at, input, now: app.parts.clock.now() })
+}
+
+/// The fields of a query.
+fn query(parts: &Parts) -> Result<Input, Problem> {
+    let fields = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
+    fields.map(|Query(fields)| Input::new(fields)).map_err(|error| Problem::wrong(error.body_text()))
+}
+
+/// The fields of a query in `path?query`.
+pub(crate) fn query_of(path_and_query: &str) -> Result<Input, Problem> {
+    let uri =
+        path_and_query.parse().map_err(|error| Problem::wrong(format!("`{path_and_query}`: {error}")))?;
+    let fields = Query::<Vec<(String, String)>>::try_from_uri(&uri);
+    fields.map(|Query(fields)| Input::new(fields)).map_err(|error| Problem::wrong(error.body_text()))
+}
+
+async fn fields(route: &Route, parts: &Parts, body: Body) -> Result<Input, Problem> {
+    let request = Request::from_parts(parts.clone(), body);
+    match route.surface {
+        // A form of another site cannot have this type without asking first, and nobody answers it.
+        Surface::Api => {
+            let Json(value) = Json::<Value>::from_request(request, &())
+                .await
+                .map_err(|error| Problem::new(error.status(), error.body_text()))?;
+            Input::from_json(value, route.params)
+        }
+        Surface::Page => {
+            let form = Form::<Vec<(String, String)>>::from_request(request, &()).await;
+            form.map(|Form(fields)| Input::new(fields))
+                .map_err(|error| Problem::new(error.status(), error.body_text()))
+        }
+    }
+}
+
+fn check_csrf(route: &Route, parts: &Parts, who: Option<&Who>, input: &Input) -> Result<(), Problem> {
+    let Some(session) = who.and_then(|who| who.session.as_ref()) else {
+        // A program with a token, or JSON through a proxy: no browser sends those by itself.
+        return match route.surface {
+            Surface::Api => Ok(()),
+            Surface::Page => Err(stale()),
+        };
+    };
+    let header = parts.headers.get("x-csrf-token").and_then(|value| value.to_str().ok());
+    let sent = header.or_else(|| input.get("csrf")).unwrap_or_default();
+    if digest(sent) == digest(&session.csrf) { Ok(()) } else { Err(stale()) }
+}
+
+fn stale() -> Problem {
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        "this form is from another session, or its token is missing: reload the page and try again",
+    )
+}
+
+async fn handle(route: &Route, call: Call) -> Result<Response, Problem> {
+    match &route.handler {
+        Handler::Raw(run) => run(call).await,
+        Handler::Data(run) => Ok(Json(run(call).await?).into_response()),
+        Handler::Page(run) => {
+            let page = run(call.clone()).await?;
+            Ok(layout::whole(&call, page).into_response())
+        }
+        Handler::Action(run) => {
+            let result = run(call.clone()).await;
+            finish(route, &call, result).await
+        }
+        Handler::Form(run) => match run(call.clone()).await {
+            Ok(Filled::Again(page)) => {
+                Ok((StatusCode::UNPROCESSABLE_ENTITY, layout::whole(&call, *page)).into_response())
+            }
+            Ok(Filled::Done(done)) => finish(route, &call, Ok(done)).await,
+            Err(problem) => finish(route, &call, Err(problem)).await,
+        },
+    }
+}
+
+/// Tells the audit and whoever asked.
+async fn finish(route: &Route, call: &Call, result: Result<Done, Problem>) -> Result<Response, Problem> {
+    let (to, outcome) = match &result {
+        Ok(done) => (done.to.clone(), done.sentence.clone()),
+        Err(problem) => (target(&call.input), format!("refused: {}", problem.sentence)),
+    };
+    let what = route.path.trim_start_matches(crate::routes::API).trim_start_matches('/').to_owned();
+    let (at, who) = (call.now, call.name().to_owned());
+    call.app.audit.record(Action { at, who, what, to, outcome }).await;
+    if route.surface == Surface::Api {
+        return result.map(|done| Json(done).into_response());
+    }
+    let (flash, then) = match result {
+        Ok(done) => (Flash { tone: Tone::Good, text: done.sentence }, done.then),
+        Err(problem) => (Flash { tone: Tone::Bad, text: problem.sentence }, None),
+    };
+    if let Some(session) = call.who.as_ref().and_then(|who| who.session.as_ref()) {
+        call.app.guard.sessions.say(&session.id, flash);
+    }
+    let back = then.or_else(|| call.input.get("back").filter(|back| is_local(back)).map(str::to_owned));
+    Ok(see_other(&format!("{}{}", call.app.base, back.as_deref().unwrap_or("/"))))
+}
+
+/// What an action that was refused was meant for.
+fn target(input: &Input) -> String {
+    let names = ["queue", "id", "name", "worker"];
+    names.into_iter().find_map(|name| input.get(name)).unwrap_or_default().chars().take(200).collect()
+}
+
+/// Whether a path is one of this dashboard and not of another site: `//evil` and `/\evil` are.
+pub(crate) fn is_local(path: &str) -> bool {
+    path.starts_with('/')
+        && !path.starts_with("//")
+        && !path.contains('\\')
+        && path.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Path and query behind the base.
+fn local_part(app: &App, parts: &Parts) -> String {
+    let whole = parts.uri.path_and_query().map_or("/", |whole| whole.as_str());
+    let local = whole.strip_prefix(app.base.as_str()).unwrap_or(whole);
+    if local.starts_with('/') { local.to_owned() } else { format!("/{local}") }
+}
+
+pub(crate) fn see_other(to: &str) -> Response {
+    (StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response()
+}
+
+fn show(app: &Arc<App>, route: &Route, who: Option<&Who>, parts: &Parts, problem: Problem) -> Response {
+    if problem.status.is_server_error() {
+        tracing::warn!("{} {} was not answered: {}", route.method, route.path, problem.sentence);
+    }
+    let Problem { status, sentence } = problem;
+    let mut response = match (route.surface, who) {
+        (Surface::Page, Some(who)) => {
+            let call = Call {
+                app: Arc::clone(app),
+                who: Some(who.clone()),
+                parts: parts.clone(),
+                at: local_part(app, parts),
+                input: Input::default(),
+                now: app.parts.clock.now(),
+            };
+            (status, layout::whole(&call, pages::problem(status, &sentence))).into_response()
+        }
+        (Surface::Page, None) => (status, layout::plain(app, &sentence)).into_response(),
+        (Surface::Api, _) => {
+            let body = json!({ "error": { "status": status.as_u16(), "sentence": sentence } });
+            (status, Json(body)).into_response()
+        }
+    };
+    if status == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_paths_of_ours_are_gone_to() {
+        for good in ["/", "/queue?name=a%20b", "/task?id=1#x"] {
+            assert!(is_local(good), "{good}");
+        }
+        for bad in
+            ["", "//evil.example", "/\\evil.example", "https://evil", "/a\r\nSet-Cookie: x", "/\t/evil"]
+        {
+            assert!(!is_local(bad), "{bad}");
+        }
+    }
+}

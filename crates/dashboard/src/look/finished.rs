@@ -1,0 +1,115 @@
+//! Tasks that ended: from the results.
+
+use std::time::Duration;
+
+use lovage_core::{Outcome, Page, ResultFilter, TaskRecord, TaskState, Timestamp, parse_duration};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::tasks::Part;
+use super::{At, limit};
+use crate::call::Call;
+use crate::problem::Problem;
+
+/// How far a search by text goes back unless it says so: text is not found by an index everywhere.
+const WINDOW: Duration = Duration::from_secs(86_400);
+
+/// A task as the results know it.
+#[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
+pub(crate) struct FinishedRow {
+    pub(crate) id: String,
+    pub(crate) task: String,
+    /// As JSON text, what must not be seen hidden.
+    pub(crate) arguments: String,
+    #[schemars(with = "String")]
+    pub(crate) state: TaskState,
+    /// As JSON text.
+    pub(crate) result: Option<String>,
+    /// The message of its failure, with its causes.
+    pub(crate) error: Option<String>,
+    pub(crate) queue: String,
+    pub(crate) worker: String,
+    pub(crate) priority: u8,
+    pub(crate) run: u32,
+    /// Failed attempts in this run.
+    pub(crate) attempt: u32,
+    pub(crate) enqueued_at: At,
+    pub(crate) started_at: Option<At>,
+    pub(crate) finished_at: At,
+    /// Seconds.
+    pub(crate) run_time: Option<f64>,
+}
+
+/// What was found, and how far back.
+#[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
+pub(crate) struct Found {
+    #[serde(flatten)]
+    pub(crate) part: Part<FinishedRow>,
+    /// Nothing before this instant was looked at.
+    pub(crate) searched_back_to: Option<At>,
+}
+
+pub(crate) async fn data(call: Call) -> Result<Found, Problem> {
+    let filter = filter(&call)?;
+    let page = Page { after: call.input.get("after").map(str::to_owned), limit: limit(&call)? };
+    let paged = call.app.parts.results.list(&filter, page).await?;
+    let items = paged.items.iter().map(FinishedRow::from).collect();
+    Ok(Found { part: Part { items, next: paged.next }, searched_back_to: filter.since.map(At) })
+}
+
+fn filter(call: &Call) -> Result<ResultFilter, Problem> {
+    let input = &call.input;
+    let states = input.all("state").map(str::parse).collect::<Result<Vec<TaskState>, _>>();
+    let error_contains = input.get("error").map(str::to_owned);
+    let since = instant(call, "since")?;
+    let window = (error_contains.is_some() && since.is_none() && input.get("all").is_none())
+        .then(|| call.now.minus(WINDOW));
+    Ok(ResultFilter {
+        task: input.get("task").map(str::to_owned),
+        states: states.map_err(Problem::wrong)?,
+        worker: input.get("worker").map(str::to_owned),
+        queue: input.parsed("queue")?,
+        since: since.or(window),
+        until: instant(call, "until")?,
+        error_contains,
+    })
+}
+
+/// An instant, or how long ago it was.
+fn instant(call: &Call, field: &str) -> Result<Option<Timestamp>, Problem> {
+    let Some(text) = call.input.get(field) else { return Ok(None) };
+    let read = Timestamp::parse(text).or_else(|_| parse_duration(text).map(|ago| call.now.minus(ago)));
+    read.map(Some).map_err(|_| {
+        Problem::wrong(format!(
+            "`{field}`: `{text}` is no point in time: write how long ago, such as 2h, or 2026-11-23T13:00:00Z"
+        ))
+    })
+}
+
+impl From<&TaskRecord> for FinishedRow {
+    fn from(record: &TaskRecord) -> Self {
+        let (result, error) = match &record.outcome {
+            Outcome::None => (None, None),
+            Outcome::Result(json) => (Some(json.clone()), None),
+            Outcome::Error(report) => (None, Some(report.to_string())),
+            Outcome::Marker(why) => (None, Some(format!("not stored: {why}"))),
+        };
+        Self {
+            id: record.id.to_string(),
+            task: record.task.clone(),
+            arguments: record.arguments.clone(),
+            state: record.state,
+            result,
+            error,
+            queue: record.queue.to_string(),
+            worker: record.worker.clone(),
+            priority: record.priority.get(),
+            run: record.run,
+            attempt: record.attempt,
+            enqueued_at: At(record.enqueued_at),
+            started_at: record.started_at.map(At),
+            finished_at: At(record.finished_at),
+            run_time: record.run_time.map(|time| time.as_secs_f64()),
+        }
+    }
+}

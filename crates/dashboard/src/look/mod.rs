@@ -1,0 +1,52 @@
+//! What pages and the API show, gathered from broker, results and schedule.
+
+pub(crate) mod findings;
+pub(crate) mod finished;
+pub(crate) mod overview;
+pub(crate) mod queues;
+pub(crate) mod schedules;
+pub(crate) mod task;
+pub(crate) mod tasks;
+pub(crate) mod workers;
+
+use lovage_core::Timestamp;
+use schemars::JsonSchema;
+use serde::{Serialize, Serializer};
+
+use crate::call::Call;
+use crate::problem::Problem;
+
+/// Rows of a page.
+const ROWS: usize = 50;
+
+/// An instant, as RFC 3339.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, JsonSchema)]
+#[schemars(transparent)]
+pub(crate) struct At(#[schemars(with = "String", extend("format" = "date-time"))] pub(crate) Timestamp);
+
+impl Serialize for At {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl From<Timestamp> for At {
+    fn from(at: Timestamp) -> Self {
+        Self(at)
+    }
+}
+
+impl From<At> for Timestamp {
+    fn from(at: At) -> Self {
+        at.0
+    }
+}
+
+/// How many rows are asked for: 1 to 1,000.
+fn limit(call: &Call) -> Result<usize, Problem> {
+    let limit: usize = call.input.parsed("limit")?.unwrap_or(ROWS);
+    if (1..=1_000).contains(&limit) {
+        return Ok(limit);
+    }
+    Err(Problem::wrong(format!("limit `{limit}` is not valid: expected 1 to 1000")))
+}

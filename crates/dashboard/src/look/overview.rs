@@ -1,0 +1,122 @@
+//! What is going on, and what is stuck.
+
+use std::time::Duration;
+
+use lovage_core::Page;
+use lovage_core::schedule::EntryFilter;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::queues::{QueueRow, with_workers};
+use super::workers::WorkerRow;
+use super::{At, findings};
+use crate::app::App;
+use crate::call::Call;
+use crate::problem::Problem;
+
+/// Workers that are shown by name.
+const WORKERS: usize = 20;
+/// Findings that are shown, the worst first.
+const FINDINGS: usize = 30;
+/// Entries of the schedule that are looked at.
+const ENTRIES: usize = 100;
+
+/// Everything at a glance.
+#[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
+pub(crate) struct Overview {
+    /// When it was asked.
+    pub(crate) at: At,
+    /// What needs attention, the worst first; empty when all is well.
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) totals: Totals,
+    pub(crate) queues: Vec<QueueRow>,
+    /// The first of the live workers.
+    pub(crate) workers: Vec<WorkerRow>,
+    /// Live workers that are not among them.
+    pub(crate) more_workers: usize,
+}
+
+/// Over all queues.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, JsonSchema)]
+pub(crate) struct Totals {
+    pub(crate) ready: u64,
+    pub(crate) leased: u64,
+    pub(crate) delayed: u64,
+    pub(crate) dead: u64,
+    /// Live workers.
+    pub(crate) workers: u64,
+}
+
+/// Something that needs attention.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+pub(crate) struct Finding {
+    pub(crate) level: Level,
+    pub(crate) sentence: String,
+    /// The page that shows more of it, behind the base.
+    pub(crate) page: String,
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Level {
+    /// Tasks do not run that should.
+    Bad,
+    /// Somebody should look at it.
+    Warn,
+}
+
+pub(crate) async fn data(call: Call) -> Result<Overview, Problem> {
+    let app = &call.app;
+    let workers = app.parts.broker.workers(None).await?;
+    let queues = with_workers(app, &workers).await?;
+    let workers: Vec<WorkerRow> = workers.iter().map(WorkerRow::from).collect();
+    let mut found: Vec<Finding> = queues.iter().filter_map(|row| findings::queue(row, call.now)).collect();
+    found.extend(workers.iter().filter_map(|row| findings::worker(row, call.now)));
+    found.extend(queues.iter().filter_map(findings::dead));
+    found.extend(of_schedule(app).await);
+    found.sort_by_key(|finding| finding.level);
+    found.truncate(FINDINGS);
+    Ok(Overview {
+        at: At(call.now),
+        findings: found,
+        totals: totals(&queues, workers.len()),
+        more_workers: workers.len().saturating_sub(WORKERS),
+        workers: workers.into_iter().take(WORKERS).collect(),
+        queues,
+    })
+}
+
+fn totals(queues: &[QueueRow], workers: usize) -> Totals {
+    let none = Totals { workers: u64::try_from(workers).unwrap_or(u64::MAX), ..Totals::default() };
+    queues.iter().fold(none, |sum, row| Totals {
+        ready: sum.ready + row.ready,
+        leased: sum.leased + row.leased,
+        delayed: sum.delayed + row.delayed,
+        dead: sum.dead + row.dead,
+        ..sum
+    })
+}
+
+/// What is wrong with the schedule. When it cannot be asked, that is what is wrong, and the rest of the page stands.
+async fn of_schedule(app: &App) -> Vec<Finding> {
+    let Some(store) = &app.parts.schedules else { return Vec::new() };
+    let disabled = EntryFilter { enabled: Some(false), ..EntryFilter::default() };
+    let asked = async {
+        let due = store.due(Duration::ZERO, ENTRIES, None).await?;
+        let disabled = store.list(&disabled, Page::first(ENTRIES)).await?;
+        Ok::<_, lovage_core::BackendError>((due, disabled))
+    };
+    match asked.await {
+        Ok((due, disabled)) => {
+            let mut found: Vec<Finding> = findings::beat(&due.entries, due.now).into_iter().collect();
+            found.extend(disabled.items.iter().flatten().filter_map(findings::entry));
+            found
+        }
+        Err(error) => vec![Finding {
+            level: Level::Bad,
+            sentence: format!("The schedule cannot be asked: {error}."),
+            page: "/schedules".to_owned(),
+        }],
+    }
+}

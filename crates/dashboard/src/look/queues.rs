@@ -1,0 +1,93 @@
+//! Queues and how much is where in them.
+
+use futures_util::StreamExt as _;
+use futures_util::stream::iter;
+use lovage_core::{Depth, QueueName, WorkerInfo, WorkerMode};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{At, findings};
+use crate::app::App;
+use crate::call::Call;
+use crate::problem::Problem;
+
+/// Queues that are asked at the same time.
+const AT_ONCE: usize = 16;
+
+/// A queue.
+#[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
+pub(crate) struct QueueRow {
+    pub(crate) name: String,
+    pub(crate) paused: bool,
+    /// Tasks that wait for a worker.
+    pub(crate) ready: u64,
+    /// Tasks in the hands of workers.
+    pub(crate) leased: u64,
+    /// Tasks that wait for their time.
+    pub(crate) delayed: u64,
+    /// Dead letters.
+    pub(crate) dead: u64,
+    /// Since when the task at the head waits.
+    pub(crate) oldest_ready: Option<At>,
+    /// The names of the live workers that read it.
+    pub(crate) workers: Vec<String>,
+    /// Whether any of those takes more work.
+    pub(crate) taken: bool,
+    /// How it is, in a sentence.
+    pub(crate) words: String,
+}
+
+pub(crate) async fn data(call: Call) -> Result<Vec<QueueRow>, Problem> {
+    rows(&call.app).await
+}
+
+/// All queues by name.
+pub(crate) async fn rows(app: &App) -> Result<Vec<QueueRow>, Problem> {
+    let workers = app.parts.broker.workers(None).await?;
+    with_workers(app, &workers).await
+}
+
+pub(crate) async fn with_workers(app: &App, workers: &[WorkerInfo]) -> Result<Vec<QueueRow>, Problem> {
+    let names = app.parts.broker.queues().await?;
+    let asked = iter(names).map(|name| async move {
+        let depth = app.parts.broker.depth(&name, None).await?;
+        Ok(row(app, &name, depth, workers))
+    });
+    asked.buffered(AT_ONCE).collect::<Vec<_>>().await.into_iter().collect()
+}
+
+/// The queue that a request names.
+pub(crate) async fn one(call: &Call) -> Result<QueueRow, Problem> {
+    let name = existing(call, "name").await?;
+    let broker = &call.app.parts.broker;
+    let (workers, depth) = (broker.workers(None).await?, broker.depth(&name, None).await?);
+    Ok(row(&call.app, &name, depth, &workers))
+}
+
+/// The queue in a field. One that nobody ever used is an error: it would be made by asking.
+pub(crate) async fn existing(call: &Call, field: &str) -> Result<QueueName, Problem> {
+    let name: QueueName = call.input.needed(field)?;
+    let known = call.app.parts.broker.queues().await?;
+    if known.contains(&name) {
+        return Ok(name);
+    }
+    Err(Problem::missing(format!("there is no queue `{name}`")))
+}
+
+fn row(app: &App, name: &QueueName, depth: Depth, workers: &[WorkerInfo]) -> QueueRow {
+    let readers = || workers.iter().filter(|worker| worker.queues.contains(name));
+    let mut row = QueueRow {
+        name: name.to_string(),
+        paused: depth.paused,
+        ready: depth.ready,
+        leased: depth.leased,
+        delayed: depth.delayed,
+        dead: depth.dead,
+        oldest_ready: depth.oldest_ready.map(At),
+        workers: readers().map(|worker| worker.name.clone()).collect(),
+        taken: readers().any(|worker| worker.mode == WorkerMode::Running),
+        words: String::new(),
+    };
+    row.words = findings::words(&row, app.parts.clock.now());
+    row
+}

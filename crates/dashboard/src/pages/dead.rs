@@ -1,0 +1,144 @@
+//! Dead letters: grouped, and one by one.
+
+use std::collections::BTreeMap;
+
+use lovage_core::{Envelope, Page as Slice, Place, StoredMessage};
+use maud::{Markup, html};
+
+use super::kit::{Table, button, code, count, counted, empty, hidden, next_page, when};
+use super::{Nav, Page, Url};
+use crate::call::Call;
+use crate::look::tasks::{Choice, LiveRow, Part, choice, peek};
+use crate::problem::Problem;
+
+/// Dead letters that are looked at for groups, the newest.
+const GROUPED: usize = 1_000;
+
+/// How many have one reason and one task.
+type Groups = BTreeMap<(String, String), u64>;
+
+pub(crate) async fn page(call: Call) -> Result<Page, Problem> {
+    let choice = choice(&call, Some(Place::Dead)).await?;
+    let page = Page::new(Nav::Dead, "Dead letters").head(html! {
+        p.soft { "Tasks that were given up: their retries ended, nobody could run them, or they ended their workers." }
+        (queues(&call, &choice))
+    });
+    let Some(queue) = &choice.queue else {
+        return Ok(page.live(empty("There is no queue yet, so nothing was given up.")));
+    };
+    let newest = call.app.parts.broker.peek(queue, Place::Dead, Slice::first(GROUPED)).await?;
+    let groups = grouped(&newest.items);
+    let part = peek(&call, queue, Place::Dead).await?;
+    let is_all = newest.next.is_none();
+    Ok(page.live(html! {
+        @if part.items.is_empty() {
+            (empty(&format!("`{queue}` has no dead letters: nothing was given up.")))
+        } @else {
+            h2 { @if is_all { "By reason and task" } @else { "By reason and task, of the newest " (count(GROUPED as u64)) } }
+            (by_group(&call, queue.as_str(), &groups))
+            h2 { "One by one, the newest first" }
+            (list(&call, queue.as_str(), &part))
+        }
+    }))
+}
+
+fn grouped(messages: &[StoredMessage]) -> Groups {
+    let mut groups = Groups::new();
+    for message in messages {
+        let reason = message.reason.map_or("unknown", lovage_core::DeadReason::as_str);
+        let task = Envelope::decode(&message.body).map_or(String::new(), |envelope| envelope.task);
+        *groups.entry((reason.to_owned(), task)).or_default() += 1;
+    }
+    groups
+}
+
+fn queues(call: &Call, choice: &Choice) -> Markup {
+    html! {
+        form.filter method="get" action=(Url::new(&call.app.base, "/dead")) {
+            div.field {
+                label for="queue" { "Queue" }
+                select #queue name="queue" {
+                    @for row in &choice.queues {
+                        option value=(row.name) selected[choice.queue.as_ref().is_some_and(|name| name.as_str() == row.name)] {
+                            (row.name) ": " (counted(row.dead, "dead letter"))
+                        }
+                    }
+                }
+            }
+            button type="submit" { "Show" }
+        }
+    }
+}
+
+fn by_group(call: &Call, queue: &str, groups: &Groups) -> Markup {
+    let mut table =
+        Table::new("Dead letters by reason and task").text("Reason").text("Task").number("Number");
+    if call.is_operator() {
+        table = table.text("Do");
+    }
+    for ((reason, task), number) in groups {
+        let shown = if task.is_empty() { "(not readable)" } else { task };
+        let retry = call.is_operator().then(|| {
+            let mut fields = vec![("queue", queue), ("all", "yes"), ("reason", reason.as_str())];
+            fields.extend((!task.is_empty()).then_some(("task", task.as_str())));
+            button(call, "/dead/retry", "Retry all of these", &fields)
+        });
+        let cells = [words(reason), html! { (shown) }, html! { (count(*number)) }];
+        table.row(cells.into_iter().chain(retry));
+    }
+    table.show()
+}
+
+fn list(call: &Call, queue: &str, part: &Part<LiveRow>) -> Markup {
+    let mut table = Table::new("Dead letters")
+        .text("Task")
+        .text("Reason")
+        .text("Error")
+        .text("Arguments")
+        .number("Attempts")
+        .text("Given up");
+    if call.is_operator() {
+        table = table.picks("Select all of this page");
+    }
+    for row in &part.items {
+        let pick = call.is_operator().then(|| {
+            html! { input type="checkbox" name="ids" value=(row.id) aria-label={ "Select " (row.task) " " (row.id) }; }
+        });
+        let cells = [
+            html! { a href=(Url::new(&call.app.base, "/task").with("id", &row.id)) { (row.task) } },
+            words(row.reason.unwrap_or("unknown")),
+            html! { @if let Some(error) = &row.error { span.cut { (error) } } },
+            code(&row.arguments),
+            html! { (row.attempt) },
+            when(call, row.at),
+        ];
+        table.row(pick.into_iter().chain(cells));
+    }
+    if !call.is_operator() {
+        return html! { (table.show()) (next_page(call, part.next.as_deref())) };
+    }
+    html! {
+        form method="post" action=(Url::new(&call.app.base, "/dead/retry")) {
+            (hidden(call))
+            input type="hidden" name="queue" value=(queue);
+            (table.show())
+            div.acts.below {
+                button.main type="submit" data-key="retry-selected" { "Retry selected" }
+                button.danger type="submit" data-key="delete-selected" formaction=(Url::new(&call.app.base, "/dead/delete")) { "Delete selected" }
+            }
+        }
+        (next_page(call, part.next.as_deref()))
+    }
+}
+
+fn words(reason: &str) -> Markup {
+    let words = match reason {
+        "exhausted" => "its last retry failed",
+        "permanent" => "it failed in a way that is not retried",
+        "poisoned" => "it ended its workers, or took their leases",
+        "undeliverable" => "no worker could run it for an hour",
+        "unreadable" => "nobody can read it",
+        _ => "",
+    };
+    html! { span.badge.bad { (reason) } " " span.soft { (words) } }
+}

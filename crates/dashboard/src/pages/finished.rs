@@ -1,0 +1,104 @@
+//! Tasks that ended, and ways to find one.
+
+use std::time::Duration;
+
+use lovage_core::TaskState;
+use maud::{Markup, html};
+
+use super::kit::{Table, code, empty, field, id_search, next_page, precise, state, when};
+use super::{Nav, Page, Url};
+use crate::call::Call;
+use crate::look;
+use crate::look::finished::Found;
+use crate::problem::Problem;
+
+/// What to search by.
+const FIELDS: [&str; 7] = ["task", "state", "queue", "worker", "error", "since", "until"];
+
+pub(crate) async fn page(call: Call) -> Result<Page, Problem> {
+    let page = Page::new(Nav::Finished, "Finished tasks").head(html! { (id_search(&call)) (filter(&call)) });
+    let found = match look::finished::data(call.clone()).await {
+        Ok(found) => found,
+        // The form stays, so that what is wrong can be mended.
+        Err(problem) if problem.status.is_client_error() || problem.status.as_u16() == 501 => {
+            return Ok(page.live(html! { p.flash.warn role="alert" { (problem.sentence) } }));
+        }
+        Err(problem) => return Err(problem),
+    };
+    Ok(page.live(list(&call, &found)))
+}
+
+fn filter(call: &Call) -> Markup {
+    let chosen = call.input.get("state");
+    html! {
+        form.filter method="get" action=(Url::new(&call.app.base, "/finished")) role="search" aria-label="Finished tasks" {
+            (field(call, "task", "Task", "movies.tasks.add"))
+            div.field {
+                label for="state" { "State" }
+                select #state name="state" {
+                    option value="" { "any" }
+                    @for state in TaskState::ALL.into_iter().filter(|state| state.is_terminal() || matches!(state, TaskState::Started | TaskState::Retry)) {
+                        option value=(state.as_str()) selected[chosen == Some(state.as_str())] { (state.as_str()) }
+                    }
+                }
+            }
+            (field(call, "queue", "Queue", "default"))
+            (field(call, "worker", "Worker", ""))
+            (field(call, "error", "Error has", "timed out"))
+            (field(call, "since", "Since", "2h, or 2026-11-23T13:00:00Z"))
+            (field(call, "until", "Until", "10m"))
+            button type="submit" { "Search" }
+        }
+    }
+}
+
+fn list(call: &Call, found: &Found) -> Markup {
+    let mut table = Table::new("Finished tasks")
+        .text("Task")
+        .text("State")
+        .text("Arguments")
+        .text("Result or error")
+        .text("Ended")
+        .number("Ran for")
+        .text("Queue")
+        .text("Worker");
+    for row in &found.part.items {
+        table.row([
+            html! { a href=(Url::new(&call.app.base, "/task").with("id", &row.id)) { (row.task) } },
+            state(row.state),
+            code(&row.arguments),
+            html! {
+                @if let Some(error) = &row.error { span.cut { (error) } }
+                @else if let Some(result) = &row.result { (code(result)) }
+            },
+            when(call, Some(row.finished_at)),
+            html! { @if let Some(time) = row.run_time { (precise(Duration::try_from_secs_f64(time).unwrap_or_default())) } },
+            html! { (row.queue) },
+            html! { (row.worker) },
+        ]);
+    }
+    let is_filtered = FIELDS.iter().any(|field| call.input.get(field).is_some());
+    html! {
+        @if let Some(back_to) = found.searched_back_to {
+            p.soft {
+                "Searched back to " (back_to.0) ". "
+                @if call.input.get("since").is_none() { a href=(everything(call)) { "Search everything" } }
+            }
+        }
+        @if !table.is_empty() {
+            (table.show())
+            (next_page(call, found.part.next.as_deref()))
+        } @else if is_filtered {
+            (empty("No task that ended matches. Names and queues must be written whole; results are kept for a time only."))
+        } @else {
+            (empty("No task has ended yet, or results are not stored: each one appears here as soon as it ends."))
+        }
+    }
+}
+
+fn everything(call: &Call) -> Url {
+    let url = FIELDS
+        .into_iter()
+        .fold(Url::new(&call.app.base, "/finished"), |url, name| url.with_some(name, call.input.get(name)));
+    url.with("all", "yes")
+}

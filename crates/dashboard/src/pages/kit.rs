@@ -1,0 +1,251 @@
+//! What pages are made of. Everything that is put into them is escaped by `maud`.
+
+use std::time::Duration;
+
+use lovage_core::{TaskState, Timestamp, format_duration};
+use maud::{Markup, html};
+
+use super::Url;
+use crate::call::Call;
+use crate::look::At;
+
+/// A table that becomes a list of cards on a narrow screen.
+pub(super) struct Table {
+    caption: &'static str,
+    columns: Vec<Column>,
+    rows: Vec<Vec<Markup>>,
+    picks: Option<&'static str>,
+}
+
+struct Column {
+    title: &'static str,
+    is_number: bool,
+}
+
+impl Table {
+    pub(super) fn new(caption: &'static str) -> Self {
+        Self { caption, columns: Vec::new(), rows: Vec::new(), picks: None }
+    }
+
+    pub(super) fn text(mut self, title: &'static str) -> Self {
+        self.columns.push(Column { title, is_number: false });
+        self
+    }
+
+    pub(super) fn number(mut self, title: &'static str) -> Self {
+        self.columns.push(Column { title, is_number: true });
+        self
+    }
+
+    /// The first cell of each row is a box to check; so is the head of its column, for all of them.
+    pub(super) fn picks(mut self, what: &'static str) -> Self {
+        self.picks = Some(what);
+        self
+    }
+
+    /// A cell for each column; with [`picks`](Self::picks) a box before them.
+    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = Markup>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The roles are said, because a table that is shown as cards is none any more to a screen reader.
+    pub(super) fn show(self) -> Markup {
+        let skip = usize::from(self.picks.is_some());
+        html! {
+            div.scroll {
+                table role="table" {
+                    caption { (self.caption) }
+                    thead role="rowgroup" { tr role="row" {
+                        @if let Some(what) = self.picks {
+                            th scope="col" role="columnheader" { input type="checkbox" data-all hidden aria-label=(what); span.away { "Selected" } }
+                        }
+                        @for column in &self.columns {
+                            th.num[column.is_number] scope="col" role="columnheader" { (column.title) }
+                        }
+                    } }
+                    tbody role="rowgroup" {
+                        @for cells in &self.rows {
+                            tr role="row" {
+                                @for cell in cells.iter().take(skip) { td role="cell" { (cell) } }
+                                @for (column, cell) in self.columns.iter().zip(cells.iter().skip(skip)) {
+                                    td.num[column.is_number].none[cell.0.is_empty()] role="cell" data-label=(column.title) { (cell) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A button that does something; nothing for people who may not.
+pub(super) fn button(call: &Call, path: &str, label: &str, fields: &[(&str, &str)]) -> Markup {
+    if !call.is_operator() {
+        return html! {};
+    }
+    let target = fields.first().map_or("", |(_, value)| value);
+    html! {
+        form.inline method="post" action=(Url::new(&call.app.base, path)) {
+            (hidden(call))
+            @for (name, value) in fields { input type="hidden" name=(name) value=(value); }
+            button type="submit" data-key={ (path) " " (target) } aria-label={ (label) " " (target) } { (label) }
+        }
+    }
+}
+
+/// What every form carries.
+pub(super) fn hidden(call: &Call) -> Markup {
+    html! {
+        input type="hidden" name="csrf" value=(call.csrf());
+        input type="hidden" name="back" value=(call.at);
+    }
+}
+
+/// Why there is nothing.
+pub(super) fn empty(sentence: &str) -> Markup {
+    html! { p.empty { (sentence) } }
+}
+
+/// `2m ago`, and the instant for whoever wants to know.
+pub(super) fn ago(call: &Call, at: impl Into<Timestamp>) -> Markup {
+    let at = at.into();
+    let text = if at > call.now { until(call, at) } else { format!("{} ago", rough(call.now.since(at))) };
+    html! { time datetime=(at) title=(at) { (text) } }
+}
+
+/// `in 2m`, `2m ago`.
+pub(super) fn when(call: &Call, at: Option<At>) -> Markup {
+    match at {
+        Some(at) => ago(call, at),
+        None => html! {},
+    }
+}
+
+fn until(call: &Call, at: Timestamp) -> String {
+    format!("in {}", rough(at.since(call.now)))
+}
+
+/// Text of a program, such as arguments.
+pub(super) fn code(text: &str) -> Markup {
+    html! { @if !text.is_empty() { code.cut { (text) } } }
+}
+
+/// JSON on several lines; as it came where it is none.
+pub(super) fn pretty(json: &str) -> String {
+    let value = serde_json::from_str::<serde_json::Value>(json).ok();
+    value.and_then(|value| serde_json::to_string_pretty(&value).ok()).unwrap_or_else(|| json.to_owned())
+}
+
+/// A field to filter by, with what was asked for.
+pub(super) fn field(call: &Call, name: &str, label: &str, example: &str) -> Markup {
+    html! {
+        div.field {
+            label for=(name) { (label) }
+            input id=(name) name=(name) value=(call.input.get(name).unwrap_or_default()) placeholder=(example) autocomplete="off" spellcheck="false";
+        }
+    }
+}
+
+/// Straight to a task.
+pub(super) fn id_search(call: &Call) -> Markup {
+    html! {
+        form.filter method="get" action=(Url::new(&call.app.base, "/task")) role="search" aria-label="One task" {
+            div.field.long {
+                label for="id" { "Id of a task" }
+                input #id name="id" required autocomplete="off" spellcheck="false" placeholder="0193a5c2-7b1e-7cc0-8000-0123456789ab";
+            }
+            button type="submit" { "Open" }
+        }
+    }
+}
+
+/// The way to the rest of a list.
+pub(super) fn next_page(call: &Call, next: Option<&str>) -> Markup {
+    let path = call.at.split('?').next().unwrap_or_default();
+    let fields = || call.input.fields().filter(|(name, text)| *name != "after" && !text.is_empty());
+    let url = |after: Option<&str>| {
+        fields()
+            .fold(Url::new(&call.app.base, path), |url, (name, text)| url.with(name, text))
+            .with_some("after", after)
+    };
+    html! {
+        @if next.is_some() || call.input.get("after").is_some() {
+            nav.pager aria-label="Pages" {
+                @if call.input.get("after").is_some() { a.button href=(url(None)) { "First page" } }
+                @if next.is_some() { a.button href=(url(next)) { "Next page" } }
+            }
+        }
+    }
+}
+
+/// A duration to the millisecond.
+pub(super) fn precise(time: Duration) -> String {
+    if time < Duration::from_millis(1) { "under 1ms".to_owned() } else { format_duration(time) }
+}
+
+/// A duration in its two largest units.
+pub(crate) fn rough(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let unit = match seconds {
+        0..60 => 1,
+        60..3_600 => 1,
+        3_600..86_400 => 60,
+        _ => 3_600,
+    };
+    format_duration(Duration::from_secs(seconds - seconds % unit))
+}
+
+/// A number with its thousands apart.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 task`, `2 tasks`.
+pub(crate) fn counted(number: u64, what: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{} {what}{ending}", count(number))
+}
+
+/// A state in its colour.
+pub(super) fn state(state: TaskState) -> Markup {
+    let class = match state {
+        TaskState::Success => "badge good",
+        TaskState::Failure => "badge bad",
+        TaskState::Retry | TaskState::Expired => "badge warn",
+        TaskState::Started => "badge info",
+        TaskState::Pending | TaskState::Scheduled | TaskState::Revoked | TaskState::Discarded => {
+            "badge plain"
+        }
+    };
+    html! { span class=(class) { (state) } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_times_are_easy_to_read() {
+        assert_eq!(count(0), "0");
+        assert_eq!(count(999), "999");
+        assert_eq!(count(1_234_567), "1,234,567");
+        assert_eq!(counted(1, "task"), "1 task");
+        assert_eq!(counted(2_000, "task"), "2,000 tasks");
+        assert_eq!(rough(Duration::from_millis(59_900)), "59s");
+        assert_eq!(rough(Duration::from_secs(3_725)), "1h2m");
+        assert_eq!(rough(Duration::from_secs(90_061)), "1d1h");
+    }
+}

@@ -1,0 +1,107 @@
+//! The pages.
+
+pub(crate) mod dead;
+pub(crate) mod finished;
+pub(crate) mod kit;
+pub(crate) mod layout;
+pub(crate) mod overview;
+pub(crate) mod queues;
+pub(crate) mod schedule_form;
+pub(crate) mod schedules;
+pub(crate) mod task;
+pub(crate) mod tasks;
+mod url;
+pub(crate) mod workers;
+
+use axum::http::StatusCode;
+use maud::{Markup, html};
+
+pub(crate) use url::Url;
+
+/// What a page shows within the frame that all pages have.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) title: String,
+    pub(crate) nav: Nav,
+    /// What stays while the page is open: filters, forms.
+    pub(crate) head: Markup,
+    /// What is kept up to date.
+    pub(crate) live: Option<Markup>,
+    /// What stays, below.
+    pub(crate) foot: Markup,
+}
+
+impl Page {
+    pub(crate) fn new(nav: Nav, title: impl Into<String>) -> Self {
+        Self { title: title.into(), nav, head: html! {}, live: None, foot: html! {} }
+    }
+
+    pub(crate) fn head(self, head: Markup) -> Self {
+        Self { head, ..self }
+    }
+
+    pub(crate) fn live(self, live: Markup) -> Self {
+        Self { live: Some(live), ..self }
+    }
+
+    pub(crate) fn foot(self, foot: Markup) -> Self {
+        Self { foot, ..self }
+    }
+}
+
+/// The parts of the dashboard.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Nav {
+    Overview,
+    Queues,
+    Tasks,
+    Finished,
+    Workers,
+    Dead,
+    Schedules,
+    /// In none of them.
+    None,
+}
+
+impl Nav {
+    const ALL: [Self; 7] = [
+        Self::Overview,
+        Self::Queues,
+        Self::Tasks,
+        Self::Finished,
+        Self::Dead,
+        Self::Workers,
+        Self::Schedules,
+    ];
+
+    const fn path(self) -> &'static str {
+        match self {
+            Self::Overview | Self::None => "/",
+            Self::Queues => "/queues",
+            Self::Tasks => "/tasks",
+            Self::Finished => "/finished",
+            Self::Workers => "/workers",
+            Self::Dead => "/dead",
+            Self::Schedules => "/schedules",
+        }
+    }
+
+    const fn title(self) -> &'static str {
+        match self {
+            Self::Overview => "Overview",
+            Self::Queues => "Queues",
+            Self::Tasks => "Live tasks",
+            Self::Finished => "Finished tasks",
+            Self::Workers => "Workers",
+            Self::Dead => "Dead letters",
+            Self::Schedules => "Schedules",
+            Self::None => "",
+        }
+    }
+}
+
+/// Instead of a page.
+pub(crate) fn problem(status: StatusCode, sentence: &str) -> Page {
+    let title = status.canonical_reason().unwrap_or("That did not work");
+    Page::new(Nav::None, title).head(html! { p.flash.bad role="alert" { (sentence) } })
+}

@@ -1,0 +1,89 @@
+//! What is going on, and what is stuck.
+
+use maud::{Markup, html};
+
+use super::kit::{ago, count, empty};
+use super::queues::table;
+use super::{Nav, Page, Url};
+use crate::call::Call;
+use crate::look::overview::{Finding, Level, Overview};
+use crate::problem::Problem;
+use crate::{look, pages::kit::Table};
+
+pub(crate) async fn page(call: Call) -> Result<Page, Problem> {
+    let overview = look::overview::data(call.clone()).await?;
+    Ok(Page::new(Nav::Overview, "Overview").live(html! {
+        (findings(&call, &overview.findings))
+        (tiles(&overview))
+        h2 { "Queues" }
+        (table(&call, &overview.queues))
+        h2 { "Workers" }
+        (workers(&call, &overview))
+    }))
+}
+
+fn findings(call: &Call, findings: &[Finding]) -> Markup {
+    html! {
+        section aria-label="What needs attention" {
+            @if findings.is_empty() {
+                p.finding.good { strong { "All is well." } " Nothing is stuck, as far as the queues, the workers and the schedule tell." }
+            } @else {
+                ul.findings {
+                    @for finding in findings {
+                        li.finding.bad[finding.level == Level::Bad].warn[finding.level == Level::Warn] {
+                            strong { @match finding.level { Level::Bad => "Stuck:", Level::Warn => "Look at this:" } }
+                            (finding.sentence) " "
+                            a href={ (call.app.base) (finding.page) } { "Show" }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn tiles(overview: &Overview) -> Markup {
+    let totals = &overview.totals;
+    let tiles = [
+        ("Waiting", totals.ready),
+        ("Running", totals.leased),
+        ("Due later", totals.delayed),
+        ("Dead letters", totals.dead),
+        ("Workers", totals.workers),
+    ];
+    html! {
+        h2 { "Now" }
+        dl.tiles {
+            @for (title, number) in tiles { div.tile { dt { (title) } dd { (count(number)) } } }
+        }
+    }
+}
+
+fn workers(call: &Call, overview: &Overview) -> Markup {
+    let mut table = Table::new("Live workers")
+        .text("Worker")
+        .text("Queues")
+        .number("Running")
+        .number("Slots")
+        .text("Heard from");
+    for worker in &overview.workers {
+        table.row([
+            html! { (worker.name) },
+            html! { (worker.queues.join(", ")) },
+            html! { (worker.active.len()) },
+            html! { (worker.concurrency + worker.blocking) },
+            ago(call, worker.seen_at),
+        ]);
+    }
+    if table.is_empty() {
+        return empty(
+            "No worker is alive: start one with `lovage worker`. Until then tasks wait in their queues.",
+        );
+    }
+    html! {
+        (table.show())
+        @if overview.more_workers > 0 {
+            p { "And " (overview.more_workers) " more: " a href=(Url::new(&call.app.base, "/workers")) { "all workers" } }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Queues: all of them, and one with what can be done to it.
+
+use lovage_core::Place;
+use maud::{Markup, html};
+
+use super::kit::{Table, button, count, empty, hidden, when};
+use super::{Nav, Page, Url};
+use crate::call::Call;
+use crate::look;
+use crate::look::queues::QueueRow;
+use crate::problem::Problem;
+
+pub(crate) async fn list(call: Call) -> Result<Page, Problem> {
+    let rows = look::queues::rows(&call.app).await?;
+    Ok(Page::new(Nav::Queues, "Queues").live(table(&call, &rows)))
+}
+
+pub(crate) async fn one(call: Call) -> Result<Page, Problem> {
+    let row = look::queues::one(&call).await?;
+    let page = Page::new(Nav::Queues, format!("Queue {}", row.name)).live(now(&call, &row));
+    Ok(if call.is_operator() { page.foot(purge(&call, &row)) } else { page })
+}
+
+/// Queues with their depths.
+pub(super) fn table(call: &Call, rows: &[QueueRow]) -> Markup {
+    let mut table = Table::new("Queues")
+        .text("Queue")
+        .text("State")
+        .number("Waiting")
+        .number("Running")
+        .number("Due later")
+        .number("Dead")
+        .text("Oldest waits since")
+        .text("Workers");
+    if call.is_operator() {
+        table = table.text("Do");
+    }
+    for row in rows {
+        let cells = [
+            html! { a href=(Url::new(&call.app.base, "/queue").with("name", &row.name)) { (row.name) } },
+            state(row),
+            html! { (count(row.ready)) },
+            html! { (count(row.leased)) },
+            html! { (count(row.delayed)) },
+            html! { (count(row.dead)) },
+            when(call, row.oldest_ready),
+            html! { (row.workers.len()) },
+        ];
+        table.row(cells.into_iter().chain(call.is_operator().then(|| switch(call, row))));
+    }
+    if table.is_empty() {
+        return empty("There is no queue yet: the first task that is sent makes one.");
+    }
+    table.show()
+}
+
+fn now(call: &Call, row: &QueueRow) -> Markup {
+    let places = [
+        ("Waiting", row.ready),
+        ("Running", row.leased),
+        ("Due later", row.delayed),
+        ("Dead letters", row.dead),
+    ];
+    html! {
+        p { (state(row)) " " (row.words) }
+        dl.tiles {
+            @for (title, number) in places { div.tile { dt { (title) } dd { (count(number)) } } }
+        }
+        dl.facts.spaced {
+            dt { "Oldest waits since" } dd { @if row.oldest_ready.is_some() { (when(call, row.oldest_ready)) } @else { "nothing waits" } }
+            dt { "Read by" } dd { @if row.workers.is_empty() { "no live worker" } @else { (row.workers.join(", ")) } }
+        }
+        div.acts { (switch(call, row)) }
+    }
+}
+
+fn state(row: &QueueRow) -> Markup {
+    html! { @if row.paused { span.badge.warn { "paused" } } @else { span.badge.good { "open" } } }
+}
+
+fn switch(call: &Call, row: &QueueRow) -> Markup {
+    let (path, label) = if row.paused { ("/queues/resume", "Resume") } else { ("/queues/pause", "Pause") };
+    button(call, path, label, &[("queue", &row.name)])
+}
+
+fn purge(call: &Call, row: &QueueRow) -> Markup {
+    html! {
+        details.careful #purge {
+            summary { "Remove all tasks of one place" }
+            form.card method="post" action=(Url::new(&call.app.base, "/queues/purge")) {
+                (hidden(call))
+                input type="hidden" name="queue" value=(row.name);
+                p { "Nobody gets them back. What a worker runs now is not touched." }
+                div.filter {
+                    div.field {
+                        label for="place" { "Which" }
+                        select #place name="place" required {
+                            option value=(Place::Ready.as_str()) { "waiting" }
+                            option value=(Place::Delayed.as_str()) { "due later" }
+                            option value=(Place::Dead.as_str()) { "dead letters" }
+                        }
+                    }
+                    div.field {
+                        label for="confirm" { "Type the name of the queue: " (row.name) }
+                        input #confirm name="confirm" required autocomplete="off" spellcheck="false";
+                    }
+                    button.danger type="submit" { "Remove them" }
+                }
+            }
+        }
+    }
+}

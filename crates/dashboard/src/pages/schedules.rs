@@ -1,0 +1,228 @@
+//! The schedule: all entries, and one with its next runs.
+
+use maud::{Markup, html};
+
+use super::kit::{Table, button, empty, field, hidden, next_page, pretty, when};
+use super::{Nav, Page, Url};
+use crate::call::Call;
+use crate::look;
+use crate::look::schedules::{EntryRow, EntryView, FiringRow, Run};
+use crate::look::tasks::Part;
+use crate::problem::Problem;
+
+pub(crate) async fn list(call: Call) -> Result<Page, Problem> {
+    let page = Page::new(Nav::Schedules, "Schedules");
+    if call.app.parts.schedules.is_none() {
+        return Ok(page.head(empty("This dashboard has no schedule: start it with LOVAGE_SCHEDULES_URL.")));
+    }
+    let part = look::schedules::list(call.clone()).await?;
+    Ok(page.head(filter(&call)).live(entries(&call, &part)))
+}
+
+pub(crate) async fn one(call: Call) -> Result<Page, Problem> {
+    let view = look::schedules::one(call.clone()).await?;
+    let history = look::schedules::history(call.clone()).await?;
+    let title = format!("Schedule {}", view.row.name);
+    let page = Page::new(Nav::Schedules, title).live(now(&call, &view, &history));
+    Ok(if call.is_operator() { page.foot(remove(&call, &view)) } else { page })
+}
+
+fn filter(call: &Call) -> Markup {
+    let enabled = call.input.get("enabled");
+    html! {
+        @if call.is_operator() { p { a.button href=(Url::new(&call.app.base, "/schedule/new")) { "New schedule" } } }
+        form.filter method="get" action=(Url::new(&call.app.base, "/schedules")) role="search" aria-label="Schedules" {
+            (field(call, "prefix", "Name begins with", "nightly"))
+            (field(call, "task", "Task", "movies.tasks.add"))
+            div.field {
+                label for="enabled" { "Enabled" }
+                select #enabled name="enabled" {
+                    option value="" { "any" }
+                    option value="true" selected[enabled == Some("true")] { "enabled" }
+                    option value="false" selected[enabled == Some("false")] { "disabled" }
+                }
+            }
+            button type="submit" { "Search" }
+        }
+    }
+}
+
+fn entries(call: &Call, part: &Part<EntryRow>) -> Markup {
+    let mut table = Table::new("Schedules")
+        .text("Name")
+        .text("When")
+        .text("Task")
+        .text("State")
+        .text("Next run")
+        .text("Last run")
+        .number("Runs");
+    if call.is_operator() {
+        table = table.picks("Select all of this page");
+    }
+    for row in &part.items {
+        let pick = call.is_operator().then(|| {
+            html! { input type="checkbox" name="name" value=(row.name) aria-label={ "Select " (row.name) }; }
+        });
+        let cells = [
+            html! { a href=(Url::new(&call.app.base, "/schedule").with("name", &row.name)) { (row.name) } },
+            html! { (row.words) },
+            html! { (row.task) },
+            state(row),
+            when(call, row.next_run_at),
+            when(call, row.last_run_at),
+            html! { (row.total_run_count) },
+        ];
+        table.row(pick.into_iter().chain(cells));
+    }
+    let is_filtered = ["prefix", "task", "enabled"].iter().any(|name| call.input.get(name).is_some());
+    if table.is_empty() {
+        return empty(if is_filtered {
+            "No schedule matches: the task must be written whole, the name as it begins."
+        } else {
+            "There is no schedule yet: make one here, in code, or with `lovage schedule add`."
+        });
+    }
+    if !call.is_operator() {
+        return html! { (table.show()) (next_page(call, part.next.as_deref())) };
+    }
+    html! {
+        form method="post" action=(Url::new(&call.app.base, "/schedules/enable")) {
+            (hidden(call))
+            (table.show())
+            div.acts.below {
+                button type="submit" data-key="enable-selected" { "Enable selected" }
+                button type="submit" data-key="disable-selected" formaction=(Url::new(&call.app.base, "/schedules/disable")) { "Disable selected" }
+                button.danger type="submit" data-key="delete-selected" formaction=(Url::new(&call.app.base, "/schedules/delete")) { "Delete selected" }
+            }
+        }
+        (next_page(call, part.next.as_deref()))
+    }
+}
+
+fn state(row: &EntryRow) -> Markup {
+    html! {
+        @match (row.enabled, row.disabled_by) {
+            (true, _) => span.badge.good { "enabled" },
+            (false, Some("bad")) => span.badge.bad { "cannot be read" },
+            (false, Some("gone")) => span.badge.warn { "no longer declared" },
+            (false, Some("done")) => span.badge.plain { "has run" },
+            (false, _) => span.badge.plain { "disabled" },
+        }
+        @if row.edited { " " span.badge.info { "edited" } }
+        @if row.last_error.is_some() && row.enabled { " " span.badge.bad { "error" } }
+    }
+}
+
+fn now(call: &Call, view: &EntryView, history: &Part<FiringRow>) -> Markup {
+    let row = &view.row;
+    html! {
+        p.explanation { (state(row)) " " (row.words) }
+        @if let Some(error) = &row.last_error { p.flash.bad { (error) } }
+        (acts(call, row))
+        div.two {
+            div {
+                h2 { "What became of its slots" }
+                (firings(call, history))
+            }
+            div {
+                h2 { "About it" }
+                (facts(call, row))
+                h2 { "Next runs" }
+                @if view.runs.is_empty() { p.soft { (why_none(row)) } } @else { (runs(&view.runs)) }
+            }
+        }
+        @if let Some(entry) = &view.entry {
+            details #json { summary { "All its fields, as JSON" } pre tabindex="0" { (pretty(&entry.to_string())) } }
+        }
+    }
+}
+
+fn acts(call: &Call, row: &EntryRow) -> Markup {
+    if !call.is_operator() {
+        return html! {};
+    }
+    let name = [("name", row.name.as_str())];
+    html! {
+        div.acts {
+            a.button href=(Url::new(&call.app.base, "/schedule/edit").with("name", &row.name)) { "Edit" }
+            @if row.disabled_by != Some("bad") {
+                (button(call, "/schedules/run", "Run now", &name))
+                @if row.enabled { (button(call, "/schedules/disable", "Disable", &name)) }
+                @else { (button(call, "/schedules/enable", "Enable", &name)) }
+            }
+            @if row.edited && row.source.is_some() { (button(call, "/schedules/reset", "Give back to the code", &name)) }
+        }
+    }
+}
+
+fn facts(call: &Call, row: &EntryRow) -> Markup {
+    html! {
+        dl.facts {
+            dt { "Task" } dd { (row.task) }
+            dt { "Queue" } dd { (row.queue) }
+            dt { "Next run" } dd { @if row.next_run_at.is_some() { (when(call, row.next_run_at)) } @else { "none" } }
+            dt { "Last run" } dd {
+                @if row.last_run_at.is_some() { (when(call, row.last_run_at)) } @else { "never" }
+                @if let Some(id) = &row.last_task_id { ": " a href=(Url::new(&call.app.base, "/task").with("id", id)) { "its task" } }
+            }
+            dt { "Runs" } dd { (row.total_run_count) }
+            dt { "Declared by" } dd { (row.source.as_deref().unwrap_or("a person")) @if row.edited { ", edited since" } }
+        }
+    }
+}
+
+fn why_none(row: &EntryRow) -> &'static str {
+    if row.enabled { "There is no slot any more." } else { "It is disabled, so it does not run." }
+}
+
+/// Runs in advance, with what summer time does to them.
+pub(super) fn runs(runs: &[Run]) -> Markup {
+    html! {
+        ol.slots {
+            @for run in runs {
+                li { time datetime=(run.at.0) { (run.local) } @if let Some(remark) = &run.remark { " " span.badge.warn.wrap { (remark) } } }
+            }
+        }
+    }
+}
+
+fn firings(call: &Call, history: &Part<FiringRow>) -> Markup {
+    let mut table = Table::new("Slots").text("Slot").text("What became of it").text("Task").text("Decided");
+    for firing in &history.items {
+        let words = match firing.fate {
+            "fired" => "fired",
+            "manual" => "run by hand",
+            "misfire" => "missed, passed over",
+            "overlap" => "passed over: the last one still ran",
+            "disabled" => "passed over: it was disabled",
+            "edited" => "passed over: it was edited",
+            _ => "refused",
+        };
+        table.row([
+            html! { (firing.slot.0) @if firing.last_slot != firing.slot { " to " (firing.last_slot.0) } },
+            html! { (words) @if let Some(note) = &firing.note { ": " (note) } },
+            html! { @if let Some(id) = &firing.task_id { a href=(Url::new(&call.app.base, "/task").with("id", id)) { "task" } } },
+            when(call, Some(firing.at)),
+        ]);
+    }
+    if table.is_empty() {
+        return empty("No slot has come since it was made, or its history has been forgotten by age.");
+    }
+    html! { (table.show()) (next_page(call, history.next.as_deref())) }
+}
+
+fn remove(call: &Call, view: &EntryView) -> Markup {
+    html! {
+        details.careful #remove {
+            summary { "Delete it" }
+            form.card method="post" action=(Url::new(&call.app.base, "/schedules/delete")) {
+                (hidden(call))
+                input type="hidden" name="name" value=(view.row.name);
+                @if view.row.source.is_some() {
+                    p { "A program declares it and makes it again when it starts: disable it instead to stop it." }
+                }
+                button.danger type="submit" { "Delete " (view.row.name) }
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Workers: what each runs, and what it can run.
+
+use maud::{Markup, html};
+
+use super::kit::{Table, ago, button, count, empty, when};
+use super::{Nav, Page, Url};
+use crate::call::Call;
+use crate::look;
+use crate::look::workers::WorkerRow;
+use crate::problem::Problem;
+
+/// Running tasks that are shown of one worker.
+const SHOWN: usize = 25;
+
+pub(crate) async fn page(call: Call) -> Result<Page, Problem> {
+    let workers = look::workers::data(call.clone()).await?;
+    Ok(Page::new(Nav::Workers, "Workers").live(html! {
+        @if workers.is_empty() {
+            (empty("No worker is alive: start one with `lovage worker`. Until then tasks wait in their queues."))
+        }
+        @for worker in &workers { (one(&call, worker)) }
+    }))
+}
+
+fn one(call: &Call, worker: &WorkerRow) -> Markup {
+    let badge = if worker.mode == "running" { "badge good" } else { "badge warn" };
+    html! {
+        section.card.worker aria-label=(worker.name) {
+            h2 { (worker.name) " " span class=(badge) { (worker.mode) } }
+            dl.facts {
+                dt { "Machine" } dd { (worker.host) ", process " (worker.pid) ", Lovage " (worker.version) }
+                dt { "Started" } dd { (ago(call, worker.started_at)) }
+                dt { "Heard from" } dd { (ago(call, worker.seen_at)) }
+                dt { "Queues" } dd { (worker.queues.join(", ")) }
+                dt { "Slots" } dd { (worker.concurrency) " async, " (worker.blocking) " blocking" }
+                dt { "Since its start" } dd { (count(worker.succeeded)) " succeeded, " (count(worker.failed)) " failed" }
+            }
+            h3 { "Runs now: " (worker.active.len()) @if worker.reserved > 0 { ", and has " (worker.reserved) " more" } }
+            (active(call, worker))
+            details id={ "tasks-" (worker.id) } {
+                summary { "Can run " (worker.tasks.len()) " tasks" }
+                ul.known { @for task in &worker.tasks { li { code { (task.name) (task.signature) } } } }
+            }
+            div.acts {
+                @if worker.mode == "running" { (button(call, "/workers/quiet", "Take nothing more", &[("worker", &worker.id)])) }
+                @if worker.mode != "stopping" { (button(call, "/workers/shutdown", "Stop gracefully", &[("worker", &worker.id)])) }
+            }
+        }
+    }
+}
+
+fn active(call: &Call, worker: &WorkerRow) -> Markup {
+    let mut table = Table::new("Running tasks").text("Task").text("Queue").text("Started").text("Id");
+    for active in worker.active.iter().take(SHOWN) {
+        table.row([
+            html! { (active.task) },
+            html! { (active.queue) },
+            when(call, Some(active.started_at)),
+            html! { a href=(Url::new(&call.app.base, "/task").with("id", &active.id)) { code { (active.id) } } },
+        ]);
+    }
+    if table.is_empty() {
+        return html! { p.soft { "It waits for work." } };
+    }
+    html! {
+        (table.show())
+        @if worker.active.len() > SHOWN { p.soft { "The longest running are shown." } }
+    }
+}

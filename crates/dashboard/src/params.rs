@@ -1,0 +1,86 @@
+//! The fields that routes take.
+
+/// A field of a query or of a body.
+#[derive(Debug)]
+pub(crate) struct Param {
+    pub(crate) name: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) need: Need,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Need {
+    Required,
+    Optional,
+    /// A list, which may be left out.
+    Many,
+}
+
+const fn required(name: &'static str, what: &'static str) -> Param {
+    Param { name, what, need: Need::Required }
+}
+
+const fn optional(name: &'static str, what: &'static str) -> Param {
+    Param { name, what, need: Need::Optional }
+}
+
+const fn many(name: &'static str, what: &'static str) -> Param {
+    Param { name, what, need: Need::Many }
+}
+
+pub(crate) const QUEUE: Param = required("queue", "The name of the queue.");
+pub(crate) const IN_QUEUE: Param = optional("queue", "The name of a queue.");
+pub(crate) const PLACE: Param = optional("place", "`ready` (unless said), `delayed`, `leased` or `dead`.");
+pub(crate) const REMOVABLE: Param = required("place", "`ready`, `delayed` or `dead`.");
+pub(crate) const CONFIRM: Param = required("confirm", "The name of the queue once more.");
+pub(crate) const ID: Param = required("id", "The id of the task.");
+pub(crate) const IDS: Param = many("ids", "The ids of tasks.");
+pub(crate) const ARGUMENTS: Param =
+    optional("arguments", "Other arguments, as JSON text: a list (by position) or an object (by name).");
+pub(crate) const TASK: Param = optional("task", "The name of a task, whole.");
+pub(crate) const STATE: Param = many("state", "States, such as `failure`; any unless said.");
+pub(crate) const WORKER_NAME: Param = optional("worker", "The name of a worker, whole.");
+pub(crate) const ERROR: Param = optional(
+    "error",
+    "Text within the error or its causes; searched a day back unless `since` or `all` says more.",
+);
+pub(crate) const SINCE: Param = optional("since", "Ended at or after: an instant, or how long ago (`2h`).");
+pub(crate) const UNTIL: Param = optional("until", "Ended before: an instant, or how long ago (`10m`).");
+pub(crate) const ALL: Param =
+    optional("all", "`yes`: all that match, and as far back as there is something.");
+pub(crate) const REASON: Param = optional(
+    "reason",
+    "With `all`: only those given up as `exhausted`, `permanent`, `poisoned`, `undeliverable` or `unreadable`.",
+);
+pub(crate) const WORKER: Param = required("worker", "The id of the worker.");
+pub(crate) const NAME: Param = required("name", "The name of the entry.");
+pub(crate) const NAMES: Param = many("name", "The names of the entries.");
+pub(crate) const PREFIX: Param = optional("prefix", "How the name begins.");
+pub(crate) const ENABLED: Param = optional("enabled", "`true` or `false`.");
+pub(crate) const AFTER: Param = optional("after", "`next` of the part before.");
+pub(crate) const LIMIT: Param = optional("limit", "Rows: 1 to 1,000, 50 unless said.");
+
+/// All fields of an entry of the schedule.
+pub(crate) const ENTRY: &[Param] = &[
+    NAME,
+    optional("revision", "The revision that is edited; a new entry has none."),
+    required("task", "The name of the task."),
+    required(
+        "schedule",
+        "As JSON, or as JSON text: `{\"kind\":\"crontab\",\"expression\":\"30 7 * * mon\",\"zone\":\"Europe/Berlin\"}`.",
+    ),
+    optional("args", "Arguments by position: a JSON list, or its text."),
+    optional("kwargs", "Arguments by name: a JSON object, or its text."),
+    IN_QUEUE,
+    optional("priority", "0 to 9, 9 first."),
+    optional("headers", "A JSON object of texts, or its text."),
+    optional("expires", "A duration after the slot, or an instant."),
+    optional("start_time", "There is no slot before it."),
+    optional("end_time", "There is no slot after it."),
+    optional("one_off", "`true`: it is disabled once it has run."),
+    optional("enabled", "`false`: it does not fire."),
+    optional("description", "For people."),
+    optional("misfire", "Slots that were missed: `skip`, `once` or `all(N)`."),
+    optional("overlap", "While the last one still runs: `allow` or `skip`."),
+    optional("jitter", "It fires up to this much later."),
+];

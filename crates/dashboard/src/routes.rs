@@ -1,0 +1,338 @@
+//! The one table of all routes: what each is for, who may use it, and what it takes.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::LazyLock;
+
+use axum::http::Method;
+use axum::response::Response;
+use lovage_core::BoxFuture;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::auth::Permission;
+use crate::call::Call;
+use crate::pages::Page;
+use crate::params::*;
+use crate::problem::Problem;
+use crate::{act, api, assets, health, live, login, look, pages};
+
+/// Where the JSON API is.
+pub(crate) const API: &str = "/api/v1";
+
+/// One route.
+pub(crate) struct Route {
+    pub(crate) method: Method,
+    /// Behind the base.
+    pub(crate) path: Cow<'static, str>,
+    pub(crate) permission: Permission,
+    pub(crate) surface: Surface,
+    /// A sentence.
+    pub(crate) what: &'static str,
+    pub(crate) params: &'static [Param],
+    pub(crate) handler: Handler,
+    /// Of the answer, on the API.
+    pub(crate) schema: Option<fn(&mut SchemaGenerator) -> Schema>,
+}
+
+/// For whom a route is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Surface {
+    /// People: HTML, forms, redirects.
+    Page,
+    /// Programs: JSON.
+    Api,
+}
+
+type Run<T> = Box<dyn Fn(Call) -> BoxFuture<'static, Result<T, Problem>> + Send + Sync>;
+
+pub(crate) enum Handler {
+    /// Shows something.
+    Page(Run<Page>),
+    /// Answers something as JSON.
+    Data(Run<Value>),
+    /// Changes something.
+    Action(Run<Done>),
+    /// Changes something, or shows its form again with what is wrong.
+    Form(Run<Filled>),
+    /// Everything else.
+    Raw(Run<Response>),
+}
+
+/// What an action did.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+pub(crate) struct Done {
+    /// What was done.
+    pub(crate) sentence: String,
+    /// To what, for the audit.
+    #[serde(skip)]
+    pub(crate) to: String,
+    /// To how many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) count: Option<usize>,
+    /// The task that was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<String>,
+    /// The page to go to; else the one from which the action came.
+    #[serde(skip)]
+    pub(crate) then: Option<String>,
+}
+
+/// What became of a form.
+pub(crate) enum Filled {
+    Done(Done),
+    /// Something is wrong with it.
+    Again(Box<Page>),
+}
+
+impl Done {
+    pub(crate) fn new(to: impl Into<String>, sentence: impl Into<String>) -> Self {
+        Self { sentence: sentence.into(), to: to.into(), count: None, id: None, then: None }
+    }
+
+    pub(crate) fn count(self, count: usize) -> Self {
+        Self { count: Some(count), ..self }
+    }
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} ({:?}, {:?})", self.method, self.path, self.permission, self.surface)
+    }
+}
+
+/// All routes.
+pub(crate) fn table() -> &'static [Route] {
+    static TABLE: LazyLock<Vec<Route>> =
+        LazyLock::new(|| [public(), views(), data(), actions()].into_iter().flatten().collect());
+    &TABLE
+}
+
+/// The page at a path.
+pub(crate) fn page_at(path: &str) -> Option<&'static Route> {
+    table().iter().find(|route| route.path == path && matches!(route.handler, Handler::Page(_)))
+}
+
+fn public() -> Vec<Route> {
+    let open = |method, path, what, handler| Route {
+        permission: Permission::Public,
+        ..raw(method, path, what, handler)
+    };
+    vec![
+        open(
+            Method::GET,
+            "/login",
+            "The form to log in; with a one-time token it logs in.",
+            run(login::form),
+        ),
+        open(Method::POST, "/login", "Logs in by name and password.", run(login::by_password)),
+        open(Method::GET, "/assets/{file}", "Styles and scripts.", run(assets::serve)),
+        open(Method::GET, "/health/live", "Whether this process answers.", run(health::live)),
+        open(Method::GET, "/health/ready", "Whether the broker answers this process.", run(health::ready)),
+    ]
+}
+
+fn views() -> Vec<Route> {
+    vec![
+        page("/", "What is going on, and what is stuck.", pages::overview::page),
+        page("/queues", "All queues.", pages::queues::list),
+        page("/queue", "One queue.", pages::queues::one),
+        page("/tasks", "Tasks that wait or run.", pages::tasks::page),
+        page("/task", "One task.", pages::task::page),
+        page("/finished", "Tasks that ended.", pages::finished::page),
+        page("/workers", "The live workers.", pages::workers::page),
+        page("/dead", "Dead letters.", pages::dead::page),
+        page("/schedules", "The schedule.", pages::schedules::list),
+        page("/schedule", "One entry of the schedule.", pages::schedules::one),
+        for_operators(page("/schedule/new", "The form of a new entry.", pages::schedule_form::new)),
+        for_operators(page("/schedule/edit", "The form of an entry.", pages::schedule_form::edit)),
+        raw(Method::GET, "/schedule/preview", "What a form would do.", run(pages::schedule_form::preview)),
+        raw(Method::GET, "/live", "Keeps a page up to date.", run(live::stream)),
+        raw(Method::POST, "/logout", "Ends the session.", run(login::out)),
+    ]
+}
+
+fn data() -> Vec<Route> {
+    vec![
+        answer("/overview", "What is going on, and what is stuck.", &[], look::overview::data),
+        answer("/queues", "All queues.", &[], look::queues::data),
+        answer("/workers", "The live workers.", &[], look::workers::data),
+        answer("/tasks", "Tasks of one place of a queue.", &[QUEUE, PLACE, AFTER, LIMIT], look::tasks::live),
+        answer("/task", "One task.", &[ID], look::task::data),
+        answer(
+            "/finished",
+            "Tasks that ended, the newest first.",
+            &[TASK, STATE, IN_QUEUE, WORKER_NAME, ERROR, SINCE, UNTIL, ALL, AFTER, LIMIT],
+            look::finished::data,
+        ),
+        answer(
+            "/dead",
+            "Dead letters of a queue, the newest first.",
+            &[QUEUE, AFTER, LIMIT],
+            look::tasks::dead,
+        ),
+        answer(
+            "/schedules",
+            "The schedule, by name.",
+            &[PREFIX, TASK, ENABLED, AFTER, LIMIT],
+            look::schedules::list,
+        ),
+        answer("/schedule", "One entry of the schedule, with its next runs.", &[NAME], look::schedules::one),
+        answer(
+            "/schedule/history",
+            "What became of the slots of an entry, the newest first.",
+            &[NAME, AFTER, LIMIT],
+            look::schedules::history,
+        ),
+        raw_api("/openapi.json", "This description.", run(api::openapi::document)),
+    ]
+}
+
+fn actions() -> Vec<Route> {
+    let mut routes: Vec<Route> = [
+        action("/queues/pause", "Stops handing out tasks of a queue.", &[QUEUE], act::queues::pause),
+        action("/queues/resume", "Hands out tasks of a queue again.", &[QUEUE], act::queues::resume),
+        action(
+            "/queues/purge",
+            "Removes all tasks of one place of a queue; nobody gets them back.",
+            &[QUEUE, REMOVABLE, CONFIRM],
+            act::queues::purge,
+        ),
+        action("/tasks/cancel", "Cancels a task.", &[ID], act::tasks::cancel),
+        action("/tasks/promote", "Makes a task ready that waits for its time.", &[ID], act::tasks::promote),
+        action(
+            "/tasks/again",
+            "Sends a task once more, under a new id.",
+            &[ID, ARGUMENTS, IN_QUEUE],
+            act::tasks::again,
+        ),
+        action(
+            "/dead/retry",
+            "Makes dead letters ready again: those named, or all that match.",
+            &[QUEUE, IDS, ALL, REASON, TASK],
+            act::dead::retry,
+        ),
+        action(
+            "/dead/delete",
+            "Deletes dead letters: those named, or all that match.",
+            &[QUEUE, IDS, ALL, REASON, TASK],
+            act::dead::delete,
+        ),
+        action("/workers/quiet", "Tells a worker to take nothing more.", &[WORKER], act::workers::quiet),
+        action("/workers/shutdown", "Tells a worker to stop gracefully.", &[WORKER], act::workers::shutdown),
+        action("/schedules/enable", "Enables entries of the schedule.", &[NAMES], act::schedules::enable),
+        action("/schedules/disable", "Disables entries of the schedule.", &[NAMES], act::schedules::disable),
+        action("/schedules/delete", "Deletes entries of the schedule.", &[NAMES], act::schedules::delete),
+        action(
+            "/schedules/reset",
+            "Gives an edited entry back to the program that declares it.",
+            &[NAME],
+            act::schedules::reset,
+        ),
+        action("/schedules/run", "Sends the task of an entry now.", &[NAME], act::schedules::run),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let [_, put] =
+        action("/schedules/put", "Adds or edits an entry of the schedule.", ENTRY, act::schedules::put);
+    let save = Handler::Form(run(act::schedules::save));
+    let what = "Adds or edits an entry, from its form.";
+    let save = Route { handler: save, ..raw(Method::POST, "/schedules/save", what, run(login::out)) };
+    routes.extend([put, for_operators(save)]);
+    routes
+}
+
+fn for_operators(route: Route) -> Route {
+    Route { permission: Permission::Operator, ..route }
+}
+
+fn run<F, Fut, T>(handler: F) -> Run<T>
+where
+    F: Fn(Call) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<T, Problem>> + Send + 'static,
+{
+    Box::new(move |call| Box::pin(handler(call)))
+}
+
+fn raw(method: Method, path: &'static str, what: &'static str, handler: Run<Response>) -> Route {
+    Route {
+        method,
+        path: path.into(),
+        permission: Permission::Viewer,
+        surface: Surface::Page,
+        what,
+        params: &[],
+        handler: Handler::Raw(handler),
+        schema: None,
+    }
+}
+
+fn raw_api(path: &'static str, what: &'static str, handler: Run<Response>) -> Route {
+    Route {
+        path: format!("{API}{path}").into(),
+        surface: Surface::Api,
+        ..raw(Method::GET, path, what, handler)
+    }
+}
+
+fn page<F, Fut>(path: &'static str, what: &'static str, handler: F) -> Route
+where
+    F: Fn(Call) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Page, Problem>> + Send + 'static,
+{
+    Route {
+        method: Method::GET,
+        path: path.into(),
+        permission: Permission::Viewer,
+        surface: Surface::Page,
+        what,
+        params: &[],
+        handler: Handler::Page(run(handler)),
+        schema: None,
+    }
+}
+
+fn answer<F, Fut, T>(path: &'static str, what: &'static str, params: &'static [Param], handler: F) -> Route
+where
+    F: Fn(Call) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<T, Problem>> + Send + 'static,
+    T: Serialize + JsonSchema,
+{
+    let run = run(move |call| {
+        let answering = handler(call);
+        async move { answering.await.and_then(|answer| api::json(&answer)) }
+    });
+    Route {
+        method: Method::GET,
+        path: format!("{API}{path}").into(),
+        permission: Permission::Viewer,
+        surface: Surface::Api,
+        what,
+        params,
+        handler: Handler::Data(run),
+        schema: Some(SchemaGenerator::subschema_for::<T>),
+    }
+}
+
+/// The same action for people and for programs.
+fn action<F, Fut>(path: &'static str, what: &'static str, params: &'static [Param], handler: F) -> [Route; 2]
+where
+    F: Fn(Call) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<Done, Problem>> + Send + 'static,
+{
+    [Surface::Page, Surface::Api].map(|surface| Route {
+        method: Method::POST,
+        path: match surface {
+            Surface::Page => path.into(),
+            Surface::Api => format!("{API}{path}").into(),
+        },
+        permission: Permission::Operator,
+        surface,
+        what,
+        params,
+        handler: Handler::Action(run(handler.clone())),
+        schema: Some(SchemaGenerator::subschema_for::<Done>),
+    })
+}
