@@ -27,6 +27,8 @@ mod pages;
 mod params;
 mod problem;
 mod routes;
+#[cfg(test)]
+mod tests;
 
 pub use app::Parts;
 pub use audit::{Action, Audit};

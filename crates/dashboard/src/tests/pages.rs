@@ -1,0 +1,291 @@
+//! What pages show and what their buttons do.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use lovage_core::schedule::{HistoryQuery, ScheduleStore as _};
+use lovage_core::{Clock as _, RedactedArg};
+use lovage_core::{
+    DeadReason, Envelope, Note, Page, Payload, Place, Reserve, ResultStore as _, Settle, Settlement, TaskId,
+    TaskState, Token,
+};
+use lovage_testkit::{message, queue, record};
+use serde_json::json;
+
+use super::site::Site;
+use crate::routes::Surface;
+
+/// A task of a queue that was given up.
+async fn give_up(site: &Site, name: &str) -> TaskId {
+    let dead = message("q").envelope(&Envelope::new(name, Payload::Json("[1]".into()))).build();
+    site.broker.publish(std::slice::from_ref(&dead), None).await.unwrap();
+    let (q, token) = (queue("q"), Token::from_bytes(*dead.id.as_bytes()));
+    let reserve = Reserve { queue: &q, max: 1, token, lease: Duration::from_secs(60), suspects: true };
+    site.broker.reserve(reserve, None).await.unwrap();
+    let note = Note::new(site.clock.now(), "w", "no such account");
+    let how = Settle::DeadLetter { reason: DeadReason::Permanent, note };
+    site.broker.settle(&q, token, &[Settlement { id: dead.id, how }], None).await.unwrap();
+    dead.id
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn every_empty_page_says_why_it_is_empty() {
+    let site = Site::new();
+    let mut ann = site.operator().await;
+    for (path, part) in [
+        ("/", "All is well."),
+        ("/queues", "There is no queue yet"),
+        ("/tasks", "There is no queue yet"),
+        ("/finished", "No task has ended yet"),
+        ("/finished?task=none", "No task that ended matches"),
+        ("/workers", "No worker is alive"),
+        ("/dead", "nothing was given up"),
+        ("/schedules", "There is no schedule yet"),
+        ("/schedules?prefix=x", "No schedule matches"),
+    ] {
+        let answer = ann.get(&site, path).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}");
+        assert!(answer.text.contains(part), "{path}: {}", answer.text);
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_queue_is_paused_resumed_and_emptied_by_its_typed_name() {
+    let site = Site::new();
+    let mut ann = site.operator().await;
+    site.broker.publish(&[message("sums").build(), message("sums").build()], None).await.unwrap();
+    assert!(ann.get(&site, "/").await.text.contains("No live worker reads `sums`: 2 tasks wait."));
+    let answer = ann.act(&site, "/queues/pause", &[("queue", "sums"), ("back", "/queue?name=sums")]).await;
+    assert_eq!(answer.location(), "/queue?name=sums");
+    let page = ann.get(&site, "/queue?name=sums").await;
+    assert!(page.text.contains("its tasks wait until it is resumed") && page.text.contains("/queues/resume"));
+    assert!(site.broker.depth(&queue("sums"), None).await.unwrap().paused);
+    ann.act(&site, "/queues/resume", &[("queue", "sums")]).await;
+    assert!(!site.broker.depth(&queue("sums"), None).await.unwrap().paused);
+    ann.act(&site, "/queues/purge", &[("queue", "sums"), ("place", "ready"), ("confirm", "sum")]).await;
+    assert!(ann.get(&site, "/").await.text.contains("to confirm, type the name of the queue"));
+    assert_eq!(site.broker.depth(&queue("sums"), None).await.unwrap().ready, 2);
+    ann.act(&site, "/queues/purge", &[("queue", "sums"), ("place", "ready"), ("confirm", "sums")]).await;
+    assert!(ann.get(&site, "/").await.text.contains("2 ready tasks were removed"));
+    assert_eq!(site.broker.depth(&queue("sums"), None).await.unwrap().ready, 0);
+    let nowhere = ann.get(&site, "/queue?name=none").await;
+    assert_eq!(nowhere.status, StatusCode::NOT_FOUND);
+    assert_eq!(site.broker.queues().await.unwrap().len(), 1, "asking for a queue does not make it");
+    let done: Vec<String> = site.audit.all().into_iter().map(|action| action.what).collect();
+    assert_eq!(done, ["queues/pause", "queues/resume", "queues/purge", "queues/purge"]);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_task_is_found_explained_hastened_and_cancelled() {
+    let site = Site::new();
+    let mut ann = site.operator().await;
+    let later = message("q").delay(Duration::from_secs(600)).build();
+    site.broker.publish(std::slice::from_ref(&later), None).await.unwrap();
+    let path = format!("/task?id={}", later.id);
+    let page = ann.get(&site, &path).await;
+    assert!(
+        page.text.contains("is SCHEDULED in the queue `q`") && page.text.contains("Run now"),
+        "{}",
+        page.text
+    );
+    let id = later.id.to_string();
+    ann.act(&site, "/tasks/promote", &[("id", &id)]).await;
+    let found = site.broker.find(later.id, None).await.unwrap().unwrap();
+    assert_eq!(found.place, Place::Ready);
+    assert!(ann.get(&site, &path).await.text.contains("no worker is alive"));
+    ann.act(&site, "/tasks/cancel", &[("id", &id)]).await;
+    assert!(ann.get(&site, &path).await.text.contains("is cancelled and will not run"));
+    let unknown = ann.get(&site, "/task?id=0193a5c2-7b1e-7cc0-8000-0123456789ab").await;
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
+    assert!(unknown.text.contains("is not known"), "{}", unknown.text);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_failed_task_is_found_by_its_error_and_run_again_with_other_arguments() {
+    let site = Site::new();
+    let mut ann = site.operator().await;
+    let mut failed = record(TaskId::from_bytes([7; 16]), (1, 1, 1), TaskState::Failure);
+    failed.finished_at = site.clock.now();
+    failed.outcome = lovage_core::Outcome::Error(lovage_core::ErrorReport::new("io", "disk on fire"));
+    let mut old = record(TaskId::from_bytes([8; 16]), (1, 1, 1), TaskState::Failure);
+    old.outcome = failed.outcome.clone();
+    old.finished_at = site.clock.now().minus(Duration::from_secs(2 * 86_400));
+    site.results.record(&[failed.clone(), old.clone()], None).await.unwrap();
+    let found = ann.get(&site, "/finished?error=on+fire").await;
+    assert!(found.text.contains(&failed.id.to_string()) && !found.text.contains(&old.id.to_string()));
+    assert!(found.text.contains("Searched back to 2025-12-31T00:00:00Z"), "{}", found.text);
+    let all = ann.get(&site, "/finished?error=on+fire&all=yes").await;
+    assert!(all.text.contains(&old.id.to_string()));
+    let id = failed.id.to_string();
+    let answer =
+        ann.act(&site, "/tasks/again", &[("id", &id), ("arguments", "[5,7]"), ("queue", "retries")]).await;
+    let new: TaskId = answer.location().strip_prefix("/task?id=").unwrap().parse().unwrap();
+    let sent = site.broker.find(new, None).await.unwrap().unwrap();
+    assert_eq!(sent.queue, queue("retries"));
+    let envelope = Envelope::decode(&sent.body).unwrap();
+    assert_eq!((envelope.task.as_str(), envelope.payload), ("test.task", Payload::Json("[5,7]".into())));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn what_is_hidden_stays_hidden_on_every_page_and_in_the_api() {
+    let site = Site::new();
+    let mut ann = site.operator().await;
+    let mut secret = Envelope::new("pay", Payload::Json(r#"{"card":"4111222233334444"}"#.into()));
+    secret.redacted = vec![RedactedArg { index: 0, name: "card".into() }];
+    let one = message("q").envelope(&secret).build();
+    site.broker.publish(std::slice::from_ref(&one), None).await.unwrap();
+    let id = one.id.to_string();
+    let again =
+        ann.act(&site, "/tasks/again", &[("id", &id), ("arguments", r#"{"card":"[redacted]"}"#)]).await;
+    let copy = again.location().to_owned();
+    assert!(copy.starts_with("/task?id="), "{copy}");
+    for path in [
+        &*copy,
+        "/tasks?place=ready",
+        &format!("/task?id={id}"),
+        "/api/v1/tasks?queue=q",
+        &format!("/api/v1{copy}"),
+    ] {
+        let answer = ann.get(&site, path).await;
+        assert!(
+            answer.text.contains("[redacted]") && !answer.text.contains("4111"),
+            "{path}: {}",
+            answer.text
+        );
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn dead_letters_are_retried_and_deleted_by_group_or_one_by_one() {
+    let site = Site::new();
+    let mut ann = site.operator().await;
+    let (mail, first, second) =
+        (give_up(&site, "mail").await, give_up(&site, "pay").await, give_up(&site, "pay").await);
+    let page = ann.get(&site, "/dead").await;
+    assert!(page.text.contains("no such account") && page.text.contains(&first.to_string()), "{}", page.text);
+    assert!(ann.get(&site, "/").await.text.contains("3 dead letters in `q`"));
+    ann.act(&site, "/dead/retry", &[("queue", "q")]).await;
+    assert!(ann.get(&site, "/").await.text.contains("nothing was selected"));
+    let fields = [("queue", "q"), ("all", "yes"), ("task", "pay"), ("reason", "permanent")];
+    ann.act(&site, "/dead/retry", &fields).await;
+    for (id, place) in [(first, Place::Ready), (second, Place::Ready), (mail, Place::Dead)] {
+        assert_eq!(site.broker.find(id, None).await.unwrap().unwrap().place, place);
+    }
+    let deleted = ann.act(&site, "/dead/delete", &[("queue", "q"), ("ids", &mail.to_string())]).await;
+    assert_eq!(deleted.status, StatusCode::SEE_OTHER);
+    assert_eq!(site.broker.depth(&queue("q"), None).await.unwrap().dead, 0);
+    assert!(ann.get(&site, "/dead?queue=q").await.text.contains("has no dead letters"));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_schedule_is_made_edited_switched_run_and_deleted() {
+    let site = Site::new();
+    let mut ann = site.operator().await;
+    let form =
+        [("form", "yes"), ("name", "nightly"), ("task", "clean"), ("kind", "crontab"), ("enabled", "on")];
+    let with = |expression| [&form[..], &[("expression", expression), ("zone", "Europe/Berlin")]].concat();
+    let wrong = ann.act(&site, "/schedules/save", &with("99 3 * * *")).await;
+    assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(wrong.text.contains("minute") && wrong.text.contains("value=\"99 3 * * *\""), "{}", wrong.text);
+    let saved = ann.act(&site, "/schedules/save", &with("0 3 * * *")).await;
+    assert_eq!(saved.location(), "/schedule?name=nightly");
+    let page = ann.get(&site, "/schedule?name=nightly").await;
+    assert!(
+        page.text.contains("every day at 03:00, Europe/Berlin")
+            && page.text.matches("<li><time").count() == 20
+    );
+    let edit = ann.get(&site, "/schedule/edit?name=nightly").await;
+    assert!(edit.text.contains("value=\"0 3 * * *\"") && edit.text.contains("value=\"Europe/Berlin\""));
+    let revision = edit.field("revision");
+    let taken = ann.act(&site, "/schedules/save", &with("0 4 * * *")).await;
+    assert!(taken.text.contains("choose another name"));
+    let edited = [&with("0 4 * * *")[..], &[("revision", revision.as_str())]].concat();
+    assert_eq!(ann.act(&site, "/schedules/save", &edited).await.status, StatusCode::SEE_OTHER);
+    let stale = ann.act(&site, "/schedules/save", &edited).await;
+    assert!(stale.text.contains("somebody else changed"), "{}", stale.text);
+    let ran =
+        ann.act(&site, "/schedules/run", &[("name", "nightly"), ("back", "/schedule?name=nightly")]).await;
+    let page = ann.get(&site, ran.location()).await;
+    assert!(page.text.contains("run by hand"), "{}", page.text);
+    assert_eq!(site.broker.depth(&queue("default"), None).await.unwrap().ready, 1);
+    let history = site.schedules.history(&HistoryQuery::of("nightly"), Page::first(5)).await.unwrap();
+    assert_eq!(history.items.len(), 1);
+    ann.act(&site, "/schedules/disable", &[("name", "nightly")]).await;
+    assert!(
+        ann.get(&site, "/schedule?name=nightly").await.text.contains("It is disabled, so it does not run.")
+    );
+    ann.act(&site, "/schedules/delete", &[("name", "nightly")]).await;
+    assert_eq!(ann.get(&site, "/schedule?name=nightly").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_preview_says_when_it_fires_and_what_summer_time_does() {
+    let site = Site::new();
+    let mut ann = site.operator().await;
+    let path = "/schedule/preview?form=yes&kind=crontab&expression=30+2+29+3+*&zone=Europe/Berlin";
+    let fragment = ann.get(&site, path).await;
+    assert!(
+        fragment.text.contains("02:30 does not exist on 2026-03-29, fires at 03:00"),
+        "{}",
+        fragment.text
+    );
+    let wrong = ann.get(&site, "/schedule/preview?kind=interval&every=1ms").await;
+    assert!(wrong.text.contains("every `1ms` is not valid"), "{}", wrong.text);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn the_api_takes_an_entry_as_json() {
+    let site = Site::new();
+    let mut ann = site.operator().await;
+    let csrf = ann.get(&site, "/").await.field("csrf");
+    let mut ann = ann.with_header("x-csrf-token", &csrf);
+    let entry = json!({
+        "name": "hourly", "task": "sum", "args": ["a", "b"],
+        "schedule": { "kind": "interval", "every": "1h" }, "priority": 3
+    });
+    let put = ann.json(&site, "/api/v1/schedules/put", &entry).await;
+    assert_eq!(put.status, StatusCode::OK, "{}", put.text);
+    let seen = ann.get(&site, "/api/v1/schedule?name=hourly").await;
+    let seen: serde_json::Value = serde_json::from_str(&seen.text).unwrap();
+    assert_eq!(seen["entry"]["args"], json!(["a", "b"]));
+    assert_eq!((seen["enabled"].clone(), seen["runs"].as_array().unwrap().len()), (json!(true), 20));
+    let wrong = ann.json(&site, "/api/v1/schedules/put", &json!({ "name": "x" })).await;
+    assert_eq!(wrong.text, r#"{"error":{"sentence":"`task` is missing","status":400}}"#);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn every_page_has_landmarks_labels_and_heads() {
+    let site = Site::new();
+    let mut ann = site.operator().await;
+    give_up(&site, "mail").await;
+    site.add_entry("nightly", "0 3 * * *").await;
+    let pages = crate::routes::table().iter().filter(|route| {
+        route.surface == Surface::Page && matches!(route.handler, crate::routes::Handler::Page(_))
+    });
+    for route in pages {
+        let page = ann.get(&site, &format!("{}?name=nightly&queue=q", route.path)).await;
+        if page.status != StatusCode::OK {
+            continue;
+        }
+        let text = &page.text;
+        for landmark in [
+            "<main id=\"content\"",
+            "<nav class=\"main\" aria-label",
+            "class=\"skip\"",
+            "<h1>",
+            "lang=\"en\"",
+        ] {
+            assert!(text.contains(landmark), "{} lacks {landmark}", route.path);
+        }
+        assert_eq!(text.matches("<h1>").count(), 1, "{}", route.path);
+        assert_eq!(text.matches("<table").count(), text.matches("<caption>").count(), "{}", route.path);
+        let ids: Vec<&str> = text.split(" id=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        let unique: std::collections::BTreeSet<&&str> = ids.iter().collect();
+        assert_eq!(ids.len(), unique.len(), "{} has an id twice: {ids:?}", route.path);
+        for field in ["<input id=\"", "<select id=\"", "<textarea id=\""] {
+            for id in text.split(field).skip(1).filter_map(|rest| rest.split('"').next()) {
+                assert!(text.contains(&format!("for=\"{id}\"")), "{} has no label for {id}", route.path);
+            }
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! A dashboard for tests, and browsers that look at it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::ConnectInfo;
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use lovage_broker_memory::{MemoryResults, MemorySchedules, MemoryStore};
+use lovage_core::schedule::ScheduleStore as _;
+use lovage_core::{Broker, Clock, Entropy, ResultStore};
+use lovage_testkit::{FakeClock, SeededEntropy};
+use tower::ServiceExt as _;
+
+use crate::pages::Url;
+use crate::{Access, Action, Audit, Dashboard, LoginLinks, Parts, Role, UserFile, Users};
+
+pub(super) const PASSWORD: &str = "correct horse";
+
+/// A dashboard and what it shows.
+pub(super) struct Site {
+    pub(super) router: Router,
+    pub(super) broker: Arc<dyn Broker>,
+    pub(super) results: Arc<MemoryResults>,
+    pub(super) schedules: MemorySchedules,
+    pub(super) clock: FakeClock,
+    pub(super) links: LoginLinks,
+    pub(super) audit: Arc<Kept>,
+}
+
+/// Keeps actions for a look at them.
+#[derive(Debug, Default)]
+pub(super) struct Kept(Mutex<Vec<Action>>);
+
+#[async_trait]
+impl Audit for Kept {
+    async fn record(&self, action: Action) {
+        self.0.lock().unwrap().push(action);
+    }
+}
+
+impl Kept {
+    pub(super) fn all(&self) -> Vec<Action> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+/// A browser, or a program.
+#[derive(Clone, Default)]
+pub(super) struct Browser {
+    pub(super) cookies: BTreeMap<String, String>,
+    pub(super) headers: HeaderMap,
+    pub(super) peer: Option<SocketAddr>,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) text: String,
+}
+
+impl Site {
+    /// Into which one-time links lead.
+    pub(super) fn new() -> Self {
+        Self::with(Access::Link)
+    }
+
+    /// With ann, an operator, and vic, a viewer.
+    pub(super) fn with_users() -> Self {
+        let (mut users, entropy) = (Users::new(), SeededEntropy::new(5));
+        users.set_password("ann", Role::Operator, PASSWORD, &entropy).unwrap();
+        users.set_password("vic", Role::Viewer, PASSWORD, &entropy).unwrap();
+        Self::with(Access::Users(UserFile::fixed(users)))
+    }
+
+    pub(super) fn with(access: Access) -> Self {
+        Self::build(access, "")
+    }
+
+    pub(super) fn build(access: Access, base: &str) -> Self {
+        let clock = FakeClock::new();
+        let shared: Arc<dyn Clock> = Arc::new(clock.clone());
+        let broker = MemoryStore::new(Arc::clone(&shared)).handle();
+        let results = Arc::new(MemoryResults::new(Arc::clone(&shared)));
+        let schedules = MemorySchedules::new(Arc::clone(&shared));
+        let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(11));
+        let parts = Parts {
+            broker: Arc::clone(&broker),
+            results: Arc::clone(&results) as Arc<dyn ResultStore>,
+            schedules: Some(Arc::new(schedules.handle())),
+            clock: shared,
+            entropy,
+        };
+        let audit = Arc::new(Kept::default());
+        let kept = Arc::clone(&audit) as Arc<dyn Audit>;
+        let dashboard = Dashboard::new(parts).base(base).unwrap().access(access).audit(kept);
+        let links = dashboard.links();
+        Self { router: dashboard.router(), broker, results, schedules, clock, links, audit }
+    }
+
+    /// A browser that came by a link.
+    pub(super) async fn operator(&self) -> Browser {
+        let link = self.links.link(([127, 0, 0, 1], 8410).into());
+        let mut browser = Browser::default();
+        let path = link.trim_start_matches("http://127.0.0.1:8410").to_owned();
+        let answer = browser.get(self, &path).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
+        browser
+    }
+
+    /// A browser of somebody with a password.
+    pub(super) async fn log_in(&self, name: &str, password: &str) -> (Browser, Answer) {
+        let mut browser = Browser::default();
+        let form = browser.get(self, "/login").await;
+        let csrf = form.field("csrf");
+        let answer =
+            browser.post(self, "/login", &[("csrf", &csrf), ("name", name), ("password", password)]).await;
+        (browser, answer)
+    }
+
+    pub(super) async fn add_entry(&self, name: &str, expression: &str) {
+        use lovage_core::schedule::{Entry, Expected, Schedule};
+        let schedule = Schedule::crontab(expression, "UTC").unwrap();
+        let entry = Entry::new(name.parse().unwrap(), "test.task".parse().unwrap(), schedule);
+        self.schedules.put(&entry, Expected::New, None).await.unwrap();
+    }
+}
+
+impl Browser {
+    /// A program with a token.
+    pub(super) fn program(token: &str) -> Self {
+        Self::default().with_header("authorization", &format!("Bearer {token}"))
+    }
+
+    pub(super) fn with_header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.insert(name, value.parse().unwrap());
+        self
+    }
+
+    pub(super) async fn get(&mut self, site: &Site, path: &str) -> Answer {
+        self.send(site, Method::GET, path, None, String::new()).await
+    }
+
+    /// A form as it is written here, without the token that its page has.
+    pub(super) async fn post(&mut self, site: &Site, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let body =
+            fields.iter().fold(Url::new("", ""), |url, (name, value)| url.with(name, value)).to_string();
+        let body = body.trim_start_matches('?').to_owned();
+        self.send(site, Method::POST, path, Some("application/x-www-form-urlencoded"), body).await
+    }
+
+    /// A form with its token.
+    pub(super) async fn act(&mut self, site: &Site, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let csrf = self.get(site, "/queues").await.field("csrf");
+        let mut fields = fields.to_vec();
+        fields.push(("csrf", &csrf));
+        self.post(site, path, &fields).await
+    }
+
+    pub(super) async fn json(&mut self, site: &Site, path: &str, body: &serde_json::Value) -> Answer {
+        self.send(site, Method::POST, path, Some("application/json"), body.to_string()).await
+    }
+
+    pub(super) async fn send(
+        &mut self,
+        site: &Site,
+        method: Method,
+        path: &str,
+        kind: Option<&str>,
+        body: String,
+    ) -> Answer {
+        let response = self.open(site, method, path, kind, body).await;
+        let (parts, body) = response.into_parts();
+        let bytes = to_bytes(body, usize::MAX).await.unwrap();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Answer { status: parts.status, headers: parts.headers, text }
+    }
+
+    /// The answer before its body.
+    pub(super) async fn open(
+        &mut self,
+        site: &Site,
+        method: Method,
+        path: &str,
+        kind: Option<&str>,
+        body: String,
+    ) -> axum::response::Response {
+        let mut request = Request::builder().method(method).uri(path).body(Body::from(body)).unwrap();
+        *request.headers_mut() = self.headers.clone();
+        if !self.cookies.is_empty() {
+            let pairs: Vec<String> =
+                self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            request.headers_mut().insert(header::COOKIE, pairs.join("; ").parse().unwrap());
+        }
+        if let Some(kind) = kind {
+            request.headers_mut().insert(header::CONTENT_TYPE, kind.parse().unwrap());
+        }
+        let peer = self.peer.unwrap_or_else(|| ([127, 0, 0, 1], 40_000).into());
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let response = site.router.clone().oneshot(request).await.unwrap();
+        for cookie in response.headers().get_all(header::SET_COOKIE) {
+            let pair = cookie.to_str().unwrap().split(';').next().unwrap();
+            let (name, value) = pair.split_once('=').unwrap();
+            self.cookies.insert(name.to_owned(), value.to_owned());
+        }
+        response
+    }
+}
+
+impl Answer {
+    /// The value of the first hidden field of this name.
+    pub(super) fn field(&self, name: &str) -> String {
+        let start = format!("name=\"{name}\" value=\"");
+        let rest = self.text.split_once(&start).map(|(_, rest)| rest);
+        rest.and_then(|rest| rest.split('"').next()).unwrap_or_default().to_owned()
+    }
+
+    pub(super) fn location(&self) -> &str {
+        self.headers.get(header::LOCATION).map_or("", |value| value.to_str().unwrap())
+    }
+}

@@ -1,0 +1,80 @@
+//! Pages that are kept up to date.
+
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream};
+use axum::http::{Method, StatusCode};
+use futures_util::StreamExt as _;
+use lovage_testkit::{message, settled_down};
+
+use super::site::{Browser, Site};
+
+async fn open(site: &Site, browser: &mut Browser, of: &str) -> BodyDataStream {
+    let response = browser.open(site, Method::GET, &format!("/live?of={of}"), None, String::new()).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    Body::into_data_stream(response.into_body())
+}
+
+/// The next event, after the time that passes before it.
+async fn next(site: &Site, stream: &mut BodyDataStream) -> Option<String> {
+    let waiting =
+        async { stream.next().await.map(|chunk| String::from_utf8(chunk.unwrap().to_vec()).unwrap()) };
+    tokio::pin!(waiting);
+    loop {
+        tokio::select! {
+            biased;
+            event = &mut waiting => return event,
+            () = settled_down() => site.clock.advance(Duration::from_secs(2)),
+        }
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_change_is_sent_and_what_did_not_change_is_not() {
+    let site = Site::new();
+    let mut ann = site.operator().await;
+    let mut stream = open(&site, &mut ann, "/queues").await;
+    let first = next(&site, &mut stream).await.unwrap();
+    assert!(first.contains("event: fragment") && first.contains("There is no queue yet"), "{first}");
+    let second = next(&site, &mut stream).await.unwrap();
+    assert_eq!(second, ": unchanged\n\n");
+    site.broker.publish(&[message("sums").build()], None).await.unwrap();
+    let third = next(&site, &mut stream).await.unwrap();
+    assert!(third.contains("event: fragment") && third.contains("/queue?name=sums"), "{third}");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_stream_ends_with_its_session_and_keeps_none_alive() {
+    let site = Site::new();
+    let mut ann = site.operator().await;
+    let csrf = ann.get(&site, "/").await.field("csrf");
+    let mut stream = open(&site, &mut ann, "/").await;
+    assert!(next(&site, &mut stream).await.is_some());
+    ann.post(&site, "/logout", &[("csrf", &csrf)]).await;
+    assert_eq!(next(&site, &mut stream).await, None);
+    let mut ann = site.operator().await;
+    let mut stream = open(&site, &mut ann, "/").await;
+    let mut events = 0;
+    while next(&site, &mut stream).await.is_some() {
+        events += 1;
+    }
+    assert!((1_700..=1_810).contains(&events), "an hour at most, then the browser asks again: {events}");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn only_pages_are_streamed_and_only_so_many() {
+    let site = Site::new();
+    let mut ann = site.operator().await;
+    for of in ["/nowhere", "/login", "/live", "/api/v1/queues", "/assets/x", "//evil"] {
+        let answer = ann.get(&site, &format!("/live?of={of}")).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{of}");
+    }
+    let mut streams = Vec::new();
+    for _ in 0..256 {
+        streams.push(open(&site, &mut ann, "/").await);
+    }
+    assert_eq!(ann.get(&site, "/live?of=/").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    drop(streams.pop());
+    drop(open(&site, &mut ann, "/").await);
+}
