@@ -8,6 +8,9 @@ use lovage_core::{EntryName, Timestamp};
 
 use crate::{Planned, plan};
 
+/// A look that takes longer is slow.
+pub(crate) const SLOW: Duration = Duration::from_secs(1);
+
 /// Entries that will be due soon.
 ///
 /// An entry is *armed*, or *busy* from being taken to when what became of it has been written, so that one beat has one
@@ -100,7 +103,7 @@ impl Ahead {
 /// The store's clock, as this process knows it.
 ///
 /// The store tells its time with each look. It did so after the look was asked for and before it was answered, which
-/// bounds how far its clock is from ours, the closer the quicker the look was.
+/// bounds how far its clock is from ours, the closer the quicker the look was. Of a slow one only what it said is believed.
 #[derive(Debug, Default)]
 pub(crate) struct StoreTime {
     /// In microseconds, the store's clock less our monotonic one.
@@ -112,7 +115,8 @@ impl StoreTime {
     pub(crate) fn seen(&mut self, asked: Duration, now: Timestamp, answered: Duration) {
         let ahead_at = |ours| now.as_micros().saturating_sub(micros(ours));
         let (least, most) = (ahead_at(answered), ahead_at(asked));
-        self.ahead = Some(self.ahead.map_or(least, |ahead| ahead.clamp(least, most.max(least))));
+        let known = self.ahead.filter(|_| answered.saturating_sub(asked) <= SLOW);
+        self.ahead = Some(known.map_or(least, |ahead| ahead.clamp(least, most.max(least))));
     }
 
     /// The store's clock at an instant of ours; not later than it really is.
@@ -211,5 +215,8 @@ mod tests {
         assert_eq!(time.at(ms(3_000)), Some(at(20)));
         time.seen(ms(4_000), at(90), ms(4_900));
         assert_eq!(time.at(ms(4_900)), Some(at(90)));
+        // Too slow: the clock may have been set since.
+        time.seen(ms(5_000), at(90), ms(9_000));
+        assert_eq!(time.at(ms(9_000)), Some(at(90)));
     }
 }

@@ -9,7 +9,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use lovage_core::schedule::{Advance, Advanced, Due, ScheduleStore, StoredEntry};
 use lovage_core::{BackendError, BoxFuture, Broker, Clock};
 
-use crate::ahead::{Ahead, StoreTime};
+use crate::ahead::{Ahead, SLOW, StoreTime};
 use crate::send::{Sender, Sent};
 use crate::trouble::Trouble;
 
@@ -98,6 +98,8 @@ struct Beat {
     looked_at: Option<Duration>,
     /// Whether there is reason to look before it is time.
     look_again: bool,
+    /// Whether the last look was slow.
+    slow: bool,
     forget_at: Duration,
     broker: Trouble,
     store: Trouble,
@@ -132,6 +134,7 @@ impl Beat {
             unwritten: Vec::new(),
             looked_at: None,
             look_again: false,
+            slow: false,
             broker: Trouble::new("the broker"),
             store: Trouble::new("the schedule"),
         };
@@ -279,8 +282,12 @@ impl Beat {
     fn looked(&mut self, asked: Duration, found: Result<Due, BackendError>) {
         self.asking = false;
         let answered = self.monotonic();
+        let is_slow = answered.saturating_sub(asked) > SLOW;
         match found {
+            // This process may have been stopped meanwhile. A second one is believed: the store is slow.
+            Ok(_) if is_slow && !std::mem::replace(&mut self.slow, true) => self.look_again = true,
             Ok(due) => {
+                self.slow = is_slow;
                 self.time.seen(asked, due.now, answered);
                 self.looked_at = Some(answered);
                 self.ahead.looked(due);

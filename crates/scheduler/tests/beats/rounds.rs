@@ -119,6 +119,26 @@ fn a_beat_that_was_frozen_does_not_fire_what_was_disabled_meanwhile() {
 }
 
 #[test]
+fn a_look_that_was_frozen_on_the_wire_is_not_believed() {
+    let mut bed = Bed::new(1);
+    bed.add(&each("e", 10));
+    let mut beat = bed.beat();
+    beat.store.lose_hints();
+    bed.pass(Duration::from_millis(9_600), &mut [&mut beat]);
+    let looks = beat.store.calls("due");
+    while beat.store.calls("due") == looks {
+        bed.clock.advance(Duration::from_millis(5));
+        beat.poll();
+    }
+    // It has been answered, and this beat does not know yet.
+    beat.poll();
+    bed.enable("e", false);
+    bed.clock.advance(s(2));
+    bed.pass(s(3), &mut [&mut beat]);
+    assert_eq!(bed.ran("e"), [0; 0]);
+}
+
+#[test]
 fn a_publish_that_was_frozen_on_the_wire_fires_nothing_twice() {
     let mut bed = Bed::new(1);
     bed.add(&each("e", 10));
