@@ -117,9 +117,15 @@ pub(crate) fn ahead(at: Option<Timestamp>, now: Timestamp) -> String {
     }
 }
 
-/// A duration for people, without its milliseconds.
+/// A duration for people: to the second, beyond an hour to the minute, beyond a day to the hour.
 pub(crate) fn whole_seconds(time: Duration) -> String {
-    format_duration(Duration::from_secs(time.as_secs()))
+    let seconds = time.as_secs();
+    let grain = match seconds {
+        86_400.. => 3_600,
+        3_600.. => 60,
+        _ => 1,
+    };
+    format_duration(Duration::from_secs(seconds - seconds % grain))
 }
 
 /// A state in the word that Celery's users know.

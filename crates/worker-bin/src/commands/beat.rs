@@ -68,6 +68,7 @@ impl Beat {
         self.tell_where(session);
         let (stop, stopped) = oneshot::channel();
         let scheduler = self.scheduler(session);
+        tracing::info!("beat ready");
         Beside(stop, tokio::spawn(scheduler.run_until(async { drop(stopped.await) })))
     }
 

@@ -20,13 +20,10 @@ const KINDS: &str = "one of --every, --crontab, --solar and --at";
 pub(super) async fn add(
     session: &Session,
     store: &dyn ScheduleStore,
-    name: &str,
-    args: &EntryArgs,
-    disabled: bool,
+    entry: Entry,
     format: Format,
 ) -> Result<(), CliError> {
-    let mut entry = new_entry(session, name, args)?;
-    entry.enabled = !disabled;
+    let name = &entry.name;
     check_task(session, &entry).await?;
     match store.put(&entry, Expected::New, None).await? {
         Saved::Saved(stored) => saved(*stored, "is added", format),
@@ -77,7 +74,7 @@ fn saved(stored: StoredEntry, what: &str, format: Format) -> Result<(), CliError
 }
 
 /// An entry of flags alone.
-fn new_entry(session: &Session, name: &str, args: &EntryArgs) -> Result<Entry, CliError> {
+pub(super) fn new_entry(session: &Session, name: &str, args: &EntryArgs) -> Result<Entry, CliError> {
     let Some(task) = &args.flags.task else {
         return Err(CliError::usage("a schedule needs a task: name it with --task"));
     };

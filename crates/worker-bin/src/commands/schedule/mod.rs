@@ -4,7 +4,7 @@ mod edit;
 mod look;
 mod slots;
 
-use lovage_core::schedule::{EntryFilter, Listed, ScheduleStore};
+use lovage_core::schedule::{Entry, EntryFilter, Listed, ScheduleStore};
 use lovage_core::{Page, nearest};
 use lovage_scheduler::{ByHand, run_by_hand};
 use lovage_system::SystemEntropy;
@@ -20,29 +20,32 @@ const STEP: usize = 1_000;
 
 /// `lovage schedule …`.
 pub(crate) async fn schedule(session: &Session, what: Schedule) -> Result<(), CliError> {
-    let store = session.open_existing_schedules().await?;
-    let store = &*store;
+    let open = session.open_existing_schedules();
     match what {
         Schedule::List { prefix, task, enabled, disabled, limit, format } => {
             let enabled = (enabled || disabled).then_some(enabled);
-            look::list(store, &EntryFilter { prefix, task, enabled }, limit, format).await
+            look::list(&*open.await?, &EntryFilter { prefix, task, enabled }, limit, format).await
         }
-        Schedule::Show { name, format } => look::show(store, &name, format).await,
+        Schedule::Show { name, format } => look::show(&*open.await?, &name, format).await,
         Schedule::Add { name, entry, disabled, format } => {
-            edit::add(session, store, &name, &entry, disabled, format).await
+            // What is wrong is told before a file is made.
+            let entry = edit::new_entry(session, &name, &entry)?;
+            edit::add(session, &*open.await?, Entry { enabled: !disabled, ..entry }, format).await
         }
         Schedule::Edit { name, entry, revision, format } => {
-            edit::edit(session, store, &name, &entry, revision, format).await
+            edit::edit(session, &*open.await?, &name, &entry, revision, format).await
         }
-        Schedule::Enable(names) => set_enabled(store, &names, true).await,
-        Schedule::Disable(names) => set_enabled(store, &names, false).await,
-        Schedule::Run { name, format } => run(session, store, &name, format.json).await,
-        Schedule::Reset(names) => reset(store, &names).await,
-        Schedule::Delete(names) => delete(store, &names).await,
+        Schedule::Enable(names) => set_enabled(&*open.await?, &names, true).await,
+        Schedule::Disable(names) => set_enabled(&*open.await?, &names, false).await,
+        Schedule::Run { name, format } => run(session, &*open.await?, &name, format.json).await,
+        Schedule::Reset(names) => reset(&*open.await?, &names).await,
+        Schedule::Delete(names) => delete(&*open.await?, &names).await,
         Schedule::Preview { name, count, from, format } => {
-            slots::preview(store, &name, count, from.as_deref(), format).await
+            slots::preview(&*open.await?, &name, count, from.as_deref(), format).await
         }
-        Schedule::Audit { name, from, to, format } => slots::audit(store, &name, (&from, &to), format).await,
+        Schedule::Audit { name, from, to, format } => {
+            slots::audit(&*open.await?, &name, (&from, &to), format).await
+        }
     }
 }
 
