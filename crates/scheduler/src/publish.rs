@@ -162,3 +162,74 @@ impl Entropy for SlotEntropy<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lovage_core::schedule::{Misfire, StoredEntry, Units as _, every};
+
+    use super::*;
+    use crate::plan;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_micros(seconds * 1_000_000)
+    }
+
+    /// Slots 10, 20 and 30.
+    fn planned(doubt: Option<Timestamp>) -> Planned {
+        let entry = every(10.secs()).misfire(Misfire::All(9)).entry("e", "t").unwrap();
+        Planned { doubt, ..plan(StoredEntry::new(entry, at(0)), at(31)) }
+    }
+
+    fn words(planned: &Planned, answers: &[Published]) -> Result<Vec<&'static str>, Timestamp> {
+        let advance = advance(planned, answers, at(31))?;
+        assert_eq!(advance.done_until, at(30));
+        Ok(advance.firings.iter().map(|firing| firing.fate.as_str()).collect())
+    }
+
+    fn stale(newest: i64) -> Published {
+        Published::Stale { newest: at(newest) }
+    }
+
+    #[test]
+    fn what_the_answer_tells_for_sure_is_told() {
+        let id = task_id(&planned(None).stored.entry.name, at(20));
+        let other = TaskId::from_bytes([1; 16]);
+        let answers = [stale(10), Published::Duplicate { holder: id }, Published::Accepted];
+        assert_eq!(words(&planned(None), &answers), Ok(vec!["fired"; 3]));
+        let answers = [Published::Duplicate { holder: other }, Published::Full { limit: 1 }, stale(30)];
+        assert_eq!(words(&planned(None), &answers), Ok(vec!["overlap", "refused", "fired"]));
+    }
+
+    #[test]
+    fn that_a_later_slot_was_published_tells_nothing_until_the_entry_was_read_again() {
+        let answers = [stale(40), stale(40), stale(40)];
+        assert_eq!(words(&planned(None), &answers), Err(at(40)));
+        assert_eq!(words(&planned(Some(at(30))), &answers), Err(at(40)));
+        assert_eq!(words(&planned(Some(at(40))), &answers), Ok(vec!["fired"; 3]));
+    }
+
+    #[test]
+    fn a_later_slot_of_what_the_entry_was_before_tells_that_these_were_not_published() {
+        let found = words(&planned(Some(at(37))), &[stale(37), stale(37), stale(37)]);
+        assert_eq!(found, Ok(vec!["refused"; 3]));
+    }
+
+    #[test]
+    fn a_task_follows_from_entry_and_slot() {
+        let name = EntryName::new("nightly").unwrap();
+        let slot = Timestamp::parse("2026-11-23T03:00:00Z").unwrap();
+        let task = task_id(&name, slot);
+        // Beats of two releases must agree.
+        assert_eq!(task.to_string(), "01a20658-9b80-7063-9ab7-8f19ef0a12e1");
+        assert_ne!(task, task_id(&name, slot.plus(Duration::from_micros(1))));
+        assert_ne!(task, task_id(&EntryName::new("nightlz").unwrap(), slot));
+    }
+
+    #[test]
+    fn what_is_refused_is_due_again_and_not_done_with() {
+        let error = BackendError::new(lovage_core::BackendErrorKind::Refused, "no");
+        let advance = refused(&planned(None), &error, at(31));
+        assert_eq!((advance.done_until, advance.next_run_at), (at(0), Some(at(36))));
+        assert_eq!((advance.error.as_deref(), advance.firings.len()), (Some("no"), 0));
+    }
+}

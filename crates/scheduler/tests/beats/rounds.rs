@@ -4,9 +4,9 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use lovage_core::Clock as _;
 use lovage_core::schedule::{Entry, Misfire};
-use lovage_testkit::{FakeClock, Operation};
+use lovage_core::{BackendErrorKind, Clock as _};
+use lovage_testkit::{FakeClock, Fault, Operation};
 
 use crate::bed::{Beat, Bed, each};
 
@@ -201,6 +201,25 @@ fn while_the_store_is_away_nothing_is_lost_and_the_log_says_it_once() {
     assert_eq!(bed.ran("e"), (1..=73).collect::<Vec<_>>());
     assert!(beat.store.calls("due") + beat.store.calls("advance") < 130);
     assert_eq!((log.matches("WARN").count(), log.matches("INFO").count()), (1, 1), "{log}");
+}
+
+#[test]
+fn what_an_entry_is_refused_for_is_said_once() {
+    let mut bed = Bed::new(1);
+    bed.add(&each("e", 10));
+    let mut beat = bed.beat();
+    let log = logged(|| {
+        for _ in 0..4 {
+            let refused = Fault::Error(BackendErrorKind::Refused);
+            beat.broker.fail_next(Operation::Publish, refused);
+        }
+        bed.pass(s(27), &mut [&mut beat]);
+        assert_eq!(bed.told("e"), [""; 0]);
+        bed.pass(s(10), &mut [&mut beat]);
+    });
+    assert_eq!((log.matches("ERROR").count(), log.matches("WARN").count()), (1, 0), "{log}");
+    assert!(log.contains("schedule=\"e\"") && log.contains("the test asked for"), "{log}");
+    assert_eq!(bed.ran("e"), [10, 20, 30]);
 }
 
 #[test]
