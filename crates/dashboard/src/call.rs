@@ -62,13 +62,11 @@ impl Input {
         let is_many = |name: &str| params.iter().any(|param| param.name == name && param.need == Need::Many);
         let mut fields = Vec::new();
         for (name, value) in object {
-            match value {
-                Value::Null => {}
-                Value::Array(values) if is_many(&name) => {
-                    fields.extend(values.into_iter().map(|value| (name.clone(), text(value))));
-                }
-                value => fields.push((name, text(value))),
+            if value.is_null() {
+                continue;
             }
+            let values = if is_many(&name) { one_by_one(value) } else { vec![value] };
+            fields.extend(values.into_iter().map(|value| (name.clone(), text(value))));
         }
         Ok(Self(fields))
     }
@@ -115,13 +113,12 @@ impl Input {
     }
 }
 
+fn one_by_one(value: Value) -> Vec<Value> {
+    if let Value::Array(values) = value { values } else { vec![value] }
+}
+
 fn text(value: Value) -> String {
-    match value {
-        Value::String(text) => text,
-        value @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
-            value.to_string()
-        }
-    }
+    if let Value::String(text) = value { text } else { value.to_string() }
 }
 
 #[cfg(test)]

@@ -39,7 +39,9 @@ impl From<BackendError> for Problem {
             BackendErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             BackendErrorKind::Unsupported => StatusCode::NOT_IMPLEMENTED,
             BackendErrorKind::Refused => StatusCode::CONFLICT,
-            _ => StatusCode::BAD_GATEWAY,
+            BackendErrorKind::Auth | BackendErrorKind::Config | BackendErrorKind::Corrupt | _ => {
+                StatusCode::BAD_GATEWAY
+            }
         };
         Self::new(status, error.to_string())
     }
