@@ -109,6 +109,21 @@ impl Bed {
         Ok(open_both(&self.url, results).await?)
     }
 
+    /// Where the schedule is kept: beside the broker where that is SQL, else where results are.
+    pub(crate) fn schedules(&self) -> Fallible<String> {
+        match self.kind {
+            Kind::Sqlite | Kind::Postgres => Ok(self.url.clone()),
+            Kind::Memory | Kind::Redis | Kind::Cluster => {
+                let postgres = self
+                    .results
+                    .iter()
+                    .find(|(_, url)| Kind::of(url).is_ok_and(|kind| kind == Kind::Postgres));
+                let none = "there is no place for the schedule: say `--results postgres`";
+                Ok(postgres.ok_or(none)?.1.clone())
+            }
+        }
+    }
+
     /// A client without results.
     pub(crate) async fn client(&self) -> Fallible<Client> {
         Ok(Client::new(self.broker().await?, None))
@@ -139,6 +154,7 @@ async fn migrate(url: &str) -> Fallible<()> {
             let database = Database::connect(url).await?;
             lovage_sql::migrate(&database, &lovage_broker_sql::MIGRATIONS).await?;
             lovage_sql::migrate(&database, &lovage_results_sql::MIGRATIONS).await?;
+            lovage_sql::migrate(&database, &lovage_schedules_sql::MIGRATIONS).await?;
         }
     }
     Ok(())

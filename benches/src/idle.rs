@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::proc::{cpu_ticks, memory_mib};
 use crate::report::Report;
 use crate::targets::{IDLE_CPU, IDLE_REQUESTS, IDLE_RSS};
 use crate::watched::Watched;
@@ -22,14 +23,8 @@ pub(crate) async fn measure(bed: &Bed, report: &mut Report, seconds: u64) -> Fal
     let requests = Requests::watch(bed)?;
     bed.clock.sleep(Duration::from_secs(seconds)).await;
     let ticks = cpu_ticks(worker.pid())? - before;
-    let status = std::fs::read_to_string(format!("/proc/{}/status", worker.pid()))?;
-    let mib = |what: &str| -> Fallible<f64> {
-        let line = status.lines().find_map(|line| line.strip_prefix(what));
-        let kib: f64 = line.and_then(|rest| rest.split_whitespace().next()).unwrap_or("0").parse()?;
-        Ok(kib / 1_024.0)
-    };
-    report.judge("idle worker, RSS", mib("VmRSS:")?, "MiB", IDLE_RSS);
-    report.add("  of it its own, not mapped from files", mib("RssAnon:")?, "MiB");
+    report.judge("idle worker, RSS", memory_mib(worker.pid(), "VmRSS:")?, "MiB", IDLE_RSS);
+    report.add("  of it its own, not mapped from files", memory_mib(worker.pid(), "RssAnon:")?, "MiB");
     #[expect(clippy::cast_precision_loss, reason = "small counts")]
     {
         // Linux counts in ticks of 10 ms.
@@ -102,11 +97,4 @@ fn transactions(url: &str) -> Option<usize> {
     let query = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()";
     let output = Command::new("psql").args([url, "-Atc", query]).output().ok()?;
     String::from_utf8(output.stdout).ok()?.trim().parse().ok()
-}
-
-/// User and system time of a process in ticks.
-fn cpu_ticks(pid: u32) -> Fallible<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    Ok(after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum())
 }

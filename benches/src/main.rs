@@ -3,11 +3,14 @@
 //! Run it by `cargo xtask bench`, which builds it for release and starts the servers. Each rate stands beside a ceiling:
 //! the same broker operations in the same run without client and worker around them.
 
+mod beat;
 mod bed;
 mod faults;
 mod idle;
 mod latency;
 mod memory;
+mod million;
+mod proc;
 mod report;
 mod targets;
 mod throughput;
@@ -52,6 +55,9 @@ struct Options {
     /// Be a worker of this queue of the broker until stdin ends, and tell of each start.
     #[arg(long, hide = true)]
     work: Option<String>,
+    /// Be a beat of this schedule until SIGTERM.
+    #[arg(long, hide = true)]
+    beat: Option<String>,
 }
 
 /// What can be measured.
@@ -64,6 +70,8 @@ enum Part {
     Latency,
     Memory,
     Faults,
+    // Last: it leaves a million rows behind.
+    Beat,
 }
 
 /// A queue of its own for each measurement.
@@ -116,6 +124,9 @@ async fn run(options: &Options) -> Fallible<()> {
     if let Some(queue) = &options.work {
         return watched::work(&Bed::attached(&options.broker)?, queue).await;
     }
+    if let Some(schedules) = &options.beat {
+        return beat::run(&Bed::attached(&options.broker)?, schedules).await;
+    }
     let bed = Bed::new(&options.broker, &options.results).await?;
     let mut report = Report::new(&options.broker);
     // Figures of a machine that has other things to do are too low, and the reader should see that.
@@ -151,8 +162,11 @@ async fn measure(part: Part, bed: &Bed, report: &mut Report, options: &Options) 
         Part::Latency => latency::measure(bed, report).await,
         Part::Memory if bed.kind != Kind::Redis => Ok(()),
         Part::Memory => memory::measure(bed, report, tasks).await,
-        Part::Idle | Part::Faults if alone => Ok(()),
+        Part::Idle | Part::Faults | Part::Beat if alone => Ok(()),
         Part::Idle => idle::measure(bed, report, options.idle_seconds).await,
         Part::Faults => faults::measure(bed, report).await,
+        // One Redis says of beats what a cluster would say.
+        Part::Beat if bed.kind == Kind::Cluster => Ok(()),
+        Part::Beat => beat::measure(bed, report).await,
     }
 }

@@ -37,11 +37,22 @@ pub(crate) const REDIS_MEMORY: Target = at_most(350.0);
 /// After the Redis answers again.
 pub(crate) const CONSUMES_AGAIN: Target = at_most(1.0);
 
+/// Of 1,000 firings a second, 99 of 100, in ms.
+pub(crate) const BEAT_LATE_MANY: Target = at_most(20.0);
+/// How much later it fires in the end of a minute than in the beginning, in ms.
+pub(crate) const BEAT_DRIFT: Target = at_most(1.0);
+/// With a million stored entries, 99 of 100, in ms.
+pub(crate) const BEAT_LATE_STORED: Target = at_most(50.0);
+pub(crate) const BEAT_RSS: Target = at_most(100.0);
+pub(crate) const BEAT_IDLE_CPU: Target = at_most(1.0);
+/// Seconds until a beat acts upon a change.
+pub(crate) const BEAT_CHANGE: Target = at_most(1.0);
+
 pub(crate) const fn at_most(value: f64) -> Target {
     Target { at_most: Some(value), ..NONE }
 }
 
-const fn at_least(value: f64) -> Target {
+pub(crate) const fn at_least(value: f64) -> Target {
     Target { at_least: Some(value), ..NONE }
 }
 

@@ -46,6 +46,13 @@ pub(crate) struct Plan {
     pub(crate) sending: Duration,
 }
 
+impl Plan {
+    pub(crate) fn title(&self) -> String {
+        let Self { tasks, broker, results, lease, .. } = self;
+        format!("{tasks} tasks, broker {broker}, results {results}, lease {} s", lease.as_secs())
+    }
+}
+
 /// Runs the whole schedule and judges it.
 pub(crate) async fn run(plan: &Plan) -> Fallible<Vec<Line>> {
     let dir = tempfile::tempdir()?;

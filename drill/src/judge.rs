@@ -345,7 +345,7 @@ fn by_attempt(executions: &[Execution]) -> Attempts<'_> {
     attempts
 }
 
-fn seconds(time: Duration) -> String {
+pub(crate) fn seconds(time: Duration) -> String {
     format!("{:.2} s", time.as_secs_f64())
 }
 
@@ -364,7 +364,7 @@ impl Why {
 
 impl Line {
     /// A figure without a promise.
-    fn figure(what: &str, found: impl ToString) -> Self {
+    pub(crate) fn figure(what: &str, found: impl ToString) -> Self {
         Self {
             what: what.to_owned(),
             found: found.to_string(),
@@ -375,13 +375,13 @@ impl Line {
     }
 
     /// Something of which there must be none.
-    fn none(what: &str, cases: impl Iterator<Item = String>) -> Self {
+    pub(crate) fn none(what: &str, cases: impl Iterator<Item = String>) -> Self {
         let cases: Vec<String> = cases.collect();
         Self { promise: "0".to_owned(), kept: cases.is_empty(), ..Self::figure(what, cases.len()) }
             .with_cases(cases)
     }
 
-    fn promised(self, promise: &str, kept: bool, case: String) -> Self {
+    pub(crate) fn promised(self, promise: &str, kept: bool, case: String) -> Self {
         let cases = if kept { Vec::new() } else { vec![case] };
         Self { promise: promise.to_owned(), kept, ..self }.with_cases(cases)
     }

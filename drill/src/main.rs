@@ -1,5 +1,6 @@
 //! Runs the drill.
 
+mod beats;
 mod conduct;
 mod process;
 mod report;
@@ -8,7 +9,7 @@ mod services;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 use crate::conduct::Plan;
 use crate::services::Kind;
@@ -19,7 +20,10 @@ type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
 /// Breaks a running Lovage in every way that production will, and judges what became of each task. Exit code 1: a promise
 /// is broken.
 #[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Options {
+    #[command(subcommand)]
+    part: Option<Part>,
     /// A tenth of the tasks and a shorter lease: under a minute.
     #[arg(long)]
     short: bool,
@@ -37,9 +41,43 @@ struct Options {
     lease: Option<u64>,
 }
 
+/// Other drills.
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// Three beats on one PostgreSQL and one Redis, killed and frozen in the middle of their rounds, and both servers
+    /// restarted: every slot is published exactly once.
+    Beat {
+        /// Under a minute, with shorter faults.
+        #[arg(long)]
+        short: bool,
+        /// For how long there are slots: 0.5 to 60; 10, or 0.75 in the short form.
+        #[arg(long)]
+        minutes: Option<f64>,
+        /// Each has a slot a second; 500, or 200 in the short form, which is not built for release.
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        entries: Option<u32>,
+    },
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = Options::parse();
+    let done = match options.part {
+        Some(Part::Beat { short, minutes, entries }) => beat(short, minutes, entries).await,
+        None => tasks(&options).await,
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            report::say(&format!("error: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Answers whether every promise is kept.
+async fn tasks(options: &Options) -> Fallible<bool> {
     let (tasks, lease, seconds) = if options.short { (10_000, 2, 30) } else { (100_000, 5, 75) };
     let plan = Plan {
         broker: options.broker,
@@ -50,14 +88,20 @@ async fn main() -> ExitCode {
         on_its_way: Duration::from_millis(if options.short { 500 } else { 10 }),
         sending: Duration::from_secs(seconds),
     };
-    match conduct::run(&plan).await {
-        Ok(lines) => {
-            report::print(&plan, &lines);
-            if lines.iter().all(|line| line.kept) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-        }
-        Err(error) => {
-            report::say(&format!("error: {error}"));
-            ExitCode::FAILURE
-        }
+    let lines = conduct::run(&plan).await?;
+    report::print(&plan.title(), &lines);
+    Ok(lines.iter().all(|line| line.kept))
+}
+
+/// Answers whether every promise is kept.
+async fn beat(short: bool, minutes: Option<f64>, entries: Option<u32>) -> Fallible<bool> {
+    let (usual_minutes, usual_entries) = if short { (0.75, 200) } else { (10.0, 500) };
+    let minutes = minutes.unwrap_or(usual_minutes);
+    if !(0.5..=60.0).contains(&minutes) {
+        return Err(format!("--minutes {minutes}: expected 0.5 to 60").into());
     }
+    let plan = beats::Plan::of(minutes, usize::try_from(entries.unwrap_or(usual_entries))?);
+    let lines = beats::run(&plan).await?;
+    report::print(&plan.title(), &lines);
+    Ok(lines.iter().all(|line| line.kept))
 }

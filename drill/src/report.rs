@@ -2,8 +2,6 @@
 
 use lovage_drill::judge::Line;
 
-use crate::conduct::Plan;
-
 /// A line for the person at the terminal.
 #[expect(clippy::print_stderr, reason = "a command line tool")]
 pub(crate) fn say(line: &str) {
@@ -12,8 +10,8 @@ pub(crate) fn say(line: &str) {
 
 /// The table, and the cases of what is broken.
 #[expect(clippy::print_stdout, reason = "the table is what this program is for")]
-pub(crate) fn print(plan: &Plan, lines: &[Line]) {
-    println!("{}", table(plan, lines));
+pub(crate) fn print(title: &str, lines: &[Line]) {
+    println!("{}", table(title, lines));
     for line in lines.iter().filter(|line| !line.kept) {
         println!("\nBROKEN: {} (promised: {})", line.what.trim_start_matches(['…', ' ']), line.promise);
         line.cases.iter().filter(|case| !case.is_empty()).for_each(|case| println!("  {case}"));
@@ -29,18 +27,8 @@ pub(crate) fn print(plan: &Plan, lines: &[Line]) {
     );
 }
 
-fn table(plan: &Plan, lines: &[Line]) -> String {
-    let head = [
-        format!(
-            "{} tasks, broker {}, results {}, lease {} s",
-            plan.tasks,
-            plan.broker,
-            plan.results,
-            plan.lease.as_secs()
-        ),
-        "found".to_owned(),
-        "promised".to_owned(),
-    ];
+fn table(title: &str, lines: &[Line]) -> String {
+    let head = [title, "found", "promised"].map(str::to_owned);
     let row = |line: &Line| {
         let mark = match (line.promise.is_empty(), line.kept) {
             (true, _) => String::new(),

@@ -10,7 +10,7 @@ use clap::Args;
 use crate::{Fallible, say, services};
 
 /// What the benchmarks know; `build` is ours.
-const PARTS: [&str; 7] = ["send", "drain", "latency", "memory", "idle", "faults", "build"];
+const PARTS: [&str; 8] = ["send", "drain", "latency", "memory", "idle", "faults", "beat", "build"];
 
 /// What is measured.
 #[derive(Args)]

@@ -1,6 +1,5 @@
 //! How many cases of the conformance suites each backend passed, from the report of the test run.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -15,16 +14,43 @@ struct Suite {
     pick: fn(&str) -> bool,
 }
 
-/// Each backend with its suite of brokers and that of results. Every line of the test log names the binary.
-const BACKENDS: [(&str, Suite, Suite); 5] = [
-    ("memory", all("lovage-broker-memory::conformance"), all("lovage-broker-memory::results")),
-    ("sqlite", sqlite("lovage-broker-sql::conformance"), sqlite("lovage-results-sql::conformance")),
-    ("postgres", postgres("lovage-broker-sql::conformance"), postgres("lovage-results-sql::conformance")),
-    ("redis", all("lovage-broker-redis::conformance"), all("lovage-results-redis::conformance")),
+/// The suites: each trait has one.
+const SUITES: [&str; 3] = ["broker", "results", "schedules"];
+
+/// Each backend with what it implements, in the order of [`SUITES`]. Every line of the test log names the binary.
+const BACKENDS: [(&str, [Option<Suite>; 3]); 5] = [
+    (
+        "memory",
+        [
+            all("lovage-broker-memory::conformance"),
+            all("lovage-broker-memory::results"),
+            all("lovage-broker-memory::schedules"),
+        ],
+    ),
+    (
+        "sqlite",
+        [
+            sqlite("lovage-broker-sql::conformance"),
+            sqlite("lovage-results-sql::conformance"),
+            sqlite("lovage-schedules-sql::conformance"),
+        ],
+    ),
+    (
+        "postgres",
+        [
+            postgres("lovage-broker-sql::conformance"),
+            postgres("lovage-results-sql::conformance"),
+            postgres("lovage-schedules-sql::conformance"),
+        ],
+    ),
+    ("redis", [all("lovage-broker-redis::conformance"), all("lovage-results-redis::conformance"), None]),
     (
         "redis-cluster",
-        all("lovage-broker-redis::conformance_cluster"),
-        all("lovage-results-redis::conformance_cluster"),
+        [
+            all("lovage-broker-redis::conformance_cluster"),
+            all("lovage-results-redis::conformance_cluster"),
+            None,
+        ],
     ),
 ];
 
@@ -40,34 +66,42 @@ pub(crate) fn tell(root: &Path) -> Fallible<()> {
     judge(&counts)
 }
 
-/// Backend, passed cases of brokers, passed cases of results.
-type Count = (&'static str, usize, usize);
+/// A backend, and the passed cases of each suite; `None` where it implements no such trait.
+type Count = (&'static str, [Option<usize>; 3]);
 
 fn count(report: &str) -> Vec<Count> {
     let passed = passed(report);
     let of = |suite: &Suite| {
         passed.iter().filter(|(binary, test)| *binary == suite.binary && (suite.pick)(test)).count()
     };
-    BACKENDS.iter().map(|(backend, broker, results)| (*backend, of(broker), of(results))).collect()
+    BACKENDS
+        .iter()
+        .map(|(backend, suites)| (*backend, suites.each_ref().map(|suite| suite.as_ref().map(of))))
+        .collect()
 }
 
 fn table(counts: &[Count]) -> String {
-    let mut text = format!("conformance cases passed\n  {:<14} {:>6} {:>8}", "backend", "broker", "results");
-    for (backend, broker, results) in counts {
-        // Writing to a String cannot fail.
-        let _infallible = write!(text, "\n  {backend:<14} {broker:>6} {results:>8}");
-    }
-    text
+    let line = |first: &str, cells: [String; 3]| {
+        format!("\n  {first:<14}{}", cells.map(|cell| format!(" {cell:>10}")).concat())
+    };
+    let head = line("backend", SUITES.map(str::to_owned));
+    let cell = |count: Option<usize>| count.map_or_else(|| "-".to_owned(), |count| count.to_string());
+    let rows = counts.iter().map(|(backend, counts)| line(backend, counts.map(cell)));
+    format!("conformance cases passed{head}{}", rows.collect::<String>())
 }
 
 fn judge(counts: &[Count]) -> Fallible<()> {
-    let most = |of: fn(&Count) -> usize| counts.iter().map(of).max().unwrap_or(0);
-    let all = (most(|count| count.1), most(|count| count.2));
-    let behind: Vec<&str> = counts
-        .iter()
-        .filter(|(_, broker, results)| *broker == 0 || *results == 0 || (*broker, *results) != all)
-        .map(|(backend, _, _)| *backend)
-        .collect();
+    let mut all = [0; 3];
+    for (_, counts) in counts {
+        for (most, count) in all.iter_mut().zip(counts) {
+            *most = count.unwrap_or(0).max(*most);
+        }
+    }
+    let is_whole = |counts: &[Option<usize>; 3]| {
+        counts.iter().zip(all).all(|(count, all)| count.is_none_or(|count| count > 0 && count == all))
+    };
+    let behind: Vec<&str> =
+        counts.iter().filter(|(_, counts)| !is_whole(counts)).map(|(backend, _)| *backend).collect();
     if behind.is_empty() {
         return Ok(());
     }
@@ -86,16 +120,16 @@ fn attribute<'a>(element: &'a str, name: &str) -> Option<&'a str> {
     rest.split_once('"').map(|(value, _)| value)
 }
 
-const fn all(binary: &'static str) -> Suite {
-    Suite { binary, pick: |_| true }
+const fn all(binary: &'static str) -> Option<Suite> {
+    Some(Suite { binary, pick: |_| true })
 }
 
-const fn sqlite(binary: &'static str) -> Suite {
-    Suite { binary, pick: |test| !test.starts_with("postgres::") }
+const fn sqlite(binary: &'static str) -> Option<Suite> {
+    Some(Suite { binary, pick: |test| !test.starts_with("postgres::") })
 }
 
-const fn postgres(binary: &'static str) -> Suite {
-    Suite { binary, pick: |test| test.starts_with("postgres::") }
+const fn postgres(binary: &'static str) -> Option<Suite> {
+    Some(Suite { binary, pick: |test| test.starts_with("postgres::") })
 }
 
 #[cfg(test)]
@@ -114,6 +148,9 @@ mod tests {
             case("lovage-broker-sql::conformance", "postgres::fifo::a", postgres_end),
             case("lovage-results-sql::conformance", "sqlite::a", "/>"),
             case("lovage-results-sql::conformance", "postgres::a", "/>"),
+            case("lovage-broker-memory::schedules", "a", "/>"),
+            case("lovage-schedules-sql::conformance", "sqlite::a", "/>"),
+            case("lovage-schedules-sql::conformance", "postgres::a", postgres_end),
             case("lovage-broker-redis::conformance", "fifo::a", "/>"),
             case("lovage-broker-redis::conformance_cluster", "fifo::a", "/>"),
             case("lovage-results-redis::conformance", "a", "/>"),
@@ -125,14 +162,21 @@ mod tests {
     #[test]
     fn each_backend_is_told_apart() {
         let counts = count(&report("/>"));
-        assert!(counts.iter().all(|(_, broker, results)| (*broker, *results) == (1, 1)), "{counts:?}");
+        let of = |backend: &str| if backend.starts_with("redis") { None } else { Some(1) };
+        let right = |(backend, found): &Count| *found == [Some(1), Some(1), of(backend)];
+        assert!(counts.iter().all(right), "{counts:?}");
         assert!(judge(&counts).is_ok());
+        let text = table(&counts);
+        assert!(text.lines().any(|line| line.split_whitespace().eq(["redis", "1", "1", "-"])), "{text}");
     }
 
     #[test]
     fn a_backend_without_all_cases_is_an_error() {
         let error = judge(&count(&report(">"))).unwrap_err().to_string();
         assert!(error.contains("ran on postgres:"), "{error}");
+        let without = report("/>").replace("lovage-schedules-sql::conformance", "another");
+        let error = judge(&count(&without)).unwrap_err().to_string();
+        assert!(error.contains("ran on sqlite, postgres:"), "{error}");
         assert!(judge(&count("")).is_err());
     }
 }

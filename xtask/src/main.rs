@@ -38,14 +38,7 @@ enum Verb {
     /// Measures sending, draining, latency, idle cost and faults, beside the raw ceiling of the same operations.
     Bench(bench::Options),
     /// Breaks a running Lovage in every way that production will, and judges what became of each task: several minutes.
-    Drill {
-        /// A tenth of the tasks, a shorter lease, not built for release: under a minute.
-        #[arg(long)]
-        short: bool,
-        /// More arguments of the drill itself: `-- --broker postgres --results redis`, `-- --help`.
-        #[arg(last = true)]
-        more: Vec<String>,
-    },
+    Drill(drill::Options),
 }
 
 fn main() -> ExitCode {
@@ -65,10 +58,7 @@ fn run(verb: Verb) -> Fallible<()> {
         Verb::Tidy => tidy::run(root),
         Verb::Services => services::hold(root),
         Verb::Bench(options) => bench::run(root, &options),
-        Verb::Drill { short, more } => {
-            let short_form = short.then(|| "--short".to_owned());
-            drill::run(root, !short, &short_form.into_iter().chain(more).collect::<Vec<_>>())
-        }
+        Verb::Drill(options) => drill::run_with(root, &options),
     }
 }
 

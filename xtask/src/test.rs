@@ -44,6 +44,7 @@ pub(crate) fn run(root: &Path, quick: bool) -> Fallible<()> {
         step("the drill, short form, PostgreSQL for both", || {
             drill::run(root, false, &["--short", "--broker", "postgres"])
         })?;
+        step("the drill of beats, short form", || drill::run(root, false, &["beat", "--short"]))?;
         step("examples in the docs", || {
             cargo(root, &["test", "--doc", "--workspace", "--all-features", "--locked"], &servers)
         })?;

@@ -40,16 +40,7 @@ const WALLS: &[(&str, &[&str])] = &[
     // Here concrete backends are chosen: `migrate` makes their tables.
     (
         "worker-bin",
-        &[
-            "client",
-            "worker",
-            "scheduler",
-            "sql",
-            "broker-sql",
-            "results-sql",
-            "schedules-sql",
-            "outbox-sql",
-        ],
+        &["client", "worker", "scheduler", "sql", "broker-sql", "results-sql", "schedules-sql", "outbox-sql"],
     ),
     ("testkit", &["client", "broker-memory"]),
     ("conformance", &["testkit"]),
