@@ -78,6 +78,7 @@ fn worker() -> WorkerInfo {
         reserved: 0,
         succeeded: 0,
         failed: 0,
+        schedule: None,
     }
 }
 

@@ -66,6 +66,7 @@ impl Client {
             return Ok(facts);
         };
         facts.workers = broker.workers(None).await?;
+        facts.workers.retain(|worker| !worker.is_beat());
         facts.paused = broker.depth(&message.queue, None).await?.paused;
         if message.place == Place::Ready {
             let tasks = broker.ahead(&message.queue, id).await?;

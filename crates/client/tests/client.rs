@@ -215,6 +215,7 @@ fn worker_of_math() -> WorkerInfo {
         reserved: 0,
         succeeded: 0,
         failed: 0,
+        schedule: None,
     }
 }
 

@@ -45,6 +45,17 @@ pub struct WorkerInfo {
     pub succeeded: u64,
     /// Runs that failed since its start, retried ones included.
     pub failed: u64,
+    /// A beat: where it keeps its schedule, without secrets. `None` for a worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
+}
+
+impl WorkerInfo {
+    /// Whether it only sends what the schedule says. Beats register beside workers, and run nothing.
+    #[must_use]
+    pub const fn is_beat(&self) -> bool {
+        self.schedule.is_some()
+    }
 }
 
 /// Whether a worker takes more work.

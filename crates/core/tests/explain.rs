@@ -116,6 +116,7 @@ fn worker(name: &str) -> WorkerInfo {
         reserved: 0,
         succeeded: 0,
         failed: 0,
+        schedule: None,
     }
 }
 

@@ -12,10 +12,11 @@ use lovage_core::schedule::{Entry, Expected, Schedule, ScheduleStore};
 use lovage_core::{
     ActiveTask, Broker, Clock, DeadReason, Delay, Envelope, ErrorReport, Message, Note, Outcome, Payload,
     Priority, QueueName, RedactedArg, Reserve, ResultStore, ScheduledSlot, Settle, Settlement, TaskId,
-    TaskInfo, TaskRecord, TaskState, Token, WorkerId, WorkerInfo, WorkerMode,
+    TaskRecord, TaskState, Token, WorkerId, WorkerInfo,
 };
 use lovage_dashboard::{Dashboard, Parts};
 use lovage_system::{SystemClock, SystemEntropy};
+use serde_json::json;
 
 type Fallible = Result<(), Box<dyn Error>>;
 
@@ -203,28 +204,16 @@ impl Demo {
             queue: queue.clone(),
             started_at: now.minus(Duration::from_secs(75)),
         });
-        let known = |name: &str, signature: &str| TaskInfo { name: name.into(), signature: signature.into() };
-        let info = WorkerInfo {
-            id: WorkerId::new(&SystemEntropy),
-            name: "worker-1@shop".into(),
-            host: "shop-7f9c".into(),
-            pid: 4_711,
-            version: env!("CARGO_PKG_VERSION").into(),
-            started_at: now.minus(Duration::from_secs(7_300)),
-            seen_at: now,
-            mode: WorkerMode::Running,
-            queues: vec![queue.clone(), QueueName::new("mail")?],
-            concurrency: 64,
-            blocking: 8,
-            tasks: vec![
-                known("shop.images.resize", "(path: String, sizes: Vec<u32>) -> u64"),
-                known("shop.mail.send_welcome", "(to: String, options: Options) -> ()"),
-            ],
-            active: active.collect(),
-            reserved: 2,
-            succeeded: 48_211,
-            failed: 17,
-        };
+        let known = [
+            json!({ "name": "shop.images.resize", "signature": "(path: String, sizes: Vec<u32>) -> u64" }),
+            json!({ "name": "shop.mail.send_welcome", "signature": "(to: String, options: Options) -> ()" }),
+        ];
+        let info: WorkerInfo = serde_json::from_value(json!({
+            "id": WorkerId::new(&SystemEntropy), "name": "worker-1@shop", "host": "shop-7f9c", "pid": 4_711,
+            "version": env!("CARGO_PKG_VERSION"), "started_at": now.minus(Duration::from_secs(7_300)),
+            "mode": "running", "queues": ["images", "mail"], "concurrency": 64, "blocking": 8, "tasks": known,
+            "active": active.collect::<Vec<_>>(), "reserved": 2, "succeeded": 48_211, "failed": 17,
+        }))?;
         let (broker, clock) = (Arc::clone(&self.broker), Arc::clone(&self.clock));
         broker.heartbeat(&info, Duration::from_secs(60), None).await?;
         tokio::spawn(async move {

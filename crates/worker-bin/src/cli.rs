@@ -63,7 +63,7 @@ pub(crate) enum Command {
     Result(ResultArgs),
     /// Why a task is not running, or what became of it, in a sentence
     Explain(ExplainArgs),
-    /// The live workers
+    /// The live workers and beats
     Status(Format),
     /// Look at what is queued and what workers do
     #[command(subcommand)]

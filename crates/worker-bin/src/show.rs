@@ -79,6 +79,7 @@ pub(crate) fn worker(info: &WorkerInfo) -> Value {
         "reserved": info.reserved,
         "succeeded": info.succeeded,
         "failed": info.failed,
+        "schedule": info.schedule,
     })
 }
 
@@ -135,7 +136,8 @@ pub(crate) fn state(state: TaskState) -> String {
 
 /// A mode, which is a word in JSON.
 pub(crate) fn mode(info: &WorkerInfo) -> String {
-    json!(info.mode).as_str().unwrap_or_default().to_owned()
+    let mode = json!(info.mode).as_str().unwrap_or_default().to_owned();
+    if info.is_beat() { format!("{mode} (beat)") } else { mode }
 }
 
 fn note(note: &Note) -> Value {

@@ -242,6 +242,7 @@ impl WorkerBuilder {
             reserved: 0,
             succeeded: 0,
             failed: 0,
+            schedule: None,
         };
         Ok(Worker {
             defaults: Defaults {

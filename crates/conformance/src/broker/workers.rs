@@ -32,6 +32,7 @@ fn worker(name: &str) -> WorkerInfo {
         reserved: 3,
         succeeded: 5,
         failed: 1,
+        schedule: None,
     }
 }
 

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use lovage_core::schedule::{Entry, Expected, Schedule, ScheduleStore as _};
 use lovage_core::{
-    ActiveTask, DeadReason, Envelope, ErrorReport, Note, Outcome, Payload, Reserve, ResultStore as _, Settle,
-    Settlement, TaskInfo, TaskState, Token, WorkerId, WorkerInfo, WorkerMode,
+    Clock as _, DeadReason, Envelope, ErrorReport, Note, Outcome, Payload, Reserve, ResultStore as _,
+    ScheduledSlot, Settle, Settlement, TaskState, Token, WorkerId, WorkerInfo,
 };
-use lovage_core::{Clock as _, ScheduledSlot};
 use lovage_testkit::{SeededEntropy, message, queue, record};
+use serde_json::json;
 
 use super::site::Site;
 
@@ -18,26 +18,14 @@ const EVIL: &str = "\"'><script>alert(1)</script><img/src=x/onerror=alert(2)>";
 
 fn worker(site: &Site) -> WorkerInfo {
     let now = site.clock.now();
-    let active =
-        ActiveTask { id: message("q").build().id, task: EVIL.into(), queue: queue("q"), started_at: now };
-    WorkerInfo {
-        id: WorkerId::new(&SeededEntropy::new(9)),
-        name: EVIL.into(),
-        host: EVIL.into(),
-        pid: 1,
-        version: EVIL.into(),
-        started_at: now,
-        seen_at: now,
-        mode: WorkerMode::Running,
-        queues: vec![queue("q")],
-        concurrency: 1,
-        blocking: 1,
-        tasks: vec![TaskInfo { name: EVIL.into(), signature: EVIL.into() }],
-        active: vec![active],
-        reserved: 0,
-        succeeded: 0,
-        failed: 0,
-    }
+    let active = json!({ "id": message("q").build().id, "task": EVIL, "queue": "q", "started_at": now });
+    let info = json!({
+        "id": WorkerId::new(&SeededEntropy::new(9)), "name": EVIL, "host": EVIL, "pid": 1, "version": EVIL,
+        "started_at": now, "mode": "running", "queues": ["q"], "concurrency": 1, "blocking": 1,
+        "tasks": [{ "name": EVIL, "signature": EVIL }], "active": [active],
+        "reserved": 0, "succeeded": 0, "failed": 0,
+    });
+    serde_json::from_value(info).unwrap()
 }
 
 fn envelope() -> Envelope {

@@ -1,5 +1,7 @@
 //! `beat`, and the beat of `worker --beat` and `dev`: sends what the schedule says.
 
+mod registration;
+
 use std::sync::Arc;
 
 use lovage_core::Broker;
@@ -17,6 +19,8 @@ use crate::output::Out;
 use crate::schedules::merge;
 use crate::session::Session;
 use crate::signals::Signals;
+
+use registration::Registration;
 
 use super::migrate::migrate_first;
 use super::worker::{NO_BROKER, patiently, stopped};
@@ -37,7 +41,7 @@ pub(crate) async fn beat(session: &Session, args: &BeatArgs) -> Result<(), CliEr
     Out.line(banner(session))?;
     beat.tell_where(session);
     tracing::info!("beat ready");
-    beat.scheduler(session).run_until(stopped(&mut signals)).await;
+    beat.run_until(session, stopped(&mut signals)).await;
     tracing::info!("stopped");
     Ok(())
 }
@@ -46,21 +50,25 @@ pub(crate) async fn beat(session: &Session, args: &BeatArgs) -> Result<(), CliEr
 pub(crate) struct Beat {
     store: Arc<dyn ScheduleStore>,
     broker: Arc<dyn Broker>,
+    registration: Registration,
 }
 
 impl Beat {
     /// Connects, and brings what this program declares into the store.
     ///
     /// # Errors
-    /// When store or broker cannot be used, or an entry is not valid.
+    /// When store or broker cannot be used, when an entry is not valid, or when another beat has another store.
     pub(crate) async fn open(session: &Session, for_dev: bool) -> Result<Self, CliError> {
         let declared = session.declared(for_dev)?;
         let broker = open_broker(&session.config.broker).await;
         let broker = broker.map_err(|error| CliError::from(error).hint(session.place(Setting::Broker)))?;
         let store = session.open_schedules().await?;
-        let merged = merge(&*store, &declared).await;
-        merged.map_err(|error| CliError::from(error).hint(session.place(Setting::Schedules)))?;
-        Ok(Self { store, broker })
+        let registration = Registration::enter(session, Arc::clone(&broker)).await?;
+        if let Err(error) = merge(&*store, &declared).await {
+            registration.leave().await;
+            return Err(CliError::from(error).hint(session.place(Setting::Schedules)));
+        }
+        Ok(Self { store, broker, registration })
     }
 
     /// Goes on beside a worker.
@@ -68,8 +76,16 @@ impl Beat {
         self.tell_where(session);
         let (stop, stopped) = oneshot::channel();
         let scheduler = self.scheduler(session);
+        let registration = self.registration;
         tracing::info!("beat ready");
-        Beside(stop, tokio::spawn(scheduler.run_until(async { drop(stopped.await) })))
+        let beat = async move {
+            run(scheduler, registration, async { drop(stopped.await) }).await;
+        };
+        Beside(stop, tokio::spawn(beat))
+    }
+
+    async fn run_until(self, session: &Session, stop: impl Future<Output = ()>) {
+        run(self.scheduler(session), self.registration, stop).await;
     }
 
     fn tell_where(&self, session: &Session) {
@@ -89,6 +105,17 @@ impl Beat {
             None => scheduler,
         }
     }
+}
+
+async fn run(scheduler: Scheduler, registration: Registration, stop: impl Future<Output = ()>) {
+    let stop = async {
+        tokio::select! {
+            () = stop => {}
+            () = registration.keep() => tracing::info!("the beat is told to stop"),
+        }
+    };
+    scheduler.run_until(stop).await;
+    registration.leave().await;
 }
 
 /// The beat of a process that does something else, too.

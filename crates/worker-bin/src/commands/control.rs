@@ -80,7 +80,9 @@ async fn tell(
     which: &Workers,
     command: &WorkerCommand,
 ) -> Result<(), CliError> {
-    let workers = client.broker().workers(None).await?;
+    let mut workers = client.broker().workers(None).await?;
+    // A beat takes no tasks.
+    workers.retain(|worker| !(worker.is_beat() && *command == WorkerCommand::Quiet));
     for worker in select(session, &workers, which)? {
         let word = match command {
             WorkerCommand::Shutdown { .. } => "stop",

@@ -18,7 +18,7 @@ const NO_WORKERS: &str = "no worker is alive";
 
 /// `lovage status`.
 pub(crate) async fn status(session: &Session, format: Format) -> Result<(), CliError> {
-    let (workers, now) = (workers(session).await?, now());
+    let (workers, now) = (workers_and_beats(session).await?, now());
     let mut table = Table::new(["NAME", "STATE", "HOST", "PID", "VERSION", "QUEUES", "ACTIVE", "UP", "SEEN"]);
     for worker in &workers {
         table.row([
@@ -60,6 +60,13 @@ pub(crate) fn settings(session: &Session) -> Vec<(&'static str, String, String)>
 }
 
 async fn workers(session: &Session) -> Result<Vec<WorkerInfo>, CliError> {
+    let mut workers = workers_and_beats(session).await?;
+    workers.retain(|worker| !worker.is_beat());
+    Ok(workers)
+}
+
+/// Beats, too.
+async fn workers_and_beats(session: &Session) -> Result<Vec<WorkerInfo>, CliError> {
     let client = session.connect_to_existing().await?;
     Ok(client.broker().workers(None).await?)
 }

@@ -53,7 +53,7 @@ pub(crate) async fn report(session: &Session, format: Format) -> Result<ExitCode
 async fn reach(session: &Session) -> Result<String, CliError> {
     let client = session.connect_with_outbox().await?;
     let queues = client.broker().queues().await?.len();
-    let workers = client.broker().workers(None).await?.len();
+    let workers = client.broker().workers(None).await?.iter().filter(|worker| !worker.is_beat()).count();
     if let Some(results) = client.results() {
         results.get(&[TaskId::new(now(), &SystemEntropy)], None).await?;
     }

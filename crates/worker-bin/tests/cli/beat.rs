@@ -2,6 +2,9 @@
 
 use std::process::Command;
 
+use lovage_conformance::documented;
+use lovage_redis::testing::RedisServer;
+use lovage_sql::postgres::testing;
 use serde_json::json;
 
 use crate::own;
@@ -95,6 +98,7 @@ on_each_broker!(
     dev_fires_the_tutorials_entries,
     a_beat_fires_for_workers_elsewhere,
     an_edit_survives_the_code_that_declares_it_until_it_is_reset,
+    a_beat_is_seen_and_told_to_stop,
 );
 
 #[test]
@@ -158,6 +162,51 @@ fn with_redis_the_schedule_is_in_a_file_and_the_log_says_so() {
         assert!(said.contains("the schedule is in a file of this beat, sqlite://lovage.db"), "{said}");
         assert!(said.contains("LOVAGE_SCHEDULES_URL"), "{said}");
     });
+}
+
+#[test]
+fn a_second_beat_with_another_local_file_refuses_to_start() {
+    let redis = RedisServer::start_own(&[]).unwrap();
+    let bed = || Bed::new().with("LOVAGE_BROKER_URL", redis.url());
+    let (one, two) = (bed(), bed());
+    let mut first = one.start(&["beat"]);
+    first.wait_for("beat ready");
+    for args in [&["beat"][..], &["worker", "-B"], &["dev"]] {
+        let error = two.fails(1, args);
+        let error = error.lines().find(|line| line.starts_with("error: ")).unwrap();
+        documented(
+            "another beat, … (process …), keeps the schedule of this broker in …, and this one would in …: neither would see what is changed in the other's",
+            error.strip_prefix("error: ").unwrap(),
+        );
+        assert!(error.contains(one.path().to_str().unwrap()) && error.contains(two.path().to_str().unwrap()));
+    }
+    assert!(two.fails(1, &["beat"]).contains("LOVAGE_SCHEDULES_URL"));
+    // One PostgreSQL is no help while the first one has its file.
+    let postgres = testing::fresh_url().unwrap();
+    two.ok(&["migrate", "--schedules", &postgres]);
+    assert!(two.fails(1, &["beat", "--schedules", &postgres]).contains("another beat"));
+    // In the same place there may be any number.
+    assert_eq!(beat(&one).0, 0);
+
+    first.signal("TERM");
+    assert_eq!(first.exit_code(), 0);
+    assert_eq!(beat(&two).0, 0);
+}
+
+fn a_beat_is_seen_and_told_to_stop(bed: &Bed) {
+    let mut beat = bed.start(&["beat"]);
+    beat.wait_for("beat ready");
+    let status = bed.json(&["status"]);
+    assert!(status[0]["name"].as_str().unwrap().starts_with("beat@"), "{status}");
+    assert!(bed.ok(&["status"]).contains("running (beat)"));
+    // It runs no tasks.
+    assert!(bed.fails(1, &["inspect", "ping"]).contains("no worker is alive"));
+    let id = bed.run(&["call", "movies.tasks.add", "1", "3"]).stdout;
+    assert!(bed.ok(&["explain", id.trim()]).contains("no worker is alive"));
+    assert!(bed.fails(1, &["control", "quiet", "--all"]).contains("no worker is alive"));
+    assert!(bed.ok(&["control", "shutdown", "--all"]).ends_with("is told to stop"));
+    assert_eq!(beat.exit_code(), 0);
+    assert_eq!(bed.json(&["status"]), json!([]));
 }
 
 /// Runs a beat until it is ready; its exit code and all that it said.

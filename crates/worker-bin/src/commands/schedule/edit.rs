@@ -259,7 +259,9 @@ async fn check_task(session: &Session, entry: &Entry) -> Result<(), CliError> {
 }
 
 async fn live_workers(session: &Session) -> Result<Vec<WorkerInfo>, CliError> {
-    Ok(session.connect().await?.broker().workers(None).await?)
+    let mut workers = session.connect().await?.broker().workers(None).await?;
+    workers.retain(|worker| !worker.is_beat());
+    Ok(workers)
 }
 
 fn warn_unknown(task: &str, mut known: Vec<&str>, workers: usize) {

@@ -1,0 +1,149 @@
+//! A beat in the broker's registry: others see that it is there, and where it keeps its schedule.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lovage_core::{Broker, Clock as _, Hint, WorkerCommand, WorkerId, WorkerInfo, WorkerMode};
+use lovage_system::{SystemClock, SystemEntropy, host_name};
+
+use crate::config::{Setting, mask_url};
+use crate::error::CliError;
+use crate::session::{Session, now, sqlite_file};
+
+/// One that was killed is forgotten after this time.
+const TTL: Duration = Duration::from_secs(30);
+const LEAVING: Duration = Duration::from_secs(2);
+const AGAIN: Duration = Duration::from_secs(10);
+/// How a store in a local file begins.
+const FILE: &str = "file ";
+
+/// A beat that is registered.
+#[derive(Debug)]
+pub(super) struct Registration {
+    broker: Arc<dyn Broker>,
+    info: WorkerInfo,
+}
+
+impl Registration {
+    /// Registers this beat, unless another one of the same broker has its schedule in another place and one of the two is a
+    /// local file: neither would see what is changed in the other's.
+    ///
+    /// # Errors
+    /// Names both places, and the setting.
+    pub(super) async fn enter(session: &Session, broker: Arc<dyn Broker>) -> Result<Self, CliError> {
+        let registration = Self { broker, info: info(session) };
+        // Whoever registers first and then looks sees the other one, whoever was first.
+        registration.beat().await?;
+        let others = registration.broker.workers(None).await?;
+        let Some(other) = others.iter().find(|other| registration.yields_to(other)) else {
+            return Ok(registration);
+        };
+        let refusal = registration.refusal(session, other);
+        registration.leave().await;
+        Err(refusal)
+    }
+
+    /// Stays registered until somebody tells it to stop.
+    pub(super) async fn keep(&self) {
+        let clock = SystemClock::new();
+        loop {
+            tokio::select! {
+                () = clock.sleep(AGAIN) => {}
+                () = self.told() => {}
+            }
+            match self.beat().await {
+                Ok(true) => return,
+                Ok(false) => {}
+                // The scheduler says so, too.
+                Err(error) => tracing::debug!("the beat is not registered now: {error}"),
+            }
+        }
+    }
+
+    pub(super) async fn leave(self) {
+        // Nobody waits for a broker that is away.
+        tokio::select! {
+            left = self.broker.sign_off(self.info.id) => {
+                if let Err(error) = left {
+                    tracing::debug!("the beat is forgotten only after a while: {error}");
+                }
+            }
+            () = SystemClock::new().sleep(LEAVING) => {}
+        }
+    }
+
+    /// Answers whether it was told to stop.
+    async fn beat(&self) -> Result<bool, lovage_core::BackendError> {
+        let answer = self.broker.heartbeat(&self.info, TTL, None).await?;
+        Ok(answer.commands.iter().any(|command| matches!(command, WorkerCommand::Shutdown { .. })))
+    }
+
+    async fn told(&self) {
+        while self.broker.hint().await != Hint::Command {}
+    }
+
+    fn yields_to(&self, other: &WorkerInfo) -> bool {
+        let (Some(mine), Some(theirs)) = (&self.info.schedule, &other.schedule) else { return false };
+        let is_older = (other.started_at, other.id) < (self.info.started_at, self.info.id);
+        is_older && mine != theirs && (mine.starts_with(FILE) || theirs.starts_with(FILE))
+    }
+
+    fn refusal(&self, session: &Session, other: &WorkerInfo) -> CliError {
+        let place = |info: &WorkerInfo| info.schedule.clone().unwrap_or_default();
+        CliError::failed(format!(
+            "another beat, {} (process {}), keeps the schedule of this broker in {}, and this one would in {}: neither would see what is changed in the other's",
+            other.name,
+            other.pid,
+            place(other),
+            place(&self.info)
+        ))
+        .hint(format!(
+            "name one PostgreSQL for all beats by LOVAGE_SCHEDULES_URL, --schedules or `schedules_url` in lovage.toml; {}; a beat that was killed is forgotten after 30 s",
+            session.place(Setting::Schedules)
+        ))
+    }
+}
+
+fn info(session: &Session) -> WorkerInfo {
+    let host = host_name();
+    WorkerInfo {
+        id: WorkerId::new(&SystemEntropy),
+        name: format!("beat@{host}"),
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at: now(),
+        seen_at: now(),
+        mode: WorkerMode::Running,
+        queues: Vec::new(),
+        concurrency: 0,
+        blocking: 0,
+        tasks: Vec::new(),
+        active: Vec::new(),
+        reserved: 0,
+        succeeded: 0,
+        failed: 0,
+        schedule: Some(place(session.config.schedules_url(), &host)),
+        host,
+    }
+}
+
+/// The same text for the same place. A file is one of a host; two containers may have one name and one path.
+fn place(url: &str, host: &str) -> String {
+    let Some(path) = sqlite_file(url) else {
+        return if url.starts_with("sqlite:") { format!("{FILE}{url} on {host}") } else { mask_url(url) };
+    };
+    let path = path.canonicalize().unwrap_or(path);
+    format!("{FILE}{} on {host}{}", path.display(), number(&path))
+}
+
+/// The number of a file, which tells those of two containers apart.
+#[cfg(unix)]
+fn number(path: &std::path::Path) -> String {
+    use std::os::unix::fs::MetadataExt as _;
+    path.metadata().map_or_else(|_| String::new(), |file| format!(" (number {})", file.ino()))
+}
+
+#[cfg(not(unix))]
+fn number(_path: &std::path::Path) -> String {
+    String::new()
+}
