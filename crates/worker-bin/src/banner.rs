@@ -6,18 +6,19 @@ use lovage_core::WorkerInfo;
 
 use crate::config::{Config, Setting, show_queues};
 
-/// Name, version, broker and results (no secrets), concurrency, queues, tasks.
-pub(crate) fn banner(program: &str, info: &WorkerInfo, config: &Config) -> String {
+/// Name, version, broker and results (no secrets), concurrency, queues, tasks; the schedule where it is a beat, too.
+pub(crate) fn banner(program: &str, info: &WorkerInfo, config: &Config, beats: bool) -> String {
     let mut text = format!("{} ({program} {})\n\n", info.name, info.version);
     for (title, value) in [
         ("broker", config.shown(Setting::Broker)),
         ("results", config.shown(Setting::Results)),
         ("outbox", config.shown(Setting::Outbox)),
+        ("schedule", config.shown(Setting::Schedules)),
         ("concurrency", format!("{} async, {} blocking", info.concurrency, info.blocking)),
         ("queues", show_queues(&config.queues)),
     ] {
         // Only where it is used.
-        if title == "outbox" && config.outbox.is_none() {
+        if (title == "outbox" && config.outbox.is_none()) || (title == "schedule" && !beats) {
             continue;
         }
         // Writing to a String cannot fail.

@@ -127,12 +127,40 @@ fn source(name: &str) -> Result<Source, CliError> {
 
 #[cfg(test)]
 mod tests {
+    use lovage_core::schedule::{Units as _, every};
+
     use super::*;
 
     #[test]
     fn a_program_of_any_name_is_a_source() {
         assert_eq!(source_of_code("shop worker é").unwrap().as_str(), "code:shop-worker--");
         assert!(source_of_code(&"x".repeat(200)).is_ok());
+    }
+
+    #[test]
+    fn what_a_schedule_does_not_keep_of_a_call_is_refused() {
+        type Call = lovage_worker::Call<serde_json::Value>;
+        let call = || Call::by_name("t", &serde_json::json!({ "x": 1 }));
+        let entry = |call: Call| {
+            let call = lovage_worker::__private::scheduled(call);
+            InCode::new("e".to_owned(), every(5.secs()), call, false).entry(&Routes::default())
+        };
+        let kept = entry(call().priority(3).header("a", "b").expires(60.secs())).unwrap();
+        assert_eq!(
+            (kept.args.as_str(), kept.kwargs.as_str(), kept.queue.as_str()),
+            ("[]", r#"{"x":1}"#, "default")
+        );
+        assert_eq!((kept.priority.get(), kept.headers.len(), kept.expires.is_some()), (3, 1, true));
+        for (call, option) in [
+            (call().countdown(1.secs()), "countdown or eta"),
+            (call().unique(7), "unique"),
+            (call().time_limit(1.secs()), "time_limit"),
+            (call().store_result(false), "store_result"),
+        ] {
+            let error = entry(call).unwrap_err().to_string();
+            assert!(error.contains("the schedule `e` of this program: t: a schedule keeps"), "{error}");
+            assert!(error.ends_with(&format!("not {option}")), "{error}");
+        }
     }
 
     #[test]

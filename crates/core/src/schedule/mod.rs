@@ -184,7 +184,11 @@ pub struct ScheduleError {
 
 impl ScheduleError {
     fn new(field: &'static str, found: impl fmt::Display, expected: impl Into<String>) -> Self {
-        let found = found.to_string().chars().take(80).flat_map(char::escape_debug).collect();
-        Self { field, found, expected: expected.into() }
+        let mut tamed = String::new();
+        for c in found.to_string().chars().take(80) {
+            // Quotes belong to JSON.
+            if matches!(c, '"' | '\'') { tamed.push(c) } else { tamed.extend(c.escape_debug()) }
+        }
+        Self { field, found: tamed, expected: expected.into() }
     }
 }

@@ -53,7 +53,7 @@ pub(crate) async fn worker(
         purge_own(&client, &session.config).await?;
     }
     let worker = build(&session, states, hooks, args.burst, &client)?;
-    Out.line(banner(&session.program, worker.info(), &session.config))?;
+    Out.line(banner(&session.program, worker.info(), &session.config, args.beat))?;
     let relay = if args.burst { Beside::drain(&client).await? } else { Beside::start(&client) };
     let running = worker.start();
     tracing::info!("{} ready", running.info().name);
@@ -77,7 +77,7 @@ pub(crate) async fn dev(
     let client = session.connect_with_outbox().await?;
     let worker = build(&session, states, hooks, false, &client)?;
     let Some(task) = args.task else {
-        Out.line(banner(&session.program, worker.info(), &session.config))?;
+        Out.line(banner(&session.program, worker.info(), &session.config, true))?;
         Out.line(first_steps(&session))?;
         let relay = Beside::start(&client);
         let beat = Beat::open(&session, true).await?;

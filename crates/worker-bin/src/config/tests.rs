@@ -165,3 +165,44 @@ fn no_secret_is_shown() {
     assert_eq!(config.shown(Setting::Broker), "redis://:***@host");
     assert_eq!(config.shown(Setting::Results), "redis://:***@host (where the broker is)");
 }
+
+#[test]
+fn the_schedule_is_where_somebody_says_or_with_a_broker_in_sql() {
+    let url = |broker: &str| Bed::new().flag(Setting::Broker, broker).load();
+    assert_eq!(url("postgres://h/d").schedules_url(), "postgres://h/d");
+    let redis = url("redis://h:1");
+    assert_eq!(redis.schedules_url(), "sqlite://lovage.db");
+    assert!(redis.shown(Setting::Schedules).ends_with("(a file beside the beat)"));
+    let bed = Bed::new()
+        .flag(Setting::Broker, "redis://h:1")
+        .variable("LOVAGE_SCHEDULES_URL", "postgres://u:p@h/d");
+    assert_eq!(bed.load().schedules_url(), "postgres://u:p@h/d");
+    assert!(!bed.load().shown(Setting::Schedules).contains(":p@"));
+    assert_eq!(Bed::new().load().schedules_url(), "sqlite://lovage.db");
+}
+
+#[test]
+fn an_entry_in_the_file_is_told_with_its_line() {
+    let entry = |text: &str| Bed::new().file("lovage.toml", &format!("\n[schedules.e]\n{text}\n"));
+    let interval = "schedule = { kind = 'interval', every = '5s' }";
+    let good = entry(&format!("task = 't'\n{interval}\nargs = [1_000, 0.5, true, 1979-05-27T07:32:00Z]"));
+    let declared = good.load().declared.unwrap();
+    let entry_of = declared[0].entry(&Routes::new([("t", "q")]).unwrap());
+    assert_eq!(entry_of.args, r#"[1000,0.5,true,"1979-05-27T07:32:00Z"]"#);
+    assert_eq!(entry_of.queue.as_str(), "q");
+    for (text, part) in [
+        (interval, "missing field `task`"),
+        ("task = 't'", "missing field `schedule`"),
+        ("tusk = 't'", "unknown field `tusk`"),
+        ("name = 'e'", "`name` stands in the table's title"),
+        ("task = 't'\nargs = [nan]\nschedule = 1", "JSON has no number nan"),
+    ] {
+        let error = entry(text).error();
+        assert!(
+            error.contains("the schedule `e` from ") && error.contains("lovage.toml line 2: "),
+            "{error}"
+        );
+        assert!(error.contains(part), "{error}");
+    }
+    assert!(Bed::new().load().declared.is_none());
+}
