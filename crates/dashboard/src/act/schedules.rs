@@ -142,6 +142,10 @@ fn schedule(input: &Input) -> Result<String, Problem> {
             return Err(Problem::wrong(sentence));
         }
     };
+    // Of each kind the first field says when, so it must be there.
+    if let Some(first) = names.first() {
+        input.required(first)?;
+    }
     let mut fields = Map::new();
     fields.insert("kind".to_owned(), kind.into());
     for name in names {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lovage_core::TaskState;
 use maud::{Markup, html};
 
-use super::kit::{Table, code, empty, field, id_search, next_page, precise, state, when};
+use super::kit::{Table, code, empty, field, id_search, next_page, precise, prose, state, when};
 use super::{Nav, Page, Url};
 use crate::call::Call;
 use crate::look;
@@ -21,7 +21,7 @@ pub(crate) async fn page(call: Call) -> Result<Page, Problem> {
         Ok(found) => found,
         // The form stays, so that what is wrong can be mended.
         Err(problem) if problem.status.is_client_error() || problem.status.as_u16() == 501 => {
-            return Ok(page.live(html! { p.flash.warn role="alert" { (problem.sentence) } }));
+            return Ok(page.live(html! { p.flash.warn role="alert" { (prose(&problem.sentence)) } }));
         }
         Err(problem) => return Err(problem),
     };

@@ -72,7 +72,7 @@ impl Table {
                             tr role="row" {
                                 @for cell in cells.iter().take(skip) { td role="cell" { (cell) } }
                                 @for (column, cell) in self.columns.iter().zip(cells.iter().skip(skip)) {
-                                    td.num[column.is_number].none[cell.0.is_empty()] role="cell" data-label=(column.title) { (cell) }
+                                    td.num[column.is_number].none[cell.0.is_empty()] role="cell" data-label=(column.title) { div { (cell) } }
                                 }
                             }
                         }
@@ -106,9 +106,18 @@ pub(super) fn hidden(call: &Call) -> Markup {
     }
 }
 
+/// A sentence in which names and commands stand between backticks.
+pub(super) fn prose(sentence: &str) -> Markup {
+    html! {
+        @for (place, part) in sentence.split('`').enumerate() {
+            @if place % 2 == 0 { (part) } @else { code { (part) } }
+        }
+    }
+}
+
 /// Why there is nothing.
 pub(super) fn empty(sentence: &str) -> Markup {
-    html! { p.empty { (sentence) } }
+    html! { p.empty { (prose(sentence)) } }
 }
 
 /// `2m ago`, and the instant for whoever wants to know.
@@ -183,17 +192,21 @@ pub(super) fn next_page(call: &Call, next: Option<&str>) -> Markup {
     }
 }
 
-/// A duration to the millisecond.
+/// A duration to the millisecond while it is short: `203ms`, `1.203s`, `2m3s`.
 pub(super) fn precise(time: Duration) -> String {
-    if time < Duration::from_millis(1) { "under 1ms".to_owned() } else { format_duration(time) }
+    match time.as_secs() {
+        0 if time < Duration::from_millis(1) => "under 1ms".to_owned(),
+        0 => format_duration(time),
+        1..60 => format!("{:.3}s", time.as_secs_f64()),
+        _ => rough(time),
+    }
 }
 
 /// A duration in its two largest units.
 pub(crate) fn rough(time: Duration) -> String {
     let seconds = time.as_secs();
     let unit = match seconds {
-        0..60 => 1,
-        60..3_600 => 1,
+        0..3_600 => 1,
         3_600..86_400 => 60,
         _ => 3_600,
     };
@@ -247,5 +260,8 @@ mod tests {
         assert_eq!(rough(Duration::from_millis(59_900)), "59s");
         assert_eq!(rough(Duration::from_secs(3_725)), "1h2m");
         assert_eq!(rough(Duration::from_secs(90_061)), "1d1h");
+        assert_eq!(precise(Duration::from_millis(203)), "203ms");
+        assert_eq!(precise(Duration::from_millis(1_203)), "1.203s");
+        assert_eq!(precise(Duration::from_secs(123)), "2m3s");
     }
 }

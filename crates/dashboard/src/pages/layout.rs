@@ -3,6 +3,7 @@
 use axum::response::Html;
 use maud::{DOCTYPE, Markup, html};
 
+use super::kit::prose;
 use super::{Nav, Page, Url};
 use crate::app::App;
 use crate::assets;
@@ -97,8 +98,8 @@ fn messages(flashes: &[Flash]) -> Markup {
     html! {
         @for flash in flashes {
             @match flash.tone {
-                Tone::Good => p.flash.good role="status" { (flash.text) },
-                Tone::Bad => p.flash.bad role="alert" { (flash.text) },
+                Tone::Good => p.flash.good role="status" { (prose(&flash.text)) },
+                Tone::Bad => p.flash.bad role="alert" { (prose(&flash.text)) },
             }
         }
     }

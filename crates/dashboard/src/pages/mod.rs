@@ -103,5 +103,5 @@ impl Nav {
 /// Instead of a page.
 pub(crate) fn problem(status: StatusCode, sentence: &str) -> Page {
     let title = status.canonical_reason().unwrap_or("That did not work");
-    Page::new(Nav::None, title).head(html! { p.flash.bad role="alert" { (sentence) } })
+    Page::new(Nav::None, title).head(html! { p.flash.bad role="alert" { (kit::prose(sentence)) } })
 }

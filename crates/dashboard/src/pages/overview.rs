@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::kit::{ago, count, empty};
+use super::kit::{ago, count, empty, prose};
 use super::queues::table;
 use super::{Nav, Page, Url};
 use crate::call::Call;
@@ -32,7 +32,7 @@ fn findings(call: &Call, findings: &[Finding]) -> Markup {
                     @for finding in findings {
                         li.finding.bad[finding.level == Level::Bad].warn[finding.level == Level::Warn] {
                             strong { @match finding.level { Level::Bad => "Stuck:", Level::Warn => "Look at this:" } }
-                            (finding.sentence) " "
+                            (prose(&finding.sentence)) " "
                             a href={ (call.app.base) (finding.page) } { "Show" }
                         }
                     }

@@ -3,7 +3,7 @@
 use lovage_core::Place;
 use maud::{Markup, html};
 
-use super::kit::{Table, button, count, empty, hidden, when};
+use super::kit::{Table, button, count, empty, hidden, prose, when};
 use super::{Nav, Page, Url};
 use crate::call::Call;
 use crate::look;
@@ -30,7 +30,7 @@ pub(super) fn table(call: &Call, rows: &[QueueRow]) -> Markup {
         .number("Running")
         .number("Due later")
         .number("Dead")
-        .text("Oldest waits since")
+        .text("Oldest sent")
         .text("Workers");
     if call.is_operator() {
         table = table.text("Do");
@@ -62,7 +62,7 @@ fn now(call: &Call, row: &QueueRow) -> Markup {
         ("Dead letters", row.dead),
     ];
     html! {
-        p { (state(row)) " " (row.words) }
+        p { (state(row)) " " (prose(&row.words)) }
         dl.tiles {
             @for (title, number) in places { div.tile { dt { (title) } dd { (count(number)) } } }
         }

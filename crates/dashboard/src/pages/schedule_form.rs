@@ -5,7 +5,7 @@ use lovage_core::schedule::{EntryText, Listed};
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::kit::hidden;
+use super::kit::{hidden, prose};
 use super::schedules::runs;
 use super::{Nav, Page, Url};
 use crate::act::schedules::entry;
@@ -37,13 +37,20 @@ pub(crate) fn again(call: &Call, why: &str) -> Page {
 
 /// What the entry in a form would do.
 pub(crate) async fn preview(call: Call) -> Result<Response, Problem> {
+    let is_written = ["schedule", "expression", "every", "latitude", "at"]
+        .iter()
+        .any(|name| call.input.get(name).is_some());
+    if !is_written {
+        let fragment = html! { p.soft { "Write when it runs, and its next runs appear here." } };
+        return Ok(Html(fragment.into_string()).into_response());
+    }
     // A name and a task may not have been written yet: times do not need them.
     let mut input = call.input.clone();
     let named = [("name", "preview"), ("task", "preview")];
     let missing = named.into_iter().filter(|(name, _)| call.input.get(name).is_none());
     input.join(Input::new(missing.map(|(name, text)| (name.to_owned(), text.to_owned())).collect()));
     let fragment = match entry(&input) {
-        Err(problem) => html! { p.flash.warn { (problem.sentence) } },
+        Err(problem) => html! { p.flash.warn { (prose(&problem.sentence)) } },
         Ok(entry) => {
             let next = look::schedules::runs(&entry, call.now);
             html! {
@@ -117,7 +124,7 @@ fn form(call: &Call, input: &Input, why: Option<&str>) -> Markup {
     let base = &call.app.base;
     let revision = input.get("revision");
     html! {
-        @if let Some(why) = why { p.flash.bad role="alert" { (why) } }
+        @if let Some(why) = why { p.flash.bad role="alert" { (prose(why)) } }
         form method="post" action=(Url::new(base, "/schedules/save")) data-preview=(Url::new(base, "/schedule/preview")) data-preview-into="preview" {
             (hidden(call))
             input type="hidden" name="form" value="yes";

@@ -41,7 +41,7 @@ fn one(call: &Call, worker: &WorkerRow) -> Markup {
                 summary { "Can run " (worker.tasks.len()) " tasks" }
                 ul.known { @for task in &worker.tasks { li { code { (task.name) (task.signature) } } } }
             }
-            div.acts {
+            div.acts.below {
                 @if worker.mode == "running" { (button(call, "/workers/quiet", "Take nothing more", &[("worker", &worker.id)])) }
                 @if worker.mode != "stopping" { (button(call, "/workers/shutdown", "Stop gracefully", &[("worker", &worker.id)])) }
             }

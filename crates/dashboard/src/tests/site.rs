@@ -220,6 +220,11 @@ impl Answer {
         rest.and_then(|rest| rest.split('"').next()).unwrap_or_default().to_owned()
     }
 
+    /// Whether a sentence is on the page; names stand between backticks as in the source.
+    pub(super) fn says(&self, part: &str) -> bool {
+        self.text.replace("<code>", "`").replace("</code>", "`").contains(part)
+    }
+
     pub(super) fn location(&self) -> &str {
         self.headers.get(header::LOCATION).map_or("", |value| value.to_str().unwrap())
     }
