@@ -68,7 +68,8 @@ pub(crate) fn worker(row: &WorkerRow, now: Timestamp) -> Option<Finding> {
     let silent = now.since(row.seen_at.0);
     let sentence = if silent >= SILENCE {
         format!(
-            "The worker `{}` has not been heard from for {}: it hangs, or has lost its connection.",
+            "The {} `{}` has not been heard from for {}: it hangs, or has lost its connection.",
+            if row.schedule.is_some() { "beat" } else { "worker" },
             row.name,
             rough(silent)
         )
@@ -92,19 +93,16 @@ pub(crate) fn dead(row: &QueueRow) -> Option<Finding> {
 }
 
 /// Slots that nobody fired. `due` has the most overdue first.
-pub(crate) fn beat(due: &[StoredEntry], now: Timestamp) -> Option<Finding> {
+pub(crate) fn beat(due: &[StoredEntry], beats: usize, now: Timestamp) -> Option<Finding> {
     let late = |entry: &&StoredEntry| entry.next_run_at.is_some_and(|at| now.since(at) >= LATE);
     let names: Vec<&str> = due.iter().filter(late).map(|stored| stored.entry.name.as_str()).collect();
     let since = due.first().and_then(|stored| stored.next_run_at).filter(|_| !names.is_empty())?;
-    Some(Finding {
-        level: Level::Bad,
-        sentence: format!(
-            "No beat fires the schedule: {} overdue, since {}. Start one with `lovage beat`.",
-            are_named(&names),
-            rough(now.since(since))
-        ),
-        page: "/schedules".to_owned(),
-    })
+    let (overdue, since) = (are_named(&names), rough(now.since(since)));
+    let sentence = match beats {
+        0 => format!("No beat is alive: {overdue} overdue, since {since}. Start one with `lovage beat`."),
+        _ => format!("The beat does not fire: {overdue} overdue, since {since}. Its log says why."),
+    };
+    Some(Finding { level: Level::Bad, sentence, page: "/schedules".to_owned() })
 }
 
 /// An entry that does not fire although somebody may think so.
@@ -205,11 +203,10 @@ mod tests {
         let entry = Entry::new("tick".parse().unwrap(), "t".parse().unwrap(), minute);
         let stored = StoredEntry::new(entry, NOW);
         let next = stored.next_run_at.unwrap();
-        assert_eq!(beat(std::slice::from_ref(&stored), next.plus(Duration::from_secs(19))), None);
-        let found = beat(&[stored], next.plus(Duration::from_secs(20))).unwrap();
-        assert_eq!(
-            found.sentence,
-            "No beat fires the schedule: `tick` is overdue, since 20s. Start one with `lovage beat`."
-        );
+        assert_eq!(beat(std::slice::from_ref(&stored), 0, next.plus(Duration::from_secs(19))), None);
+        let late = next.plus(Duration::from_secs(20));
+        let words = |beats| beat(std::slice::from_ref(&stored), beats, late).unwrap().sentence;
+        assert_eq!(words(0), "No beat is alive: `tick` is overdue, since 20s. Start one with `lovage beat`.");
+        assert_eq!(words(1), "The beat does not fire: `tick` is overdue, since 20s. Its log says why.");
     }
 }

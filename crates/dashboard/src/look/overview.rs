@@ -74,9 +74,11 @@ pub(crate) async fn data(call: Call) -> Result<Overview, Problem> {
     let mut found: Vec<Finding> = queues.iter().filter_map(|row| findings::queue(row, call.now)).collect();
     found.extend(workers.iter().filter_map(|row| findings::worker(row, call.now)));
     found.extend(queues.iter().filter_map(findings::dead));
-    found.extend(of_schedule(app).await);
+    let beats = workers.iter().filter(|row| row.schedule.is_some()).count();
+    found.extend(of_schedule(app, beats).await);
     found.sort_by_key(|finding| finding.level);
     found.truncate(FINDINGS);
+    let workers: Vec<WorkerRow> = workers.into_iter().filter(|row| row.schedule.is_none()).collect();
     Ok(Overview {
         at: At(call.now),
         findings: found,
@@ -99,7 +101,7 @@ fn totals(queues: &[QueueRow], workers: usize) -> Totals {
 }
 
 /// What is wrong with the schedule. When it cannot be asked, that is what is wrong, and the rest of the page stands.
-async fn of_schedule(app: &App) -> Vec<Finding> {
+async fn of_schedule(app: &App, beats: usize) -> Vec<Finding> {
     let Some(store) = &app.parts.schedules else { return Vec::new() };
     let disabled = EntryFilter { enabled: Some(false), ..EntryFilter::default() };
     let asked = async {
@@ -109,7 +111,7 @@ async fn of_schedule(app: &App) -> Vec<Finding> {
     };
     match asked.await {
         Ok((due, disabled)) => {
-            let mut found: Vec<Finding> = findings::beat(&due.entries, due.now).into_iter().collect();
+            let mut found: Vec<Finding> = findings::beat(&due.entries, beats, due.now).into_iter().collect();
             found.extend(disabled.items.iter().flatten().filter_map(findings::entry));
             found
         }

@@ -75,7 +75,7 @@ pub(crate) async fn existing(call: &Call, field: &str) -> Result<QueueName, Prob
 }
 
 fn row(app: &App, name: &QueueName, depth: Depth, workers: &[WorkerInfo]) -> QueueRow {
-    let readers = || workers.iter().filter(|worker| worker.queues.contains(name));
+    let readers = || workers.iter().filter(|worker| !worker.is_beat() && worker.queues.contains(name));
     let mut row = QueueRow {
         name: name.to_string(),
         paused: depth.paused,

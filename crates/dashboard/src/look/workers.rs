@@ -8,7 +8,7 @@ use super::At;
 use crate::call::Call;
 use crate::problem::Problem;
 
-/// A live worker.
+/// A live worker, or a beat, which registers beside them.
 #[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
 pub(crate) struct WorkerRow {
     pub(crate) id: String,
@@ -37,6 +37,8 @@ pub(crate) struct WorkerRow {
     pub(crate) failed: u64,
     /// The tasks that it can run.
     pub(crate) tasks: Vec<Known>,
+    /// A beat, which runs nothing: where its schedule is.
+    pub(crate) schedule: Option<String>,
 }
 
 /// A task that a worker runs.
@@ -84,6 +86,7 @@ impl From<&WorkerInfo> for WorkerRow {
             succeeded: info.succeeded,
             failed: info.failed,
             tasks: info.tasks.iter().map(known).collect(),
+            schedule: info.schedule.clone(),
         }
     }
 }

@@ -45,7 +45,7 @@ fn filter(call: &Call) -> Markup {
             (field(call, "queue", "Queue", "default"))
             (field(call, "worker", "Worker", ""))
             (field(call, "error", "Error has", "timed out"))
-            (field(call, "since", "Since", "2h, or 2026-11-23T13:00:00Z"))
+            (field(call, "since", "Since", "2h"))
             (field(call, "until", "Until", "10m"))
             button type="submit" { "Search" }
         }

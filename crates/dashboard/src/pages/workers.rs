@@ -15,11 +15,39 @@ const SHOWN: usize = 25;
 pub(crate) async fn page(call: Call) -> Result<Page, Problem> {
     let workers = look::workers::data(call.clone()).await?;
     Ok(Page::new(Nav::Workers, "Workers").live(html! {
-        @if workers.is_empty() {
+        @if workers.iter().all(|worker| worker.schedule.is_some()) {
             (empty("No worker is alive: start one with `lovage worker`. Until then tasks wait in their queues."))
         }
-        @for worker in &workers { (one(&call, worker)) }
+        @for worker in workers.iter().filter(|worker| worker.schedule.is_none()) { (one(&call, worker)) }
+        @let beats: Vec<&WorkerRow> = workers.iter().filter(|worker| worker.schedule.is_some()).collect();
+        h2 { "Beats" }
+        (self::beats(&call, &beats))
     }))
+}
+
+/// What registers beside workers and only sends what the schedule says.
+fn beats(call: &Call, beats: &[&WorkerRow]) -> Markup {
+    let mut table = Table::new("Live beats")
+        .text("Beat")
+        .text("Machine")
+        .text("Schedule")
+        .text("Started")
+        .text("Heard from");
+    for beat in beats {
+        table.row([
+            html! { (beat.name) },
+            html! { (beat.host) ", process " (beat.pid) },
+            html! { (beat.schedule.as_deref().unwrap_or_default()) },
+            when(call, Some(beat.started_at)),
+            when(call, Some(beat.seen_at)),
+        ]);
+    }
+    if table.is_empty() {
+        return empty(
+            "No beat is alive: start one with `lovage beat`, or a worker with `--beat`. Until then no schedule fires.",
+        );
+    }
+    table.show()
 }
 
 fn one(call: &Call, worker: &WorkerRow) -> Markup {

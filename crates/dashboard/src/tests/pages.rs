@@ -206,6 +206,29 @@ async fn a_schedule_is_made_edited_switched_run_and_deleted() {
 }
 
 #[tokio::test(flavor = "current_thread")]
+async fn a_beat_that_stopped_is_said_and_a_beat_is_no_worker() {
+    let site = Site::new();
+    let mut ann = site.operator().await;
+    site.add_entry("tick", "* * * * *").await;
+    site.clock.advance(Duration::from_secs(90));
+    assert!(ann.get(&site, "/").await.says("No beat is alive: `tick` is overdue, since 30s."));
+    let beat = json!({
+        "id": lovage_core::WorkerId::new(&lovage_testkit::SeededEntropy::new(9)), "name": "beat@h", "host": "h", "pid": 1,
+        "version": "0", "started_at": site.clock.now(), "mode": "running", "queues": [], "concurrency": 0,
+        "blocking": 0, "tasks": [], "active": [], "reserved": 0, "succeeded": 0, "failed": 0,
+        "schedule": "sqlite://lovage.db",
+    });
+    let beat = serde_json::from_value(beat).unwrap();
+    site.broker.heartbeat(&beat, Duration::from_secs(600), None).await.unwrap();
+    let page = ann.get(&site, "/").await;
+    assert!(page.says("The beat does not fire: `tick` is overdue") && page.says("No worker is alive"));
+    let page = ann.get(&site, "/workers").await;
+    assert!(page.says("No worker is alive") && page.says("sqlite://lovage.db"), "{}", page.text);
+    site.clock.advance(Duration::from_secs(45));
+    assert!(ann.get(&site, "/").await.says("The beat `beat@h` has not been heard from for 45s"));
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn a_preview_says_when_it_fires_and_what_summer_time_does() {
     let site = Site::new();
     let mut ann = site.operator().await;

@@ -83,6 +83,14 @@ impl Site {
     }
 
     pub(super) fn build(access: Access, base: &str) -> Self {
+        Self::made(access, base, std::future::pending())
+    }
+
+    pub(super) fn stopping_on(stop: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self::made(Access::Link, "", stop)
+    }
+
+    fn made(access: Access, base: &str, stop: impl Future<Output = ()> + Send + 'static) -> Self {
         let clock = FakeClock::new();
         let shared: Arc<dyn Clock> = Arc::new(clock.clone());
         let broker = MemoryStore::new(Arc::clone(&shared)).handle();
@@ -98,7 +106,7 @@ impl Site {
         };
         let audit = Arc::new(Kept::default());
         let kept = Arc::clone(&audit) as Arc<dyn Audit>;
-        let dashboard = Dashboard::new(parts).base(base).unwrap().access(access).audit(kept);
+        let dashboard = Dashboard::new(parts).base(base).unwrap().access(access).audit(kept).stop_on(stop);
         let links = dashboard.links();
         Self { router: dashboard.router(), broker, results, schedules, clock, links, audit }
     }

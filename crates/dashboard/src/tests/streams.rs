@@ -78,3 +78,16 @@ async fn only_pages_are_streamed_and_only_so_many() {
     drop(streams.pop());
     drop(open(&site, &mut ann, "/").await);
 }
+
+#[tokio::test(flavor = "current_thread")]
+async fn an_open_page_does_not_hold_up_a_server_that_stops() {
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let site = Site::stopping_on(async { drop(stopped.await) });
+    let mut ann = site.operator().await;
+    let mut stream = open(&site, &mut ann, "/").await;
+    assert!(next(&site, &mut stream).await.is_some());
+    drop(stop);
+    let clock = lovage_system::SystemClock::new();
+    let end = lovage_testkit::within(&clock, Duration::from_secs(10), "the end", stream.next());
+    assert!(end.await.is_none());
+}
