@@ -176,6 +176,8 @@ impl Shop {
                 if self.rows() == 1 {
                     return (id, Hold::Sqlite(hold));
                 }
+                // Within the runtime, which dropping it would need.
+                self.runtime.block_on(hold.rollback()).unwrap();
             },
         }
     }
