@@ -208,6 +208,13 @@ fn actions() -> Vec<Route> {
             act::tasks::again,
         ),
         action(
+            "/finished/again",
+            "Sends tasks that ended once more, each under a new id.",
+            &[IDS],
+            act::finished::again,
+        ),
+        action("/finished/delete", "Deletes the results of tasks.", &[IDS], act::finished::delete),
+        action(
             "/dead/retry",
             "Makes dead letters ready again: those named, or all that match.",
             &[QUEUE, IDS, ALL, REASON, TASK],

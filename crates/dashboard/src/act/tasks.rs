@@ -35,36 +35,45 @@ pub(crate) async fn promote(call: Call) -> Result<Done, Problem> {
 /// Sends a task once more under a new id, with the same arguments or others.
 pub(crate) async fn again(call: Call) -> Result<Done, Problem> {
     let id: TaskId = call.input.needed("id")?;
+    let (new, queue) =
+        send_again(&call, id, call.input.get("arguments"), call.input.parsed::<QueueName>("queue")?).await?;
+    let sentence = format!("The task runs again as {new} in `{queue}`.");
+    let then = format!("/task?id={new}");
+    Ok(Done { id: Some(new.to_string()), then: Some(then), ..Done::new(id.to_string(), sentence) })
+}
+
+/// Sends a task once more under a new id, which is answered with the queue.
+pub(crate) async fn send_again(
+    call: &Call,
+    id: TaskId,
+    arguments: Option<&str>,
+    queue: Option<QueueName>,
+) -> Result<(TaskId, QueueName), Problem> {
     let found = look::task::find(&call.app, id).await?;
-    let (mut envelope, queue, priority) = match found {
+    let (mut envelope, own_queue, priority) = match found {
         (Some(message), _) => of_message(&message)?,
         (None, Some(record)) => of_record(&record),
         (None, None) => return Err(gone(id)),
     };
-    if let Some(arguments) = call.input.get("arguments") {
+    if let Some(arguments) = arguments {
         replace(&mut envelope, arguments)?;
     }
     check(&envelope)?;
-    let queue = call.input.parsed::<QueueName>("queue")?.unwrap_or(queue);
+    let queue = queue.unwrap_or(own_queue);
     let new = TaskId::new(call.now, &*call.app.parts.entropy);
     let body = envelope.encode();
     let message = Message { id: new, queue, priority, delay: Delay::None, unique: None, fence: None, body };
     message.check_size(limits::MESSAGE_MAX).map_err(Problem::wrong)?;
     match call.app.parts.broker.publish(std::slice::from_ref(&message), None).await?.pop() {
-        Some(Published::Accepted) | None => {}
+        Some(Published::Accepted) | None => Ok((new, message.queue)),
         Some(Published::Full { limit }) => {
-            return Err(Problem::conflict(format!(
-                "the queue `{}` has reached its length of {limit}",
-                message.queue
-            )));
+            let sentence = format!("the queue `{}` has reached its length of {limit}", message.queue);
+            Err(Problem::conflict(sentence))
         }
         Some(Published::Duplicate { .. } | Published::Stale { .. }) => {
-            return Err(Problem::conflict("the broker has a task of this new id: try again"));
+            Err(Problem::conflict("the broker has a task of this new id: try again"))
         }
     }
-    let sentence = format!("The task runs again as {new} in `{}`.", message.queue);
-    let then = format!("/task?id={new}");
-    Ok(Done { id: Some(new.to_string()), then: Some(then), ..Done::new(id.to_string(), sentence) })
 }
 
 fn gone(id: TaskId) -> Problem {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lovage_core::TaskState;
 use maud::{Markup, html};
 
-use super::kit::{Table, code, empty, field, id_search, next_page, precise, prose, state, when};
+use super::kit::{Table, code, empty, field, hidden, id_search, next_page, precise, prose, state, when};
 use super::{Nav, Page, Url};
 use crate::call::Call;
 use crate::look;
@@ -62,8 +62,14 @@ fn list(call: &Call, found: &Found) -> Markup {
         .number("Ran for")
         .text("Queue")
         .text("Worker");
+    if call.is_operator() {
+        table = table.picks("Select all of this page");
+    }
     for row in &found.part.items {
-        table.row([
+        let pick = call.is_operator().then(|| {
+            html! { input type="checkbox" name="ids" value=(row.id) aria-label={ "Select " (row.task) " " (row.id) }; }
+        });
+        let cells = [
             html! { a href=(Url::new(&call.app.base, "/task").with("id", &row.id)) { (row.task) } },
             state(row.state),
             code(&row.arguments),
@@ -75,7 +81,8 @@ fn list(call: &Call, found: &Found) -> Markup {
             html! { @if let Some(time) = row.run_time { (precise(Duration::try_from_secs_f64(time).unwrap_or_default())) } },
             html! { (row.queue) },
             html! { (row.worker) },
-        ]);
+        ];
+        table.row(pick.into_iter().chain(cells));
     }
     let is_filtered = FIELDS.iter().any(|field| call.input.get(field).is_some());
     html! {
@@ -86,12 +93,29 @@ fn list(call: &Call, found: &Found) -> Markup {
             }
         }
         @if !table.is_empty() {
-            (table.show())
+            (with_acts(call, &table.show()))
             (next_page(call, found.part.next.as_deref()))
         } @else if is_filtered {
             (empty("No task that ended matches. Names and queues must be written whole; results are kept for a time only."))
         } @else {
             (empty("No task has ended yet, or results are not stored: each one appears here as soon as it ends."))
+        }
+    }
+}
+
+/// The table in the form that does something to what is selected in it.
+fn with_acts(call: &Call, table: &Markup) -> Markup {
+    if !call.is_operator() {
+        return html! { (table) };
+    }
+    html! {
+        form method="post" action=(Url::new(&call.app.base, "/finished/again")) {
+            (hidden(call))
+            (table)
+            div.acts.below {
+                button.main type="submit" data-key="again-selected" { "Run selected again" }
+                button.danger type="submit" data-key="delete-selected" formaction=(Url::new(&call.app.base, "/finished/delete")) { "Delete selected results" }
+            }
         }
     }
 }

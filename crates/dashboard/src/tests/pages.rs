@@ -123,6 +123,30 @@ async fn a_failed_task_is_found_by_its_error_and_run_again_with_other_arguments(
 }
 
 #[tokio::test(flavor = "current_thread")]
+async fn finished_tasks_are_run_again_and_deleted_together() {
+    let site = Site::new();
+    let mut ann = site.operator().await;
+    let mut records: Vec<_> =
+        (1..=3).map(|byte| record(TaskId::from_bytes([byte; 16]), (1, 1, 1), TaskState::Failure)).collect();
+    records[2].arguments = r#"["[redacted]"]"#.into();
+    records.iter_mut().for_each(|record| record.finished_at = site.clock.now());
+    site.results.record(&records, None).await.unwrap();
+    let ids: Vec<String> = records.iter().map(|record| record.id.to_string()).collect();
+    let fields: Vec<(&str, &str)> = ids.iter().map(|id| ("ids", id.as_str())).collect();
+    ann.act(&site, "/finished/again", &fields).await;
+    let page = ann.get(&site, "/").await;
+    assert!(
+        page.says("2 of 3 tasks run again, under new ids. 1 cannot: 03030303") && page.says("write it again")
+    );
+    assert_eq!(site.broker.depth(&queue("default"), None).await.unwrap().ready, 2);
+    ann.act(&site, "/finished/delete", &fields[..2]).await;
+    assert!(ann.get(&site, "/").await.says("The results of 2 of 2 tasks were deleted."));
+    let left = ann.get(&site, "/finished").await;
+    assert!(left.says(&ids[2]) && !left.says(&ids[0]));
+    assert!(ann.get(&site, "/finished").await.says("Run selected again"));
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn what_is_hidden_stays_hidden_on_every_page_and_in_the_api() {
     let site = Site::new();
     let mut ann = site.operator().await;
