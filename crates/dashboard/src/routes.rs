@@ -142,6 +142,7 @@ fn views() -> Vec<Route> {
         page("/task", "One task.", pages::task::page),
         page("/finished", "Tasks that ended.", pages::finished::page),
         page("/workers", "The live workers.", pages::workers::page),
+        page("/registered", "The tasks that the live workers can run.", pages::registered::page),
         page("/dead", "Dead letters.", pages::dead::page),
         page("/schedules", "The schedule.", pages::schedules::list),
         page("/schedule", "One entry of the schedule.", pages::schedules::one),
@@ -158,6 +159,7 @@ fn data() -> Vec<Route> {
         answer("/overview", "What is going on, and what is stuck.", &[], look::overview::data),
         answer("/queues", "All queues.", &[], look::queues::data),
         answer("/workers", "The live workers.", &[], look::workers::data),
+        answer("/registered", "The tasks that the live workers can run.", &[], look::registered::data),
         answer("/tasks", "Tasks of one place of a queue.", &[QUEUE, PLACE, AFTER, LIMIT], look::tasks::live),
         answer("/task", "One task.", &[ID], look::task::data),
         answer(

@@ -4,6 +4,7 @@ pub(crate) mod findings;
 pub(crate) mod finished;
 pub(crate) mod overview;
 pub(crate) mod queues;
+pub(crate) mod registered;
 pub(crate) mod schedules;
 pub(crate) mod task;
 pub(crate) mod tasks;

@@ -6,6 +6,7 @@ pub(crate) mod kit;
 pub(crate) mod layout;
 pub(crate) mod overview;
 pub(crate) mod queues;
+pub(crate) mod registered;
 pub(crate) mod schedule_form;
 pub(crate) mod schedules;
 pub(crate) mod task;
@@ -57,6 +58,7 @@ pub(crate) enum Nav {
     Tasks,
     Finished,
     Workers,
+    Registered,
     Dead,
     Schedules,
     /// In none of them.
@@ -64,13 +66,14 @@ pub(crate) enum Nav {
 }
 
 impl Nav {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Overview,
         Self::Queues,
         Self::Tasks,
         Self::Finished,
         Self::Dead,
         Self::Workers,
+        Self::Registered,
         Self::Schedules,
     ];
 
@@ -81,6 +84,7 @@ impl Nav {
             Self::Tasks => "/tasks",
             Self::Finished => "/finished",
             Self::Workers => "/workers",
+            Self::Registered => "/registered",
             Self::Dead => "/dead",
             Self::Schedules => "/schedules",
         }
@@ -93,6 +97,7 @@ impl Nav {
             Self::Tasks => "Live tasks",
             Self::Finished => "Finished tasks",
             Self::Workers => "Workers",
+            Self::Registered => "Registered tasks",
             Self::Dead => "Dead letters",
             Self::Schedules => "Schedules",
             Self::None => "",

@@ -98,7 +98,7 @@ async fn script_in_any_field_of_any_page_is_text() {
         ]
         .map(str::to_owned),
     );
-    paths.extend(["/workers", "/dead", "/schedules", "/schedule/new"].map(str::to_owned));
+    paths.extend(["/workers", "/registered", "/dead", "/schedules", "/schedule/new"].map(str::to_owned));
     for field in ["task", "state", "queue", "worker", "error", "since", "until", "after", "limit"] {
         paths.push(format!("/finished?{field}={evil}"));
     }

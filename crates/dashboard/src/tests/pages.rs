@@ -39,6 +39,7 @@ async fn every_empty_page_says_why_it_is_empty() {
         ("/finished", "No task has ended yet"),
         ("/finished?task=none", "No task that ended matches"),
         ("/workers", "No worker is alive"),
+        ("/registered", "No worker is alive"),
         ("/dead", "nothing was given up"),
         ("/schedules", "There is no schedule yet"),
         ("/schedules?prefix=x", "No schedule matches"),
@@ -227,6 +228,24 @@ async fn a_schedule_is_made_edited_switched_run_and_deleted() {
     assert!(ann.get(&site, "/schedule?name=nightly").await.says("It is disabled, so it does not run."));
     ann.act(&site, "/schedules/delete", &[("name", "nightly")]).await;
     assert_eq!(ann.get(&site, "/schedule?name=nightly").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn workers_that_disagree_on_a_task_are_told() {
+    let site = Site::new();
+    let mut ann = site.operator().await;
+    for (seed, signature) in [(1, "(x: i64) -> i64"), (2, "(x: String) -> i64")] {
+        let worker = json!({
+            "id": lovage_core::WorkerId::new(&lovage_testkit::SeededEntropy::new(seed)), "name": format!("w{seed}"),
+            "host": "h", "pid": 1, "version": "0", "started_at": site.clock.now(), "mode": "running", "queues": ["q"],
+            "concurrency": 1, "blocking": 1, "tasks": [{ "name": "sum", "signature": signature }], "active": [],
+            "reserved": 0, "succeeded": 0, "failed": 0,
+        });
+        let worker = serde_json::from_value(worker).unwrap();
+        site.broker.heartbeat(&worker, Duration::from_secs(600), None).await.unwrap();
+    }
+    let page = ann.get(&site, "/registered").await;
+    assert!(page.says("(x: String) -&gt; i64") && page.says("the workers disagree") && page.says("w1, w2"));
 }
 
 #[tokio::test(flavor = "current_thread")]

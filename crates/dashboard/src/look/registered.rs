@@ -1,0 +1,48 @@
+//! The tasks that the live workers can run.
+
+use std::collections::BTreeMap;
+
+use lovage_core::WorkerInfo;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::call::Call;
+use crate::problem::Problem;
+
+/// A task that some live worker can run.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+pub(crate) struct Registered {
+    pub(crate) name: String,
+    /// Such as `(x: i64, y: i64) -> i64`. Several while a new version is rolled out: what was sent for one may not run on the
+    /// other.
+    pub(crate) signatures: Vec<String>,
+    /// The names of the workers.
+    pub(crate) workers: Vec<String>,
+    /// Runs of it at this moment, of which each worker tells at most 1,000.
+    pub(crate) running: usize,
+}
+
+pub(crate) async fn data(call: Call) -> Result<Vec<Registered>, Problem> {
+    Ok(collect(&call.app.parts.broker.workers(None).await?))
+}
+
+/// By name.
+fn collect(workers: &[WorkerInfo]) -> Vec<Registered> {
+    let mut tasks: BTreeMap<&str, Registered> = BTreeMap::new();
+    for worker in workers {
+        for task in &worker.tasks {
+            let entry = tasks.entry(&task.name).or_insert_with(|| Registered {
+                name: task.name.clone(),
+                signatures: Vec::new(),
+                workers: Vec::new(),
+                running: 0,
+            });
+            if !entry.signatures.contains(&task.signature) {
+                entry.signatures.push(task.signature.clone());
+            }
+            entry.workers.push(worker.name.clone());
+            entry.running += worker.active.iter().filter(|active| active.task == task.name).count();
+        }
+    }
+    tasks.into_values().collect()
+}
