@@ -216,11 +216,9 @@ impl Beat {
         publish.into_iter().chain(ask).min().unwrap_or(Duration::MAX)
     }
 
-    /// When the first armed entry is to be published, unless it has to be read again before.
+    /// When the first armed entry is to be published.
     fn publish_at(&self) -> Option<Duration> {
-        let at = self.time.ours(self.ahead.first_at()?).max(self.broker.until());
-        let fresh_until = self.looked_at? + AHEAD;
-        (at.max(self.monotonic()) <= fresh_until).then_some(at)
+        Some(self.time.ours(self.ahead.first_at()?).max(self.broker.until()))
     }
 
     fn look_at(&self) -> Duration {

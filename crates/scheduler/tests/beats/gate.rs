@@ -22,6 +22,7 @@ pub(crate) struct Gate {
     down: AtomicBool,
     lose_answer: AtomicBool,
     deaf: AtomicBool,
+    held: AtomicBool,
     calls: Mutex<BTreeMap<&'static str, usize>>,
 }
 
@@ -32,6 +33,7 @@ impl Gate {
             down: AtomicBool::new(false),
             lose_answer: AtomicBool::new(false),
             deaf: AtomicBool::new(false),
+            held: AtomicBool::new(false),
             calls: Mutex::default(),
         })
     }
@@ -44,6 +46,11 @@ impl Gate {
     /// The next advance takes effect, and its answer is lost.
     pub(crate) fn lose_answer(&self) {
         self.lose_answer.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on answers stay on the wire, or do not any more.
+    pub(crate) fn hold_answers(&self, held: bool) {
+        self.held.store(held, Ordering::SeqCst);
     }
 
     /// From now on no change is told.
@@ -68,6 +75,9 @@ impl Gate {
         }
         let answer = call.await;
         one_turn().await;
+        while self.held.load(Ordering::SeqCst) {
+            one_turn().await;
+        }
         answer
     }
 }
