@@ -27,6 +27,9 @@ pub(crate) fn check(root: &Path, services: &Services) -> Fallible<()> {
             .args(["build", "--quiet"])
             .current_dir(dir.join(package))
             .env("CARGO_TARGET_DIR", &target)
+            // It is built once and thrown away: what helps to debug it or to build it again would fill the disk.
+            .env("CARGO_PROFILE_DEV_DEBUG", "0")
+            .env("CARGO_INCREMENTAL", "0")
             .env_remove("RUSTFLAGS")
             .status()?;
         if !built.success() {
