@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lovage_core::{
-    BackendError, Broker, Clock, Delivery, Entropy, Heartbeat, Hint, QueueName, ResultStore, Settle, States,
-    TaskDef, TaskId, Timestamp, Token, WorkerInfo,
+    BackendError, Broker, Clock, Delivery, Entropy, Heartbeat, Hint, QueueName, ResultStore, RunInfo, Settle,
+    States, TaskDef, TaskId, Timestamp, Token, WorkerInfo,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -109,8 +109,7 @@ pub(crate) struct Dispatcher {
 
 struct Running {
     control: Arc<Control>,
-    task: &'static str,
-    queue: QueueName,
+    info: Arc<RunInfo>,
     started_at: Timestamp,
     blocking: bool,
 }

@@ -63,8 +63,7 @@ impl Dispatcher {
         let info = Arc::new(run_info(&job, &self.parts.defaults.worker));
         let running = Running {
             control: Arc::clone(&control),
-            task: job.def.name,
-            queue: job.meta.queue.clone(),
+            info: Arc::clone(&info),
             started_at: self.parts.clock.now(),
             blocking,
         };
@@ -94,17 +93,22 @@ impl Dispatcher {
 
     pub(super) fn ended(&mut self, job: Job, end: End, ran: Ran, token: Token) {
         let id = job.meta.delivery.id;
-        if let Some(running) = self.running.remove(&(token, id)) {
-            self.free_slot(running.blocking);
-        }
+        let info = match self.running.remove(&(token, id)) {
+            Some(running) => {
+                self.free_slot(running.blocking);
+                running.info
+            }
+            None => Arc::new(run_info(&job, &self.parts.defaults.worker)),
+        };
         let early = job.ack == AckMode::Early;
         // What was settled before its run cannot be given back.
         let end =
             if early && matches!(end, End::GivenBack) && job.args.is_none() { End::Revoked } else { end };
         let policy = job.policy();
         let hooks = Arc::clone(&self.parts.hooks);
-        let info = run_info(&job, &self.parts.defaults.worker);
-        match Job::ended(job.meta, &policy, end, ran, self.parts.entropy.next_u64(), &self.parts.defaults) {
+        // Only the delay of a retry is random, and randomness is a call to the operating system.
+        let random = if matches!(end, End::Failed(_)) { self.parts.entropy.next_u64() } else { 0 };
+        match Job::ended(job.meta, &policy, end, ran, random, &self.parts.defaults) {
             Some(mut ending) => {
                 if let Some(error) = &ending.error {
                     hooks.failed(&info, error);

@@ -64,8 +64,8 @@ impl Dispatcher {
             .iter()
             .map(|((_, id), running)| ActiveTask {
                 id: *id,
-                task: running.task.to_owned(),
-                queue: running.queue.clone(),
+                task: running.info.task.clone(),
+                queue: running.info.queue.clone(),
                 started_at: running.started_at,
             })
             .collect();
