@@ -244,6 +244,104 @@ fn a_clock_that_is_set_loses_no_slot_and_fires_none_twice() {
     assert_eq!(bed.ran("e"), (10..=150).step_by(10).collect::<Vec<_>>());
 }
 
+/// Somebody disables the entry while its slot is on the wire. So the write loses, and what this beat knew is worth nothing.
+#[test]
+fn what_lost_its_write_is_not_fired_again_from_memory() {
+    let mut bed = Bed::new(1);
+    let often = lovage_core::schedule::every(Duration::from_millis(100));
+    bed.add(&often.misfire(Misfire::All(10_000)).entry("e", "t").unwrap());
+    let mut beat = bed.beat();
+    beat.store.lose_hints();
+    bed.pass(Duration::from_millis(1_975), &mut [&mut beat]);
+    beat.broker.hold(Operation::Publish);
+    bed.pass(Duration::from_millis(25), &mut [&mut beat]);
+    bed.enable("e", false);
+    beat.broker.release(Operation::Publish);
+    bed.pass(s(2), &mut [&mut beat]);
+    bed.consume();
+    assert_eq!(bed.ran.len(), 20);
+}
+
+/// Nobody tells of the edit, and the longest time between two looks is far away.
+#[test]
+fn what_lost_its_write_is_looked_up_at_once() {
+    let mut bed = Bed::new(1);
+    bed.add(&each("e", 2));
+    let mut beat = bed.beat();
+    beat.store.lose_hints();
+    bed.pass(Duration::from_millis(1_975), &mut [&mut beat]);
+    beat.broker.hold(Operation::Publish);
+    bed.pass(Duration::from_millis(25), &mut [&mut beat]);
+    bed.edit("e", |entry| entry.description.push('.'));
+    beat.broker.release(Operation::Publish);
+    bed.pass(s(3), &mut [&mut beat]);
+    assert_eq!(bed.ran("e"), [2, 4]);
+}
+
+#[test]
+fn a_write_that_failed_is_tried_again() {
+    let mut bed = Bed::new(1);
+    bed.add(&each("e", 10));
+    let mut beat = bed.beat();
+    bed.pass(Duration::from_millis(9_975), &mut [&mut beat]);
+    beat.store.set_down(true);
+    bed.pass(Duration::from_millis(25), &mut [&mut beat]);
+    assert_eq!((bed.ran("e"), bed.told("e")), (vec![10], vec![]));
+    beat.store.set_down(false);
+    bed.pass(s(1), &mut [&mut beat]);
+    assert_eq!((bed.told("e"), bed.read("e").done_until), (vec!["10 fired".to_owned()], bed.at(10)));
+    // Written as it was, so the broker is not asked a second time.
+    assert_eq!(beat.broker.calls(Operation::Publish), 1);
+    bed.pass(s(20), &mut [&mut beat]);
+    assert_eq!(bed.ran("e"), [10, 20, 30]);
+}
+
+#[test]
+fn a_write_that_failed_is_tried_again_at_the_end() {
+    let bed = Bed::new(1);
+    bed.add(&each("e", 10));
+    let mut beat = bed.beat_until(|scheduler| scheduler, stop_at(&bed.clock, s(11)));
+    bed.pass(Duration::from_millis(9_975), &mut [&mut beat]);
+    beat.broker.hold(Operation::Publish);
+    beat.store.set_down(true);
+    bed.pass(Duration::from_millis(25), &mut [&mut beat]);
+    bed.clock.advance(s(1));
+    assert!(!ends(&mut beat));
+    beat.broker.release(Operation::Publish);
+    assert!(!ends(&mut beat));
+    beat.store.set_down(false);
+    bed.clock.advance(s(1));
+    assert!(ends(&mut beat));
+    assert_eq!(bed.told("e"), ["10 fired"]);
+}
+
+/// A beat learns that a later slot than its own was published, while a look is on its way that knows less. Believing that
+/// look, it would tell of a slot as fired that was passed over.
+#[test]
+fn a_look_that_began_before_a_doubt_does_not_end_it() {
+    let mut bed = Bed::new(1);
+    bed.add(&Entry { misfire: Misfire::Skip, ..each("e", 1) });
+    let mut late = bed.beat();
+    bed.pass(Duration::from_millis(5_975), &mut [&mut late]);
+    late.broker.hold(Operation::Publish);
+    bed.pass(Duration::from_millis(150), &mut [&mut late]);
+    late.store.hold_answers(true);
+    bed.add(&each("other", 86_400 * 365));
+    let looks = late.store.calls("due");
+    bed.pass(Duration::from_millis(275), &mut [&mut late]);
+    assert_eq!(late.store.calls("due"), looks + 1);
+    bed.enable("e", false);
+    bed.enable("e", true);
+    let mut other = bed.beat();
+    bed.pass(Duration::from_millis(650), &mut [&mut other]);
+    late.broker.release(Operation::Publish);
+    late.settle();
+    late.store.hold_answers(false);
+    bed.pass(s(1), &mut [&mut other, &mut late]);
+    assert_eq!(bed.ran("e"), [1, 2, 3, 4, 5, 7, 8]);
+    assert_eq!(bed.told("e")[5..], ["6 disabled", "7 fired", "8 fired"]);
+}
+
 /// What the end of a beat waits for.
 fn stop_at(clock: &FakeClock, time: Duration) -> impl Future<Output = ()> + Send + 'static {
     clock.sleep(time)
