@@ -147,6 +147,48 @@ schedule = { kind = "solar", event = "sunset", latitude = 52.5, longitude = 13.4
 }
 
 #[test]
+fn a_bad_entry_of_the_file_is_refused_with_its_field_and_what_is_allowed() {
+    let bed = Bed::new();
+    for (entry, reason) in [
+        (
+            "schedule = { kind = 'crontab', expression = '0 3 * * *', zone = 'Europe/Belin' }",
+            "zone `Europe/Belin` is not valid: expected a name of the IANA time zone database",
+        ),
+        ("schedule = { kind = 'crontab', expression = '61 * * * *' }", "minute `61` is not valid: expected"),
+        (
+            "schedule = { kind = 'crontab', expression = '0 0 30 2 *' }",
+            "crontab `0 0 30 2 *` is not valid: expected",
+        ),
+        (
+            "schedule = { kind = 'interval', every = '-5s' }",
+            "every `-5s` is not valid: expected 100ms to 36600d",
+        ),
+        (
+            "schedule = { kind = 'interval', every = '10ms' }",
+            "every `10ms` is not valid: expected 100ms to 36600d",
+        ),
+        (
+            "schedule = { kind = 'solar', event = 'sunset', latitude = 91, longitude = 0 }",
+            "latitude `91` is not valid: expected -90 to 90 degrees",
+        ),
+        (
+            "schedule = { kind = 'interval', every = '1h' }\nargs = 16",
+            "args `16` is not valid: expected a JSON list",
+        ),
+        (
+            "schedule = { kind = 'interval', every = '1h' }\nstart_time = 2027-01-01T00:00:00Z\nend_time = 2026-01-01T00:00:00Z",
+            "end_time `2026-01-01T00:00:00Z` is not valid: expected no earlier than start_time",
+        ),
+    ] {
+        let text = format!("[schedules.nightly]\ntask = 't'\n{entry}\n");
+        std::fs::write(bed.path().join("lovage.toml"), text).unwrap();
+        let error = bed.fails(2, &["beat"]);
+        let expected = format!("the schedule `nightly` from lovage.toml line 1: {reason}");
+        assert!(error.contains(&expected), "{error}");
+    }
+}
+
+#[test]
 fn what_is_wrong_in_code_is_told_by_every_command() {
     let bed = Bed::new();
     let output = with_every(&bed, &["status"], "10ms").output().unwrap();

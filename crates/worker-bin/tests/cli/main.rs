@@ -13,6 +13,7 @@ mod outbox;
 mod own;
 mod postgres;
 mod schedule;
+mod schedule_sql;
 mod store;
 mod support;
 

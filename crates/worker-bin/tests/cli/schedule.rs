@@ -2,7 +2,6 @@
 
 use lovage_conformance::documented;
 use serde_json::{Value, json};
-use sqlx::SqlitePool;
 
 use crate::support::{Bed, on_each_broker};
 
@@ -264,15 +263,14 @@ fn audit_says_which_slots_fired() {
 fn a_bad_row_written_by_hand_disables_itself_and_stops_no_other() {
     let bed = Bed::new();
     bed.ok(&["schedule", "add", "good", "--task", "movies.tasks.add", "--every", "1s", "1", "2"]);
-    sql(
-        &bed,
-        &[
-            r#"INSERT INTO lovage_schedule (name, task, schedule) VALUES ('minute', 't', '{"kind":"crontab","expression":"61 * * * *"}')"#,
-            r#"INSERT INTO lovage_schedule (name, task, schedule) VALUES ('json', 't', 'every day')"#,
-            r#"INSERT INTO lovage_schedule (name, task, schedule, args) VALUES ('args', 't', '{"kind":"interval","every":"1s"}', '[1')"#,
-            r#"INSERT INTO lovage_schedule (name, task, args, schedule) VALUES ('by hand', 'multiply_two_numbers', '[3, 4]', '{"kind":"interval","every":"1s"}')"#,
-        ],
-    );
+    for row in [
+        r#"INSERT INTO lovage_schedule (name, task, schedule) VALUES ('minute', 't', '{"kind":"crontab","expression":"61 * * * *"}')"#,
+        r#"INSERT INTO lovage_schedule (name, task, schedule) VALUES ('json', 't', 'every day')"#,
+        r#"INSERT INTO lovage_schedule (name, task, schedule, args) VALUES ('args', 't', '{"kind":"interval","every":"1s"}', '[1')"#,
+        r#"INSERT INTO lovage_schedule (name, task, args, schedule) VALUES ('by hand', 'multiply_two_numbers', '[3, 4]', '{"kind":"interval","every":"1s"}')"#,
+    ] {
+        bed.sql(row);
+    }
     let mut worker = bed.worker(&["-B"]);
     worker.wait_for(": 3");
     worker.wait_for(": 12");
@@ -300,16 +298,4 @@ fn migrate_and_report_know_the_schedule() {
     let refused = bed.fails(2, &["schedule", "list", "--schedules", "redis://127.0.0.1:1"]);
     assert!(refused.contains("setting `schedules_url` from the flag --schedules"), "{refused}");
     assert!(refused.contains("no database that a schedule can be in"), "{refused}");
-}
-
-fn sql(bed: &Bed, statements: &[&'static str]) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let url = format!("sqlite://{}", bed.path().join("lovage.db").display());
-    runtime.block_on(async {
-        let pool = SqlitePool::connect(&url).await.unwrap();
-        for statement in statements {
-            sqlx::query(*statement).execute(&pool).await.unwrap();
-        }
-        pool.close().await;
-    });
 }

@@ -11,6 +11,7 @@ use lovage_redis::testing::RedisServer;
 use lovage_sql::postgres::testing;
 use lovage_system::SystemClock;
 use serde_json::Value;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 
 /// Longer than anything here takes, short enough to fail before the runner gives up.
@@ -128,6 +129,30 @@ impl Bed {
         let done = self.run(args);
         assert_eq!(done.code, code, "{args:?}: {}{}", done.stdout, done.stderr);
         done.stderr
+    }
+
+    /// Changes rows of the schedule behind everybody's back.
+    pub(crate) fn sql(&self, statement: &str) {
+        let broker = self.variables.iter().find(|(name, _)| *name == "LOVAGE_BROKER_URL");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            match broker.and_then(|(_, url)| url.split_once("?schema=")) {
+                Some((place, schema)) => {
+                    let schema = schema.split('&').next().unwrap();
+                    let mut connection = PgConnection::connect(place).await.unwrap();
+                    let both = format!("SET search_path TO {schema}; {statement}");
+                    sqlx::raw_sql(AssertSqlSafe(both)).execute(&mut connection).await.unwrap();
+                    connection.close().await.unwrap();
+                }
+                None => {
+                    let url = format!("sqlite://{}", self.path().join("lovage.db").display());
+                    let mut connection = SqliteConnection::connect(&url).await.unwrap();
+                    let statement = sqlx::raw_sql(AssertSqlSafe(statement.to_owned()));
+                    statement.execute(&mut connection).await.unwrap();
+                    connection.close().await.unwrap();
+                }
+            }
+        });
     }
 
     /// Starts a worker and waits until it says that it is ready.

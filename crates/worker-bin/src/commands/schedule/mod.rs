@@ -2,6 +2,7 @@
 
 mod edit;
 mod look;
+mod ran;
 mod slots;
 
 use lovage_core::schedule::{Entry, EntryFilter, Listed, ScheduleStore};
@@ -44,7 +45,7 @@ pub(crate) async fn schedule(session: &Session, what: Schedule) -> Result<(), Cl
             slots::preview(&*open.await?, &name, count, from.as_deref(), format).await
         }
         Schedule::Audit { name, from, to, format } => {
-            slots::audit(&*open.await?, &name, (&from, &to), format).await
+            slots::audit(session, &*open.await?, &name, (&from, &to), format).await
         }
     }
 }

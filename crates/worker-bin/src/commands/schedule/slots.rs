@@ -7,11 +7,11 @@ use lovage_core::schedule::{
 use lovage_core::{Page, Timestamp, format_duration, parse_duration};
 use serde_json::{Value, json};
 
-use super::{STEP, found};
+use super::{STEP, found, ran};
 use crate::cli::Format;
 use crate::error::CliError;
 use crate::output::{Out, Rows, Table};
-use crate::session::now;
+use crate::session::{Session, now};
 use crate::show::ahead;
 
 /// Most slots of one preview.
@@ -53,6 +53,7 @@ pub(super) async fn preview(
 }
 
 pub(super) async fn audit(
+    session: &Session,
     store: &dyn ScheduleStore,
     name: &str,
     (from, to): (&str, &str),
@@ -64,8 +65,14 @@ pub(super) async fn audit(
         return Err(CliError::usage(format!("--to is {until}: expected no earlier than --from, {from}")));
     }
     let stored = readable(store, name).await?;
-    let history = history(store, name, from, until).await?;
-    let audit = audited(&stored, &history, AuditRange { from, until, now });
+    let mut history = history(store, name, from, until).await?;
+    let range = AuditRange { from, until, now };
+    let mut audit = audited(&stored, &history, range);
+    let ran = ran::from_results(session, &stored, &audit).await;
+    if !ran.is_empty() {
+        history.extend(ran);
+        audit = audited(&stored, &history, range);
+    }
     if format.json {
         Out.json(&json!({
             "name": name, "from": from.to_string(), "to": until.to_string(),
