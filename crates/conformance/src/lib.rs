@@ -20,6 +20,7 @@ pub mod broker;
 mod documented;
 pub mod results;
 pub mod schedules;
+pub mod stats;
 
 pub use broker::BrokerBed;
 pub use documented::documented;

@@ -26,6 +26,7 @@ mod retry;
 pub mod schedule;
 pub mod signature;
 mod state;
+pub mod stats;
 mod suggest;
 mod task;
 mod time;

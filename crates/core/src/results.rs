@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::stats::StatsStore;
 use crate::{
     BackendError, ErrorReport, Lineage, Page, Paged, Priority, QueueName, ScheduledSlot, Settled, Settlement,
     TaskId, TaskState, Timestamp, Token,
@@ -49,6 +50,11 @@ pub trait ResultStore: Send + Sync + fmt::Debug {
 
     /// Removes rows; answers how many there were.
     async fn delete(&self, ids: &[TaskId]) -> Result<usize, BackendError>;
+
+    /// Where what happened is counted per minute; `None` where this store does not.
+    fn stats(&self) -> Option<&dyn StatsStore> {
+        None
+    }
 }
 
 /// A database that is broker and result store at once, and can do in one transaction what otherwise is two steps.
