@@ -13,7 +13,12 @@ use crate::StoreBed;
 #[macro_export]
 macro_rules! stats_suite {
     ($bed:path) => {
-        $crate::__stats_cases! { $bed =>
+        /// What the module below can name, wherever the caller's function is.
+        async fn __stats_bed() -> ::std::boxed::Box<dyn $crate::StoreBed> {
+            $bed().await
+        }
+
+        $crate::__stats_cases! {
             what_is_counted_comes_back
             two_workers_add_to_the_same_minute
             concurrent_additions_are_all_kept
@@ -39,16 +44,18 @@ macro_rules! stats_suite {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __stats_cases {
-    ($bed:path => $($case:ident)*) => {
-        $(
-            #[test]
-            fn $case() {
-                $crate::run(async {
-                    let bed = $bed().await;
-                    $crate::stats::$case(&*bed).await;
-                });
-            }
-        )*
+    ($($case:ident)*) => {
+        mod stats {
+            $(
+                #[test]
+                fn $case() {
+                    $crate::run(async {
+                        let bed = super::__stats_bed().await;
+                        $crate::stats::$case(&*bed).await;
+                    });
+                }
+            )*
+        }
     };
 }
 
@@ -56,9 +63,9 @@ const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
-/// An instant: a whole hour, and this many seconds.
+/// An instant: a whole even hour, and this many seconds.
 fn t(seconds: u64) -> Timestamp {
-    Timestamp::from_micros(1_800_010_800_000_000).plus(Duration::from_secs(seconds))
+    Timestamp::from_micros(1_800_014_400_000_000).plus(Duration::from_secs(seconds))
 }
 
 fn window(since: u64, until: u64, step: u64) -> Window {

@@ -1,7 +1,7 @@
 //! Lovage results in SQL, to be kept, filtered and joined.
 //!
 //! `lovage_result` has one row per task, its newest state; `lovage_attempt` its ended attempts. Both are there to be read by
-//! other programs too; see `migrations/` for their columns.
+//! other programs too; see `migrations/` for their columns. `lovage_stat` and `lovage_stat_depth` have what happened per minute.
 
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod page;
@@ -11,6 +11,8 @@ mod postgres;
 mod rules;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod stats;
 
 use std::sync::Arc;
 
@@ -22,16 +24,18 @@ pub use postgres::PgResults;
 /// The tables of the results.
 pub static MIGRATIONS: Migrations = Migrations {
     component: "results",
-    sqlite: &[Migration {
-        version: 1,
-        name: "results",
-        sql: include_str!("../migrations/sqlite/0001_results.sql"),
-    }],
-    postgres: &[Migration {
-        version: 1,
-        name: "results",
-        sql: include_str!("../migrations/postgres/0001_results.sql"),
-    }],
+    sqlite: &[
+        Migration { version: 1, name: "results", sql: include_str!("../migrations/sqlite/0001_results.sql") },
+        Migration { version: 2, name: "stats", sql: include_str!("../migrations/sqlite/0002_stats.sql") },
+    ],
+    postgres: &[
+        Migration {
+            version: 1,
+            name: "results",
+            sql: include_str!("../migrations/postgres/0001_results.sql"),
+        },
+        Migration { version: 2, name: "stats", sql: include_str!("../migrations/postgres/0002_stats.sql") },
+    ],
 };
 
 /// The results in this database. On SQLite the tables are made where they are missing; on PostgreSQL

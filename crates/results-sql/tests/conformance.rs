@@ -31,6 +31,7 @@ mod sqlite {
     }
 
     lovage_conformance::store_suite!(bed);
+    lovage_conformance::stats_suite!(bed);
 }
 
 #[cfg(feature = "postgres")]
@@ -61,4 +62,5 @@ mod postgres {
     }
 
     lovage_conformance::store_suite!(bed);
+    lovage_conformance::stats_suite!(bed);
 }

@@ -4,6 +4,7 @@ mod batch;
 mod list;
 mod results;
 mod row;
+mod stats;
 mod types;
 
 pub use results::PgResults;

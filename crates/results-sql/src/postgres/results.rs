@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
+use lovage_core::stats::StatsStore;
 use lovage_core::{
     AttemptRecord, BackendError, Page, Paged, Recorded, ResultFilter, ResultStore, TaskId, TaskRecord,
     Timestamp,
@@ -26,7 +27,7 @@ const RECORDING: &str = "recording results";
 /// Results in a PostgreSQL database.
 #[derive(Clone, Debug)]
 pub struct PgResults {
-    db: PgDatabase,
+    pub(super) db: PgDatabase,
 }
 
 impl PgResults {
@@ -149,6 +150,10 @@ impl ResultStore for PgResults {
             return Ok(0);
         }
         self.count("deleting results", sqlx::query(sql!("delete")).bind(uuids(ids))).await
+    }
+
+    fn stats(&self) -> Option<&dyn StatsStore> {
+        Some(self)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod list;
 mod results;
+mod stats;
 
 pub(crate) use results::SqliteResults;
 

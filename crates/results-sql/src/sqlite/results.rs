@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use async_trait::async_trait;
+use lovage_core::stats::StatsStore;
 use lovage_core::{
     AttemptRecord, BackendError, Clock as _, Page, Paged, Recorded, ResultFilter, ResultStore, TaskId,
     TaskRecord, Timestamp,
@@ -21,7 +22,7 @@ use crate::sqlite::{list, sql};
 
 /// Results in a SQLite file.
 pub(crate) struct SqliteResults {
-    db: SqliteDatabase,
+    pub(super) db: SqliteDatabase,
     clock: SystemClock,
 }
 
@@ -152,6 +153,10 @@ impl ResultStore for SqliteResults {
         sqlx::query(sql!("history_delete")).bind(&list).execute(&mut *tx).await.map_err(fail)?;
         tx.commit().await.map_err(fail)?;
         Ok(usize::try_from(done.rows_affected()).unwrap_or(0))
+    }
+
+    fn stats(&self) -> Option<&dyn StatsStore> {
+        Some(self)
     }
 }
 

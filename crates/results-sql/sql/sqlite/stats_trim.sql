@@ -1,0 +1,6 @@
+-- Removes up to ?2 rows that tell of nothing after ?1.
+DELETE FROM lovage_stat
+WHERE (span, since, queue, task) IN (
+    SELECT span, since, queue, task FROM lovage_stat
+    WHERE span IN (1, 10, 60) AND since <= ?1 - span * 60000000
+    LIMIT ?2)
