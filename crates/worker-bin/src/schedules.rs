@@ -1,7 +1,7 @@
 //! The entries that a program declares, in code and in `lovage.toml`, and how they come into the store.
 
-use lovage_core::schedule::{Entry, Merged, ScheduleError, ScheduleStore, When};
-use lovage_core::{BackendError, EntryName, Source};
+use lovage_core::schedule::{Entry, Merged, ScheduleError, ScheduleStore, When, arguments_fit};
+use lovage_core::{BackendError, Broker, EntryName, Source, WorkerInfo, nearest};
 use lovage_worker::__private::ScheduledCall;
 use lovage_worker::Routes;
 
@@ -73,18 +73,98 @@ impl Session {
     }
 }
 
-/// Brings what is declared into the store, and logs what that changed there.
+/// What live workers say of the task of an entry.
+pub(crate) enum Fit {
+    /// One of them can run it.
+    Fits,
+    /// None knows the task: what is expected instead.
+    Unknown(String),
+    /// Its arguments are not those of the task.
+    Wrong(ScheduleError),
+}
+
+impl Fit {
+    pub(crate) fn of(entry: &Entry, workers: &[WorkerInfo]) -> Self {
+        let task = entry.task.as_str();
+        let known: Vec<_> = workers.iter().flat_map(|worker| &worker.tasks).collect();
+        let mut wrong = None;
+        for info in known.iter().filter(|info| info.name == task) {
+            match arguments_fit(entry, &info.signature) {
+                // Of two releases one is enough.
+                Ok(()) => return Self::Fits,
+                Err(error) => wrong = Some(error),
+            }
+        }
+        let names = known.iter().map(|info| info.name.as_str()).collect();
+        wrong.map_or_else(|| Self::Unknown(instead(task, names, workers.len())), Self::Wrong)
+    }
+}
+
+fn instead(task: &str, mut known: Vec<&str>, workers: usize) -> String {
+    known.sort_unstable();
+    known.dedup();
+    match nearest(task, known.iter().copied()) {
+        _ if workers == 0 => "no worker is alive, so its arguments are not checked".to_owned(),
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("expected one of {}", known.join(", ")),
+    }
+}
+
+/// Those that run tasks.
 ///
 /// # Errors
-/// When the store does not take it.
-pub(crate) async fn merge(
-    store: &dyn ScheduleStore,
-    declared: &[(Source, Vec<Entry>)],
-) -> Result<(), BackendError> {
-    for (source, entries) in declared {
-        tell(source, &store.merge(source, entries, None).await?);
+/// When the broker cannot be asked.
+pub(crate) async fn live_workers(broker: &dyn Broker) -> Result<Vec<WorkerInfo>, BackendError> {
+    let mut workers = broker.workers(None).await?;
+    workers.retain(|worker| !worker.is_beat());
+    Ok(workers)
+}
+
+impl Session {
+    /// Brings what is declared into the store, and logs what that changed there. What is new is compared with what live
+    /// workers take: they may be of another release than the beat, so what does not fit is a warning.
+    ///
+    /// # Errors
+    /// When the store does not take it.
+    pub(crate) async fn merge(
+        &self,
+        store: &dyn ScheduleStore,
+        broker: &dyn Broker,
+        declared: &[(Source, Vec<Entry>)],
+    ) -> Result<(), BackendError> {
+        for (source, entries) in declared {
+            let merged = store.merge(source, entries, None).await?;
+            tell(source, &merged);
+            let is_new = |entry: &&Entry| {
+                [&merged.added, &merged.changed].iter().any(|list| list.contains(&entry.name))
+            };
+            let new: Vec<&Entry> = entries.iter().filter(is_new).collect();
+            if new.is_empty() {
+                continue;
+            }
+            match live_workers(broker).await {
+                Ok(workers) => new.iter().for_each(|entry| self.warn_of(source, entry, &workers)),
+                Err(error) => tracing::debug!("the arguments of new schedules are not checked: {error}"),
+            }
+        }
+        Ok(())
     }
-    Ok(())
+
+    fn warn_of(&self, source: &Source, entry: &Entry, workers: &[WorkerInfo]) {
+        let (name, task) = (&entry.name, &entry.task);
+        match Fit::of(entry, workers) {
+            Fit::Fits => {}
+            Fit::Wrong(error) => tracing::warn!("schedules of {source}: the schedule `{name}`: {error}"),
+            // Workers may start after the beat; and one may be in this process.
+            Fit::Unknown(_)
+                if workers.is_empty() || self.tasks.iter().any(|def| def.name == task.as_str()) => {}
+            Fit::Unknown(expected) => {
+                tracing::warn!(
+                    "schedules of {source}: the schedule `{name}`: no live worker knows the task `{task}`: {expected}"
+                );
+            }
+        }
+    }
 }
 
 fn tell(source: &Source, merged: &Merged) {

@@ -16,7 +16,6 @@ use crate::cli::BeatArgs;
 use crate::config::Setting;
 use crate::error::CliError;
 use crate::output::Out;
-use crate::schedules::merge;
 use crate::session::Session;
 use crate::signals::Signals;
 
@@ -64,7 +63,7 @@ impl Beat {
         let broker = broker.map_err(|error| CliError::from(error).hint(session.place(Setting::Broker)))?;
         let store = session.open_schedules().await?;
         let registration = Registration::enter(session, Arc::clone(&broker)).await?;
-        if let Err(error) = merge(&*store, &declared).await {
+        if let Err(error) = session.merge(&*store, &*broker, &declared).await {
             registration.leave().await;
             return Err(CliError::from(error).hint(session.place(Setting::Schedules)));
         }

@@ -99,6 +99,7 @@ on_each_broker!(
     a_beat_fires_for_workers_elsewhere,
     an_edit_survives_the_code_that_declares_it_until_it_is_reset,
     a_beat_is_seen_and_told_to_stop,
+    what_the_file_declares_is_compared_with_what_live_workers_take,
 );
 
 #[test]
@@ -186,6 +187,38 @@ fn a_bad_entry_of_the_file_is_refused_with_its_field_and_what_is_allowed() {
         let expected = format!("the schedule `nightly` from lovage.toml line 1: {reason}");
         assert!(error.contains(&expected), "{error}");
     }
+}
+
+/// The workers may be of another release than the file, so it is said and not refused.
+fn what_the_file_declares_is_compared_with_what_live_workers_take(bed: &Bed) {
+    let entry = |name: &str, task: &str, args: &str| {
+        format!(
+            "[schedules.{name}]\ntask = '{task}'\nargs = {args}\nschedule = {{ kind = 'interval', every = '1h' }}\n"
+        )
+    };
+    let text = [
+        entry("fits", "movies.tasks.add", "[1, 2]"),
+        entry("wrong", "movies.tasks.add", "[1, 'two']"),
+        entry("foreign", "movies.tasks.ad", "[1, 2]"),
+    ];
+    // Nobody is there to compare with.
+    std::fs::write(bed.path().join("lovage.toml"), &text[0]).unwrap();
+    assert!(!beat(bed).1.contains("the schedule `"));
+    let worker = bed.worker(&[]);
+    bed.until(&["inspect", "registered"], |tasks| tasks != &json!([]));
+    std::fs::write(bed.path().join("lovage.toml"), text.concat()).unwrap();
+    let (code, said) = beat(bed);
+    assert_eq!(code, 0, "{said}");
+    for part in [
+        r#"WARN schedules of lovage.toml: the schedule `wrong`: args `[1,"two"]` is not valid: expected what movies.tasks.add takes, (x: i64, y: i64) -> i64: `y` is not a valid i64"#,
+        "the schedule `foreign`: no live worker knows the task `movies.tasks.ad`: did you mean `movies.tasks.add`?",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert!(!said.contains("the schedule `fits`"), "{said}");
+    // Once, not with every start.
+    assert!(!beat(bed).1.contains("the schedule `"));
+    drop(worker);
 }
 
 #[test]

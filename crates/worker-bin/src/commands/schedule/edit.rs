@@ -1,9 +1,9 @@
 //! `schedule add` and `schedule edit`.
 
+use lovage_core::WorkerInfo;
 use lovage_core::schedule::{
-    Entry, EntryText, Expected, Listed, Saved, ScheduleError, ScheduleStore, StoredEntry, arguments_fit,
+    Entry, EntryText, Expected, Listed, Saved, ScheduleError, ScheduleStore, StoredEntry,
 };
-use lovage_core::{WorkerInfo, nearest};
 use serde_json::{Map, Value, json};
 
 use super::{found, look};
@@ -11,6 +11,7 @@ use crate::cli::{EntryArgs, EntryFlags, Format, When};
 use crate::commands::call::positional;
 use crate::error::CliError;
 use crate::output::Out;
+use crate::schedules::{Fit, live_workers};
 use crate::session::Session;
 
 /// How an option is taken away.
@@ -229,50 +230,25 @@ fn sun(text: &str) -> Result<Value, CliError> {
 
 /// Whether live workers can run it. That none knows the task is worth a warning only: it may be deployed later.
 async fn check_task(session: &Session, entry: &Entry) -> Result<(), CliError> {
-    let workers = match live_workers(session).await {
+    let workers = match workers_of(session).await {
         Ok(workers) => workers,
         Err(error) => {
             Out.note(format!("warning: task and arguments are not checked: {}", error.in_one_line()));
             return Ok(());
         }
     };
-    let task = entry.task.as_str();
-    let known: Vec<_> = workers.iter().flat_map(|worker| &worker.tasks).collect();
-    let signatures: Vec<&str> =
-        known.iter().filter(|known| known.name == task).map(|known| known.signature.as_str()).collect();
-    if signatures.is_empty() {
-        warn_unknown(task, known.iter().map(|known| known.name.as_str()).collect(), workers.len());
-        return Ok(());
-    }
-    // Of two releases one is enough.
-    let mut wrong = None;
-    for signature in signatures {
-        match arguments_fit(entry, signature) {
-            Ok(()) => {
-                warn_unserved(entry, &workers);
-                return Ok(());
-            }
-            Err(error) => wrong = Some(error),
+    match Fit::of(entry, &workers) {
+        Fit::Fits => warn_unserved(entry, &workers),
+        Fit::Unknown(expected) => {
+            Out.note(format!("warning: no live worker knows the task `{}`: {expected}", entry.task));
         }
+        Fit::Wrong(error) => return Err(invalid(entry.name.as_str(), &error)),
     }
-    wrong.map_or(Ok(()), |error| Err(invalid(entry.name.as_str(), &error)))
+    Ok(())
 }
 
-async fn live_workers(session: &Session) -> Result<Vec<WorkerInfo>, CliError> {
-    let mut workers = session.connect().await?.broker().workers(None).await?;
-    workers.retain(|worker| !worker.is_beat());
-    Ok(workers)
-}
-
-fn warn_unknown(task: &str, mut known: Vec<&str>, workers: usize) {
-    known.sort_unstable();
-    known.dedup();
-    let expected = match nearest(task, known.iter().copied()) {
-        _ if workers == 0 => "no worker is alive, so its arguments are not checked".to_owned(),
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("expected one of {}", known.join(", ")),
-    };
-    Out.note(format!("warning: no live worker knows the task `{task}`: {expected}"));
+async fn workers_of(session: &Session) -> Result<Vec<WorkerInfo>, CliError> {
+    Ok(live_workers(&**session.connect().await?.broker()).await?)
 }
 
 fn warn_unserved(entry: &Entry, workers: &[WorkerInfo]) {
