@@ -14,6 +14,7 @@ mod results;
 #[cfg(feature = "schedule")]
 mod schedules;
 mod state;
+mod stats;
 
 pub use handle::MemoryStore;
 pub use results::MemoryResults;

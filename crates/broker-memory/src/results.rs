@@ -6,12 +6,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use lovage_core::stats::StatsStore;
 use lovage_core::{
     AttemptRecord, BackendError, Clock, Outcome, Page, Paged, Recorded, ResultFilter, ResultStore, TaskId,
     TaskRecord, TaskState, Timestamp, limits,
 };
 
 use crate::page::{bad_page, paged};
+use crate::stats::Minutes;
 
 /// Ended attempts that are kept per task.
 const HISTORY: usize = 20;
@@ -20,6 +22,7 @@ const HISTORY: usize = 20;
 pub struct MemoryResults {
     clock: Arc<dyn Clock>,
     rows: Mutex<BTreeMap<TaskId, Row>>,
+    minutes: Mutex<Minutes>,
 }
 
 struct Row {
@@ -33,7 +36,11 @@ impl MemoryResults {
     /// An empty store that lives by this clock.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, rows: Mutex::default() }
+        Self { clock, rows: Mutex::default(), minutes: Mutex::default() }
+    }
+
+    pub(crate) fn minutes(&self) -> MutexGuard<'_, Minutes> {
+        self.minutes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<TaskId, Row>> {
@@ -102,6 +109,10 @@ impl ResultStore for MemoryResults {
     async fn delete(&self, ids: &[TaskId]) -> Result<usize, BackendError> {
         let mut rows = self.lock();
         Ok(ids.iter().filter(|id| rows.remove(id).is_some()).count())
+    }
+
+    fn stats(&self) -> Option<&dyn StatsStore> {
+        Some(self)
     }
 }
 

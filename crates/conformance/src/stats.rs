@@ -173,30 +173,22 @@ pub async fn two_workers_add_to_the_same_minute(bed: &dyn StoreBed) {
 
 /// Nobody overwrites what another one adds at the same time, and nobody waits for ever.
 pub async fn concurrent_additions_are_all_kept(bed: &dyn StoreBed) {
-    let adding: Vec<_> = (0..4)
-        .map(|worker| {
-            let store = bed.store();
-            async move {
-                let store = store.await;
-                tokio::spawn(async move {
-                    for _ in 0..10 {
-                        let mut batch = [runs(0, "a", 1), runs(0, "b", 1), runs(60, "a", 1)];
-                        if worker % 2 == 0 {
-                            batch.reverse();
-                        }
-                        let stats = store.stats().expect("this store counts");
-                        stats.add(&batch).await.expect("the store adds");
-                    }
-                })
+    let mut adding = Vec::new();
+    for worker in 0..4 {
+        let store = bed.store().await;
+        adding.push(tokio::spawn(async move {
+            for _ in 0..10 {
+                let mut batch = [runs(0, "a", 1), runs(0, "b", 1), runs(60, "a", 1)];
+                if worker % 2 == 0 {
+                    batch.reverse();
+                }
+                let stats = store.stats().expect("this store counts");
+                stats.add(&batch).await.expect("the store adds");
             }
-        })
-        .collect();
-    let mut handles = Vec::new();
-    for one in adding {
-        handles.push(one.await);
+        }));
     }
-    for handle in handles {
-        handle.await.expect("no panic");
+    for one in adding {
+        one.await.expect("no panic");
     }
     let read = Desk::at(bed).await.read(window(0, HOUR, MINUTE)).await;
     assert_eq!(read, [runs(0, "a", 40), runs(0, "b", 40), runs(60, "a", 40)]);

@@ -15,6 +15,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use lovage_core::stats::Tally;
 use lovage_core::{
     BackendError, Broker, Clock, Delivery, Entropy, Heartbeat, Hint, QueueName, ResultStore, RunInfo, Settle,
     States, TaskDef, TaskId, Timestamp, Token, WorkerInfo,
@@ -28,6 +29,7 @@ use crate::hooks::{Hooks, WorkerEvent};
 use crate::leases::Holdings;
 use crate::plan::{Defaults, End, Job, Ran};
 use crate::settler::Item;
+use crate::stats::Counting;
 use crate::worker::{Phase, Summary};
 
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
@@ -59,6 +61,8 @@ pub(crate) enum Event {
     Hint(Hint),
     /// A heartbeat was answered.
     Beat(Result<Heartbeat, BackendError>),
+    /// What was counted is in the store, but for these sums.
+    Counted(Vec<Tally>),
     /// What the owner of the worker wants.
     Phase(Phase),
 }
@@ -105,6 +109,9 @@ pub(crate) struct Dispatcher {
     rate: Rate,
     timers: Timers,
     summary: Summary,
+    counting: Counting,
+    /// Sums are on their way to the store.
+    adding: bool,
 }
 
 struct Running {
@@ -134,6 +141,8 @@ struct Timers {
     look: Duration,
     beat: Duration,
     expire: Duration,
+    /// When what was counted goes to the store; never where nothing was.
+    count: Duration,
     /// Stopping: when runs are cut off, and when we give up waiting for settlements.
     deadline: Option<Duration>,
 }
@@ -162,8 +171,17 @@ impl Dispatcher {
             phase: Phase::Running,
             failures: 0,
             rate: Rate::default(),
-            timers: Timers { fetch: now, look: now, beat: now, expire: first_expire, deadline: None },
+            timers: Timers {
+                fetch: now,
+                look: now,
+                beat: now,
+                expire: first_expire,
+                count: Duration::MAX,
+                deadline: None,
+            },
             summary: Summary::default(),
+            counting: Counting::default(),
+            adding: false,
         }
     }
 
@@ -202,6 +220,7 @@ impl Dispatcher {
                 () = &mut timer.1 => timer.0 = Duration::MAX,
             }
         }
+        self.add_the_last().await;
         self.sign_off().await;
         self.summary
     }
@@ -229,6 +248,7 @@ impl Dispatcher {
             Event::Leases { lost, revoked } => self.leases(&lost, &revoked),
             Event::Hint(hint) => self.hint(hint),
             Event::Beat(answer) => self.beat_answered(answer),
+            Event::Counted(left) => self.counted(left),
             Event::Phase(phase) => self.enter(phase),
         }
     }
@@ -247,7 +267,10 @@ impl Dispatcher {
         }
         if now >= self.timers.expire {
             self.timers.expire = now + EXPIRE_EVERY;
-            self.expire_results();
+            self.expire_results(now);
+        }
+        if now >= self.timers.count {
+            self.add_counted();
         }
         if self.timers.deadline.is_some_and(|deadline| now >= deadline) {
             self.cut_off(now);
@@ -257,7 +280,12 @@ impl Dispatcher {
 
     fn next_timer(&self) -> Duration {
         let timers = &self.timers;
-        timers.fetch.min(timers.beat).min(timers.expire).min(timers.deadline.unwrap_or(Duration::MAX))
+        timers
+            .fetch
+            .min(timers.beat)
+            .min(timers.expire)
+            .min(timers.count)
+            .min(timers.deadline.unwrap_or(Duration::MAX))
     }
 
     fn spawn(&self, work: impl Future<Output = Event> + Send + 'static) {

@@ -19,7 +19,7 @@
 //!
 //! Most programs do not use this crate directly but `lovage-worker-bin`, whose `App` adds configuration, signals and the
 //! subcommands. How it works inside: `dispatcher` has the loop, `plan` the decisions, `executor` the runs, `settler` the
-//! way to results and broker, `leases` the renewals.
+//! way to results and broker, `leases` the renewals, `stats` what is counted for charts.
 
 mod builder;
 mod control;
@@ -30,6 +30,7 @@ mod hooks;
 mod leases;
 mod plan;
 mod settler;
+mod stats;
 mod worker;
 
 pub use builder::{WorkerBuilder, WorkerError};

@@ -19,6 +19,9 @@ impl Dispatcher {
     pub(super) fn finish(&mut self, token: Token, ending: Ending, ran: Option<Ran>, settled_early: bool) {
         self.log(&ending, ran);
         let id = ending.meta.delivery.id;
+        if let Some(record) = &ending.record {
+            self.count(record);
+        }
         match ending.state {
             TaskState::Success => self.summary.succeeded += 1,
             TaskState::Failure | TaskState::Retry => self.summary.failed += 1,
