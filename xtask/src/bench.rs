@@ -22,7 +22,7 @@ pub(crate) struct Options {
     #[arg(long)]
     tasks: Option<String>,
     /// Only these rows.
-    #[arg(long, value_delimiter = ',', value_parser = PARTS)]
+    #[arg(value_parser = PARTS)]
     only: Vec<String>,
     /// Where the figures go, one JSON line per broker [default: target/bench/figures.jsonl].
     #[arg(long)]
