@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use futures_util::future::{BoxFuture, Shared};
 use lovage_core::schedule::ScheduleStore;
@@ -38,6 +39,8 @@ pub(crate) struct App {
     pub(crate) secure: bool,
     /// Pages that are kept up to date at the same time.
     pub(crate) streams: Arc<Semaphore>,
+    /// The minute in which this dashboard looked at the queues for the charts, in microseconds.
+    pub(crate) sampled: AtomicI64,
     /// Ends when pages should no longer be kept up to date.
     pub(crate) stop: Shared<BoxFuture<'static, ()>>,
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use axum::Router;
 use axum::extract::Request;
@@ -125,7 +126,8 @@ impl Dashboard {
         let Self { parts, access, audit, base, secure, stop, links } = self;
         let guard = Guard::new(access, links, Arc::clone(&parts.clock), Arc::clone(&parts.entropy));
         let streams = Arc::new(Semaphore::new(STREAMS));
-        let app = Arc::new(App { parts, guard, audit, base, secure, streams, stop });
+        let app =
+            Arc::new(App { parts, guard, audit, base, secure, streams, sampled: AtomicI64::default(), stop });
         table().iter().fold(Router::new(), |router, route| mount(router, route, &app))
     }
 

@@ -60,6 +60,9 @@ pub(crate) const ENABLED: Param = optional("enabled", "`true` or `false`.");
 pub(crate) const AFTER: Param = optional("after", "`next` of the part before.");
 pub(crate) const LIMIT: Param = optional("limit", "Rows: 1 to 1,000, 50 unless said.");
 
+pub(crate) const RANGE: Param =
+    optional("range", "How far back charts go: `5m`, `1h` (unless said), `6h`, `1d` or `7d`.");
+
 /// All fields of an entry of the schedule.
 pub(crate) const ENTRY: &[Param] = &[
     NAME,

@@ -156,7 +156,7 @@ fn views() -> Vec<Route> {
 
 fn data() -> Vec<Route> {
     vec![
-        answer("/overview", "What is going on, and what is stuck.", &[], look::overview::data),
+        answer("/overview", "What is going on, and what is stuck.", &[RANGE], look::overview::data),
         answer("/queues", "All queues.", &[], look::queues::data),
         answer("/workers", "The live workers.", &[], look::workers::data),
         answer("/registered", "The tasks that the live workers can run.", &[], look::registered::data),

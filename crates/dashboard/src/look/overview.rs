@@ -7,6 +7,7 @@ use lovage_core::schedule::EntryFilter;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::charts::{self, Charts};
 use super::queues::{QueueRow, with_workers};
 use super::workers::WorkerRow;
 use super::{At, findings};
@@ -29,6 +30,8 @@ pub(crate) struct Overview {
     /// What needs attention, the worst first; empty when all is well.
     pub(crate) findings: Vec<Finding>,
     pub(crate) totals: Totals,
+    /// What happened over time.
+    pub(crate) charts: Charts,
     pub(crate) queues: Vec<QueueRow>,
     /// The first of the live workers.
     pub(crate) workers: Vec<WorkerRow>,
@@ -70,6 +73,7 @@ pub(crate) async fn data(call: Call) -> Result<Overview, Problem> {
     let app = &call.app;
     let workers = app.parts.broker.workers(None).await?;
     let queues = with_workers(app, &workers).await?;
+    let charts = charts::data(&call, &queues).await?;
     let workers: Vec<WorkerRow> = workers.iter().map(WorkerRow::from).collect();
     let mut found: Vec<Finding> = queues.iter().filter_map(|row| findings::queue(row, call.now)).collect();
     found.extend(workers.iter().filter_map(|row| findings::worker(row, call.now)));
@@ -81,6 +85,7 @@ pub(crate) async fn data(call: Call) -> Result<Overview, Problem> {
     let workers: Vec<WorkerRow> = workers.into_iter().filter(|row| row.schedule.is_none()).collect();
     Ok(Overview {
         at: At(call.now),
+        charts,
         findings: found,
         totals: totals(&queues, workers.len()),
         more_workers: workers.len().saturating_sub(WORKERS),

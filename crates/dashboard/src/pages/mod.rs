@@ -1,5 +1,6 @@
 //! The pages.
 
+mod charts;
 pub(crate) mod dead;
 pub(crate) mod finished;
 pub(crate) mod kit;

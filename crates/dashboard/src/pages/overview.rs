@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use super::charts::charts;
 use super::kit::{ago, count, empty, prose};
 use super::queues::table;
 use super::{Nav, Page, Url};
@@ -15,6 +16,7 @@ pub(crate) async fn page(call: Call) -> Result<Page, Problem> {
     Ok(Page::new(Nav::Overview, "Overview").live(html! {
         (findings(&call, &overview.findings))
         (tiles(&overview))
+        (charts(&call, &overview.charts))
         h2 { "Queues" }
         (table(&call, &overview.queues))
         h2 { "Workers" }
