@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use lovage_broker_memory::{MemoryResults, MemorySchedules, MemoryStore};
 use lovage_core::schedule::{Entry, Expected, Schedule, ScheduleStore};
+use lovage_core::stats::{Counts, DepthSample, StatsStore as _, Tally};
 use lovage_core::{
     ActiveTask, Broker, Clock, DeadReason, Delay, Envelope, ErrorReport, Message, Note, Outcome, Payload,
     Priority, QueueName, RedactedArg, Reserve, ResultStore, ScheduledSlot, Settle, Settlement, TaskId,
@@ -67,6 +68,7 @@ impl Demo {
         self.dead_letters().await?;
         self.waiting().await?;
         self.results().await?;
+        self.statistics().await?;
         self.entries().await?;
         self.workers().await
     }
@@ -81,6 +83,31 @@ impl Demo {
             fence: None,
             body: envelope.encode(),
         })
+    }
+
+    /// A busy day, with a bad quarter of an hour.
+    async fn statistics(&self) -> Fallible {
+        let now = self.clock.now();
+        let (mut tallies, mut samples) = (Vec::new(), Vec::new());
+        for minute in 0..1_440_u64 {
+            let at = now.minus(Duration::from_secs(minute * 60));
+            let bad = (20..35).contains(&minute);
+            let mut counts = Counts { succeeded: 60 + minute * 7 % 23, ..Counts::default() };
+            counts.failed = if bad { 25 } else { minute % 9 / 8 };
+            counts.wait.record_many(Duration::from_millis(if bad { 4_000 } else { 30 + minute % 40 }), 60);
+            counts.run.record_many(Duration::from_millis(120), 55);
+            counts.run.record_many(Duration::from_millis(900 + minute % 7 * 200), 5);
+            tallies.push(Tally { at, queue: QueueName::new("mail")?, task: "mail.send".to_owned(), counts });
+            for (queue, ready) in
+                [("mail", if bad { 900 - minute * 20 } else { minute % 13 }), ("math", minute % 5)]
+            {
+                let queue = QueueName::new(queue)?;
+                let oldest = Duration::from_secs(ready / 10);
+                samples.push(DepthSample { at, queue, ready, leased: 4, delayed: 2, dead: 9, oldest });
+            }
+        }
+        self.results.add(&tallies).await?;
+        Ok(self.results.sample(&samples).await?)
     }
 
     async fn dead_letters(&self) -> Fallible {
