@@ -15,40 +15,47 @@ struct Suite {
 }
 
 /// The suites: each trait has one.
-const SUITES: [&str; 3] = ["broker", "results", "schedules"];
+const SUITES: [&str; 4] = ["broker", "results", "stats", "schedules"];
 
 /// Each backend with what it implements, in the order of [`SUITES`]. Every line of the test log names the binary.
-const BACKENDS: [(&str, [Option<Suite>; 3]); 5] = [
+const BACKENDS: [(&str, [Option<Suite>; SUITES.len()]); 5] = [
     (
         "memory",
         [
             all("lovage-broker-memory::conformance"),
-            all("lovage-broker-memory::results"),
+            picked("lovage-broker-memory::results", |test| !is_stats(test)),
+            picked("lovage-broker-memory::results", is_stats),
             all("lovage-broker-memory::schedules"),
         ],
     ),
     (
         "sqlite",
         [
-            sqlite("lovage-broker-sql::conformance"),
-            sqlite("lovage-results-sql::conformance"),
-            sqlite("lovage-schedules-sql::conformance"),
+            picked("lovage-broker-sql::conformance", |test| !is_postgres(test)),
+            picked("lovage-results-sql::conformance", |test| !is_postgres(test) && !is_stats(test)),
+            picked("lovage-results-sql::conformance", |test| !is_postgres(test) && is_stats(test)),
+            picked("lovage-schedules-sql::conformance", |test| !is_postgres(test)),
         ],
     ),
     (
         "postgres",
         [
-            postgres("lovage-broker-sql::conformance"),
-            postgres("lovage-results-sql::conformance"),
-            postgres("lovage-schedules-sql::conformance"),
+            picked("lovage-broker-sql::conformance", is_postgres),
+            picked("lovage-results-sql::conformance", |test| is_postgres(test) && !is_stats(test)),
+            picked("lovage-results-sql::conformance", |test| is_postgres(test) && is_stats(test)),
+            picked("lovage-schedules-sql::conformance", is_postgres),
         ],
     ),
-    ("redis", [all("lovage-broker-redis::conformance"), all("lovage-results-redis::conformance"), None]),
+    (
+        "redis",
+        [all("lovage-broker-redis::conformance"), all("lovage-results-redis::conformance"), None, None],
+    ),
     (
         "redis-cluster",
         [
             all("lovage-broker-redis::conformance_cluster"),
             all("lovage-results-redis::conformance_cluster"),
+            None,
             None,
         ],
     ),
@@ -67,7 +74,7 @@ pub(crate) fn tell(root: &Path) -> Fallible<()> {
 }
 
 /// A backend, and the passed cases of each suite; `None` where it implements no such trait.
-type Count = (&'static str, [Option<usize>; 3]);
+type Count = (&'static str, [Option<usize>; SUITES.len()]);
 
 fn count(report: &str) -> Vec<Count> {
     let passed = passed(report);
@@ -81,7 +88,7 @@ fn count(report: &str) -> Vec<Count> {
 }
 
 fn table(counts: &[Count]) -> String {
-    let line = |first: &str, cells: [String; 3]| {
+    let line = |first: &str, cells: [String; SUITES.len()]| {
         format!("\n  {first:<14}{}", cells.map(|cell| format!(" {cell:>10}")).concat())
     };
     let head = line("backend", SUITES.map(str::to_owned));
@@ -91,13 +98,13 @@ fn table(counts: &[Count]) -> String {
 }
 
 fn judge(counts: &[Count]) -> Fallible<()> {
-    let mut all = [0; 3];
+    let mut all = [0; SUITES.len()];
     for (_, counts) in counts {
         for (most, count) in all.iter_mut().zip(counts) {
             *most = count.unwrap_or(0).max(*most);
         }
     }
-    let is_whole = |counts: &[Option<usize>; 3]| {
+    let is_whole = |counts: &[Option<usize>; SUITES.len()]| {
         counts.iter().zip(all).all(|(count, all)| count.is_none_or(|count| count > 0 && count == all))
     };
     let behind: Vec<&str> =
@@ -121,15 +128,20 @@ fn attribute<'a>(element: &'a str, name: &str) -> Option<&'a str> {
 }
 
 const fn all(binary: &'static str) -> Option<Suite> {
-    Some(Suite { binary, pick: |_| true })
+    picked(binary, |_| true)
 }
 
-const fn sqlite(binary: &'static str) -> Option<Suite> {
-    Some(Suite { binary, pick: |test| !test.starts_with("postgres::") })
+const fn picked(binary: &'static str, pick: fn(&str) -> bool) -> Option<Suite> {
+    Some(Suite { binary, pick })
 }
 
-const fn postgres(binary: &'static str) -> Option<Suite> {
-    Some(Suite { binary, pick: |test| test.starts_with("postgres::") })
+fn is_postgres(test: &str) -> bool {
+    test.starts_with("postgres::")
+}
+
+/// The counts per minute are beside the results, and their cases in the same binary.
+fn is_stats(test: &str) -> bool {
+    test.split("::").any(|module| module == "stats")
 }
 
 #[cfg(test)]
@@ -148,6 +160,9 @@ mod tests {
             case("lovage-broker-sql::conformance", "postgres::fifo::a", postgres_end),
             case("lovage-results-sql::conformance", "sqlite::a", "/>"),
             case("lovage-results-sql::conformance", "postgres::a", "/>"),
+            case("lovage-broker-memory::results", "stats::a", "/>"),
+            case("lovage-results-sql::conformance", "sqlite::stats::a", "/>"),
+            case("lovage-results-sql::conformance", "postgres::stats::a", "/>"),
             case("lovage-broker-memory::schedules", "a", "/>"),
             case("lovage-schedules-sql::conformance", "sqlite::a", "/>"),
             case("lovage-schedules-sql::conformance", "postgres::a", postgres_end),
@@ -163,11 +178,11 @@ mod tests {
     fn each_backend_is_told_apart() {
         let counts = count(&report("/>"));
         let of = |backend: &str| if backend.starts_with("redis") { None } else { Some(1) };
-        let right = |(backend, found): &Count| *found == [Some(1), Some(1), of(backend)];
+        let right = |(backend, found): &Count| *found == [Some(1), Some(1), of(backend), of(backend)];
         assert!(counts.iter().all(right), "{counts:?}");
         assert!(judge(&counts).is_ok());
         let text = table(&counts);
-        assert!(text.lines().any(|line| line.split_whitespace().eq(["redis", "1", "1", "-"])), "{text}");
+        assert!(text.lines().any(|line| line.split_whitespace().eq(["redis", "1", "1", "-", "-"])), "{text}");
     }
 
     #[test]
