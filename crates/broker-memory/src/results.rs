@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use lovage_core::stats::StatsStore;
 use lovage_core::{
-    AttemptRecord, BackendError, Clock, Outcome, Page, Paged, Recorded, ResultFilter, ResultStore, TaskId,
-    TaskRecord, TaskState, Timestamp, limits,
+    AttemptRecord, BackendError, Clock, Found, Outcome, Page, Paged, Recorded, ResultFilter, ResultStore,
+    TaskId, TaskRecord, TaskState, Timestamp, limits,
 };
 
 use crate::page::{bad_page, paged};
@@ -83,7 +83,7 @@ impl ResultStore for MemoryResults {
         Ok(rows.get(&id).map(|row| row.history.values().cloned().collect()).unwrap_or_default())
     }
 
-    async fn list(&self, filter: &ResultFilter, page: Page) -> Result<Paged<TaskRecord>, BackendError> {
+    async fn list(&self, filter: &ResultFilter, page: Page) -> Result<Found, BackendError> {
         let now = self.clock.now();
         let after = page.after.as_deref().map(read_key).transpose()?;
         let rows = self.lock();
@@ -94,7 +94,10 @@ impl ResultStore for MemoryResults {
             .filter(|record| after.is_none_or(|after| key(record) > after))
             .collect();
         found.sort_by_key(|record| key(record));
-        Ok(paged(found.into_iter().map(|record| (write_key(record), record.clone())), page.limit))
+        let found = found.into_iter().map(|record| (write_key(record), record.clone()));
+        let Paged { items, next } = paged(found, page.limit);
+        // Everything is looked at: it is in memory.
+        Ok(Found { items, next, searched_back_to: None })
     }
 
     async fn expire(&self, limit: usize, now: Option<Timestamp>) -> Result<usize, BackendError> {
@@ -177,9 +180,7 @@ fn version(record: &TaskRecord) -> (u32, u32, u32) {
 
 fn matches(filter: &ResultFilter, record: &TaskRecord) -> bool {
     let says = |text: &String| match &record.outcome {
-        Outcome::Error(report) => {
-            report.message.contains(text) || report.chain.iter().any(|cause| cause.contains(text))
-        }
+        Outcome::Error(report) => report.said().contains(&text.to_ascii_lowercase()),
         Outcome::None | Outcome::Result(_) | Outcome::Marker(_) => false,
     };
     filter.task.as_ref().is_none_or(|task| *task == record.task)
@@ -188,6 +189,7 @@ fn matches(filter: &ResultFilter, record: &TaskRecord) -> bool {
         && filter.queue.as_ref().is_none_or(|queue| *queue == record.queue)
         && filter.since.is_none_or(|since| record.finished_at >= since)
         && filter.until.is_none_or(|until| record.finished_at < until)
+        && filter.arguments.as_ref().is_none_or(|arguments| *arguments == record.arguments)
         && filter.error_contains.as_ref().is_none_or(says)
 }
 

@@ -52,6 +52,8 @@ macro_rules! store_suite {
             any_text_survives
             concurrent_records_leave_the_newest
             lists_are_filtered
+            errors_are_searched_by_what_they_say
+            a_bounded_search_goes_on_where_it_stopped
             ended_rows_are_not_listed
             pages_have_no_gaps_and_no_doubles
             a_nonsense_page_is_an_error
@@ -422,7 +424,13 @@ pub async fn lists_are_filtered(bed: &dyn StoreBed) {
     let error = ErrorReport { chain: vec!["disk full".into()], ..ErrorReport::new("io", "cannot write") };
     let rows = [
         TaskRecord { finished_at: at(10), ..full(1) },
-        TaskRecord { finished_at: at(20), task: "other".into(), worker: "w2".into(), ..full(2) },
+        TaskRecord {
+            finished_at: at(20),
+            task: "other".into(),
+            worker: "w2".into(),
+            arguments: "[2,3]".into(),
+            ..full(2)
+        },
         TaskRecord {
             finished_at: at(30),
             queue: QueueName::new("math").expect("a name"),
@@ -452,11 +460,102 @@ pub async fn lists_are_filtered(bed: &dyn StoreBed) {
         (ResultFilter { error_contains: Some("write".into()), ..any() }, vec![3]),
         (ResultFilter { error_contains: Some("%".into()), ..any() }, vec![]),
         (ResultFilter { task: Some("other".into()), states: vec![TaskState::Failure], ..any() }, vec![]),
+        (ResultFilter { arguments: Some("[1,3]".into()), ..any() }, vec![3, 1]),
+        (ResultFilter { arguments: Some("[1,3]".into()), since: Some(at(11)), ..any() }, vec![3]),
+        (ResultFilter { arguments: Some("[1,3]".into()), task: Some("other".into()), ..any() }, vec![]),
+        (ResultFilter { arguments: Some("[2,3]".into()), until: Some(at(30)), ..any() }, vec![2]),
+        (ResultFilter { arguments: Some("[1,".into()), ..any() }, vec![]),
     ] {
         let found = store.list(&filter, Page::first(10)).await.expect("a list");
         let ids: Vec<u8> = found.items.iter().map(|row| row.id.as_bytes()[0]).collect();
         assert_eq!(ids, expected, "{filter:?}");
     }
+}
+
+/// In the message and in its causes, whatever is around the text, with capital letters or without.
+pub async fn errors_are_searched_by_what_they_say(bed: &dyn StoreBed) {
+    if !bed.lists() {
+        return;
+    }
+    let store = bed.store().await;
+    let said = |n: u8, message: &str, chain: &[&str]| {
+        let chain = chain.iter().map(|cause| (*cause).to_owned()).collect();
+        let outcome = Outcome::Error(ErrorReport { chain, ..ErrorReport::new("io", message) });
+        let finished_at = Timestamp::from_micros(i64::from(n));
+        TaskRecord { outcome, finished_at, ..record(id(n), (1, 1, 1), TaskState::Failure) }
+    };
+    let long = "x".repeat(ErrorReport::SEARCHED - 3);
+    let rows = [
+        said(1, "Connection to DB-7 timed out", &["os error 110", "100% \\ lost_it"]),
+        said(2, "wildfire", &[]),
+        said(3, "žluťoučký kůň 日本語", &["it's \"quoted\""]),
+        said(4, &format!("{long}abcdef"), &["behind"]),
+        TaskRecord { finished_at: Timestamp::from_micros(5), ..full(5) },
+        said(6, "no", &["timed", "out"]),
+    ];
+    store.record(&rows, None).await.expect("recorded");
+    for (text, expected) in [
+        ("timed out", vec![1]),
+        ("TIMED OUT", vec![1]),
+        ("db-7", vec![1]),
+        ("os error", vec![1]),
+        ("fire", vec![2]),
+        ("r", vec![2, 1]),
+        ("no", vec![6]),
+        ("%", vec![1]),
+        ("t_it", vec![1]),
+        ("\\", vec![1]),
+        ("ťouč", vec![3]),
+        ("日本", vec![3]),
+        ("\"quoted\"", vec![3]),
+        ("it's", vec![3]),
+        ("xabc", vec![4]),
+        ("xabcd", vec![]),
+        ("behind", vec![]),
+        ("nothing of it", vec![]),
+        ("out ", vec![]),
+    ] {
+        let filter = ResultFilter { error_contains: Some(text.into()), ..ResultFilter::default() };
+        let found = store.list(&filter, Page::first(10)).await.expect("a list");
+        let ids: Vec<u8> = found.items.iter().map(|row| row.id.as_bytes()[0]).collect();
+        assert_eq!(ids, expected, "{text}");
+    }
+}
+
+/// Whatever a page leaves out comes with the next ones, and a store that stopped says where.
+pub async fn a_bounded_search_goes_on_where_it_stopped(bed: &dyn StoreBed) {
+    if !bed.lists() {
+        return;
+    }
+    let store = bed.store().await;
+    let (rows, rare) = (25_000_u32, [40_u32, 12_345, 24_990]);
+    let numbered = |n: u32| {
+        let mut bytes = [7; 16];
+        bytes[..4].copy_from_slice(&n.to_be_bytes());
+        let queue = QueueName::new(if rare.contains(&n) { "rare" } else { "common" }).expect("a name");
+        let finished_at = Timestamp::from_micros(i64::from(n));
+        TaskRecord { queue, finished_at, ..record(TaskId::from_bytes(bytes), (1, 1, 0), TaskState::Success) }
+    };
+    let all: Vec<TaskRecord> = (0..rows).map(numbered).collect();
+    for part in all.chunks(1_000) {
+        store.record(part, None).await.expect("recorded");
+    }
+    let filter = ResultFilter { queue: QueueName::new("rare").ok(), ..ResultFilter::default() };
+    let (mut found, mut page) = (Vec::new(), Page::first(10));
+    loop {
+        let part = store.list(&filter, page.clone()).await.expect("a part");
+        found.extend(part.items.iter().map(|row| row.finished_at.as_micros()));
+        let Some(next) = part.next else {
+            assert_eq!(part.searched_back_to, None, "at the end everything was looked at");
+            break;
+        };
+        let back_to = part.searched_back_to.expect("a part that is not full says why").as_micros();
+        assert!(found.iter().all(|at| *at >= back_to) && page.after != Some(next.clone()));
+        page.after = Some(next);
+    }
+    assert_eq!(found, [24_990, 12_345, 40]);
+    let full = store.list(&ResultFilter::default(), Page::first(10)).await.expect("a part");
+    assert_eq!((full.items.len(), full.searched_back_to), (10, None), "a full part has nothing to say");
 }
 
 /// Whether or not somebody removed them yet.

@@ -51,7 +51,7 @@ pub use payload::Payload;
 pub use redact::{RedactedArg, render_arguments};
 pub use registry::{Registered, registered_tasks};
 pub use results::{
-    AttemptRecord, Outcome, Recorded, ResultFilter, ResultStore, SettlePart, SharedStore, TaskRecord,
+    AttemptRecord, Found, Outcome, Recorded, ResultFilter, ResultStore, SettlePart, SharedStore, TaskRecord,
 };
 pub use retry::{Backoff, RetryPolicy};
 pub use signature::Signature;

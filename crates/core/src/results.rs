@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::stats::StatsStore;
 use crate::{
-    BackendError, ErrorReport, Lineage, Page, Paged, Priority, QueueName, ScheduledSlot, Settled, Settlement,
+    BackendError, ErrorReport, Lineage, Page, Priority, QueueName, ScheduledSlot, Settled, Settlement,
     TaskId, TaskState, Timestamp, Token,
 };
 
@@ -42,8 +42,9 @@ pub trait ResultStore: Send + Sync + fmt::Debug {
     /// The ended attempts of a task, oldest first.
     async fn history(&self, id: TaskId) -> Result<Vec<AttemptRecord>, BackendError>;
 
-    /// Rows that match a filter, the newest `finished_at` first, by key-set pages.
-    async fn list(&self, filter: &ResultFilter, page: Page) -> Result<Paged<TaskRecord>, BackendError>;
+    /// Rows that match a filter, the newest `finished_at` first, by key-set pages. A store reads a bounded number of rows for
+    /// one page: where few match it stops before the page is full, and says [how far back it came](Found::searched_back_to).
+    async fn list(&self, filter: &ResultFilter, page: Page) -> Result<Found, BackendError>;
 
     /// Removes up to `limit` rows whose time to live has ended; answers how many.
     async fn expire(&self, limit: usize, now: Option<Timestamp>) -> Result<usize, BackendError>;
@@ -204,6 +205,33 @@ pub struct ResultFilter {
     pub since: Option<Timestamp>,
     /// `finished_at` before.
     pub until: Option<Timestamp>,
-    /// Text within the failure's message or its causes.
+    /// The arguments, exactly as [`TaskRecord::arguments`] has them.
+    pub arguments: Option<String>,
+    /// Text within what the failure [says](ErrorReport::said); ASCII letters match in either case.
     pub error_contains: Option<String>,
+}
+
+impl ErrorReport {
+    /// Characters of a failure that searches look at.
+    pub const SEARCHED: usize = 1_000;
+
+    /// What searches look at: the message and its causes, a line each, in small letters (of ASCII), the first 1,000 characters.
+    #[must_use]
+    pub fn said(&self) -> String {
+        let lines = std::iter::once(&self.message).chain(&self.chain);
+        let text = lines.map(String::as_str).collect::<Vec<_>>().join("\n");
+        text.chars().take(Self::SEARCHED).collect::<String>().to_ascii_lowercase()
+    }
+}
+
+/// A part of the rows that match.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Found {
+    /// The rows.
+    pub items: Vec<TaskRecord>,
+    /// Where the next part begins; `None` at the end. Opaque.
+    pub next: Option<String>,
+    /// Set when the store read as many rows as it reads for one part before the part was full: nothing that ended before this
+    /// instant was looked at yet. `next` goes on there.
+    pub searched_back_to: Option<Timestamp>,
 }

@@ -42,12 +42,13 @@ pub(crate) const STATE: Param = many("state", "States, such as `failure`; any un
 pub(crate) const WORKER_NAME: Param = optional("worker", "The name of a worker, whole.");
 pub(crate) const ERROR: Param = optional(
     "error",
-    "Text within the error or its causes; searched a day back unless `since` or `all` says more.",
+    "Text within the error or its causes, within 1,000 characters; ASCII letters in either case.",
 );
+pub(crate) const ARGUMENTS_EXACTLY: Param =
+    optional("arguments", "The arguments as JSON text, exactly, but for white space between them.");
 pub(crate) const SINCE: Param = optional("since", "Ended at or after: an instant, or how long ago (`2h`).");
 pub(crate) const UNTIL: Param = optional("until", "Ended before: an instant, or how long ago (`10m`).");
-pub(crate) const ALL: Param =
-    optional("all", "`yes`: all that match, and as far back as there is something.");
+pub(crate) const ALL: Param = optional("all", "`yes`: all that match.");
 pub(crate) const REASON: Param = optional(
     "reason",
     "With `all`: only those given up as `exhausted`, `permanent`, `poisoned`, `undeliverable` or `unreadable`.",

@@ -165,7 +165,7 @@ fn data() -> Vec<Route> {
         answer(
             "/finished",
             "Tasks that ended, the newest first.",
-            &[TASK, STATE, IN_QUEUE, WORKER_NAME, ERROR, SINCE, UNTIL, ALL, AFTER, LIMIT],
+            &[TASK, STATE, IN_QUEUE, WORKER_NAME, ERROR, ARGUMENTS_EXACTLY, SINCE, UNTIL, AFTER, LIMIT],
             look::finished::data,
         ),
         answer(

@@ -12,7 +12,7 @@ use fred::types::{Key, Value};
 use fred::util::redis_keyslot;
 use futures_util::future::join_all;
 use lovage_core::{
-    AttemptRecord, BackendError, BackendErrorKind, ErrorReport, Outcome, Page, Paged, Recorded, ResultFilter,
+    AttemptRecord, BackendError, BackendErrorKind, ErrorReport, Found, Outcome, Page, Recorded, ResultFilter,
     ResultStore, TaskId, TaskRecord, TaskState, Timestamp, limits,
 };
 use lovage_redis::{Redis, RedisConfig, Script};
@@ -181,7 +181,7 @@ impl ResultStore for RedisResults {
             .collect()
     }
 
-    async fn list(&self, _filter: &ResultFilter, _page: Page) -> Result<Paged<TaskRecord>, BackendError> {
+    async fn list(&self, _filter: &ResultFilter, _page: Page) -> Result<Found, BackendError> {
         let message = "results on Redis are short-lived and read by id only: to list and filter them set LOVAGE_RESULTS_URL \
                        to a SQL database, such as sqlite://results.db";
         Err(BackendError::new(BackendErrorKind::Unsupported, message))

@@ -35,6 +35,7 @@ pub static MIGRATIONS: Migrations = Migrations {
             sql: include_str!("../migrations/postgres/0001_results.sql"),
         },
         Migration { version: 2, name: "stats", sql: include_str!("../migrations/postgres/0002_stats.sql") },
+        Migration { version: 3, name: "search", sql: include_str!("../migrations/postgres/0003_search.sql") },
     ],
 };
 

@@ -1,11 +1,11 @@
 //! Pages of a list: where one ends, the next begins.
 
 use lovage_core::{
-    BackendError, BackendErrorKind, Page, Paged, ResultFilter, TaskId, TaskRecord, TaskState, Timestamp,
+    BackendError, BackendErrorKind, Found, Page, ResultFilter, TaskId, TaskRecord, TaskState, Timestamp,
 };
 
-/// Failures that are read for one page of a search in their text, which no index serves. What did not match there is
-/// left behind: the page may be short, or empty, and its `next` goes on behind them.
+/// Rows that are read for one page. What did not match there is left behind: the page may be short, or empty, and its `next`
+/// goes on behind them. So each page is answered in time, however few match.
 pub(crate) const SEARCH_WINDOW: usize = 20_000;
 /// What errors name.
 pub(crate) const CONTEXT: &str = "listing results";
@@ -48,6 +48,11 @@ impl Search<'_> {
         (!words.is_empty()).then_some(words)
     }
 
+    /// The text that failures must say, as [`said`](lovage_core::ErrorReport::said) has it.
+    pub(crate) fn said(&self) -> Option<String> {
+        self.filter.error_contains.as_deref().map(str::to_ascii_lowercase)
+    }
+
     pub(crate) fn limit(&self) -> usize {
         self.page.limit.clamp(1, LARGEST_PAGE)
     }
@@ -64,7 +69,7 @@ impl Search<'_> {
     /// The index that serves the list, and what it begins with.
     pub(crate) fn way(&self) -> Way<'_> {
         match (&self.filter.error_contains, &self.filter.task, self.filter.states.as_slice()) {
-            (Some(text), ..) => Way::Error(text),
+            (Some(_), ..) => Way::Error,
             (None, Some(task), _) => Way::Task(task),
             (None, None, [state]) => Way::State(*state),
             (None, None, _) => Way::All,
@@ -72,7 +77,7 @@ impl Search<'_> {
     }
 }
 
-/// Which statement lists.
+/// Which rows are read, by which index.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Way<'a> {
     /// All rows.
@@ -81,20 +86,24 @@ pub(crate) enum Way<'a> {
     Task(&'a str),
     /// Those in one state.
     State(TaskState),
-    /// Failures that say this text.
-    Error(&'a str),
+    /// Failures.
+    Error,
 }
 
-/// The page of what was found, of which there may be one more than it holds; `window_end` is where a search stopped to read.
-pub(crate) fn page(mut found: Vec<TaskRecord>, limit: usize, window_end: Option<Key>) -> Paged<TaskRecord> {
+/// The page of what was found, of which there may be one more than it holds; `window_end` is where it stopped to read.
+pub(crate) fn page(mut found: Vec<TaskRecord>, limit: usize, window_end: Option<Key>) -> Found {
     let more = found.len() > limit;
     found.truncate(limit);
     let last = found.last().map(|last| Key { finished_at: last.finished_at, id: last.id });
-    let next = if more { last } else { window_end };
-    Paged { items: found, next: next.map(write_key) }
+    let (next, stopped) = if more { (last, None) } else { (window_end, window_end) };
+    Found {
+        items: found,
+        next: next.map(write_key),
+        searched_back_to: stopped.map(|stopped| stopped.finished_at),
+    }
 }
 
-fn count(number: usize) -> i64 {
+pub(crate) fn count(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 

@@ -18,9 +18,9 @@ use lovage::{
 };
 use lovage_broker_memory::{MemoryResults, MemoryStore};
 use lovage_core::{
-    AttemptRecord, BackendError, BackendErrorKind, Cancelled, Clock, DeadReason, Delay, Envelope, Message,
-    Outcome, Page, Paged, Payload, Place, Priority, QueueName, Recorded, Reserve, ResultFilter, ResultStore,
-    Settle, Settlement, Timestamp, Token,
+    AttemptRecord, BackendError, BackendErrorKind, Cancelled, Clock, DeadReason, Delay, Envelope, Found,
+    Message, Outcome, Page, Payload, Place, Priority, QueueName, Recorded, Reserve, ResultFilter,
+    ResultStore, Settle, Settlement, Timestamp, Token,
 };
 use lovage_testkit::{FakeClock, SeededEntropy};
 
@@ -522,7 +522,7 @@ impl ResultStore for Broken {
     async fn history(&self, id: TaskId) -> Result<Vec<AttemptRecord>, BackendError> {
         self.inner.history(id).await
     }
-    async fn list(&self, filter: &ResultFilter, page: Page) -> Result<Paged<TaskRecord>, BackendError> {
+    async fn list(&self, filter: &ResultFilter, page: Page) -> Result<Found, BackendError> {
         self.inner.list(filter, page).await
     }
     async fn expire(&self, limit: usize, now: Option<Timestamp>) -> Result<usize, BackendError> {

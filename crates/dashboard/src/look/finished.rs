@@ -1,7 +1,5 @@
 //! Tasks that ended: from the results.
 
-use std::time::Duration;
-
 use lovage_core::{Outcome, Page, ResultFilter, TaskRecord, TaskState, Timestamp, parse_duration};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -10,9 +8,6 @@ use super::tasks::Part;
 use super::{At, limit};
 use crate::call::Call;
 use crate::problem::Problem;
-
-/// How far a search by text goes back unless it says so: text is not found by an index everywhere.
-const WINDOW: Duration = Duration::from_secs(86_400);
 
 /// A task as the results know it.
 #[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
@@ -45,34 +40,44 @@ pub(crate) struct FinishedRow {
 pub(crate) struct Found {
     #[serde(flatten)]
     pub(crate) part: Part<FinishedRow>,
-    /// Nothing before this instant was looked at.
+    /// Set where few match: nothing that ended before this instant was looked at yet, and `next` goes on there.
     pub(crate) searched_back_to: Option<At>,
 }
 
 pub(crate) async fn data(call: Call) -> Result<Found, Problem> {
     let filter = filter(&call)?;
     let page = Page { after: call.input.get("after").map(str::to_owned), limit: limit(&call)? };
-    let paged = call.app.parts.results.list(&filter, page).await?;
-    let items = paged.items.iter().map(FinishedRow::from).collect();
-    Ok(Found { part: Part { items, next: paged.next }, searched_back_to: filter.since.map(At) })
+    let found = call.app.parts.results.list(&filter, page).await?;
+    let items = found.items.iter().map(FinishedRow::from).collect();
+    Ok(Found { part: Part { items, next: found.next }, searched_back_to: found.searched_back_to.map(At) })
 }
 
-fn filter(call: &Call) -> Result<ResultFilter, Problem> {
+/// What a request searches by.
+pub(crate) fn filter(call: &Call) -> Result<ResultFilter, Problem> {
     let input = &call.input;
     let states = input.all("state").map(str::parse).collect::<Result<Vec<TaskState>, _>>();
-    let error_contains = input.get("error").map(str::to_owned);
-    let since = instant(call, "since")?;
-    let window = (error_contains.is_some() && since.is_none() && input.get("all").is_none())
-        .then(|| call.now.minus(WINDOW));
     Ok(ResultFilter {
         task: input.get("task").map(str::to_owned),
         states: states.map_err(Problem::wrong)?,
         worker: input.get("worker").map(str::to_owned),
         queue: input.parsed("queue")?,
-        since: since.or(window),
+        since: instant(call, "since")?,
         until: instant(call, "until")?,
-        error_contains,
+        arguments: input.get("arguments").map(compact),
+        error_contains: input.get("error").map(str::to_owned),
     })
+}
+
+/// JSON without white space between its parts, as messages have it; their order stays.
+fn compact(json: &str) -> String {
+    let (mut in_text, mut escaped) = (false, false);
+    let is_part = |c: &char| {
+        let ends = *c == '"' && !escaped;
+        escaped = in_text && *c == '\\' && !escaped;
+        in_text ^= ends;
+        in_text || !c.is_ascii_whitespace()
+    };
+    json.chars().filter(is_part).collect()
 }
 
 /// An instant, or how long ago it was.
@@ -110,6 +115,22 @@ impl From<&TaskRecord> for FinishedRow {
             started_at: record.started_at.map(At),
             finished_at: At(record.finished_at),
             run_time: record.run_time.map(|time| time.as_secs_f64()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_compared_without_the_white_space_between_them() {
+        for (typed, compared) in [
+            ("[1, 3]", "[1,3]"),
+            (" { \"b\" : \"a b\" ,\n \"a\": [ ] } ", r#"{"b":"a b","a":[]}"#),
+            (r#"["a \" b", "\\", " c"]"#, r#"["a \" b","\\"," c"]"#),
+        ] {
+            assert_eq!(compact(typed), compared);
         }
     }
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use lovage_core::TaskState;
 use maud::{Markup, html};
 
-use super::kit::{Table, code, empty, field, hidden, id_search, next_page, precise, prose, state, when};
+use super::kit::{
+    Table, ago, code, empty, field, hidden, id_search, next_page, next_part, precise, prose, state, when,
+};
 use super::{Nav, Page, Url};
 use crate::call::Call;
 use crate::look;
@@ -13,7 +15,7 @@ use crate::look::finished::Found;
 use crate::problem::Problem;
 
 /// What to search by.
-const FIELDS: [&str; 7] = ["task", "state", "queue", "worker", "error", "since", "until"];
+const FIELDS: [&str; 8] = ["task", "state", "queue", "worker", "error", "arguments", "since", "until"];
 
 pub(crate) async fn page(call: Call) -> Result<Page, Problem> {
     let page = Page::new(Nav::Finished, "Finished tasks").head(html! { (id_search(&call)) (filter(&call)) });
@@ -45,6 +47,7 @@ fn filter(call: &Call) -> Markup {
             (field(call, "queue", "Queue", "default"))
             (field(call, "worker", "Worker", ""))
             (field(call, "error", "Error has", "timed out"))
+            (field(call, "arguments", "Arguments are", "[1, 3]"))
             (field(call, "since", "Since", "2h"))
             (field(call, "until", "Until", "10m"))
             button type="submit" { "Search" }
@@ -86,19 +89,20 @@ fn list(call: &Call, found: &Found) -> Markup {
     }
     let is_filtered = FIELDS.iter().any(|field| call.input.get(field).is_some());
     html! {
-        @if let Some(back_to) = found.searched_back_to {
-            p.soft {
-                "Searched back to " (back_to.0) ". "
-                @if call.input.get("since").is_none() { a href=(everything(call)) { "Search everything" } }
-            }
-        }
         @if !table.is_empty() {
             (with_acts(call, &table.show()))
-            (next_page(call, found.part.next.as_deref()))
+        } @else if found.searched_back_to.is_some() {
+            (empty("No task that ended since then matches."))
         } @else if is_filtered {
             (empty("No task that ended matches. Names and queues must be written whole; results are kept for a time only."))
         } @else {
             (empty("No task has ended yet, or results are not stored: each one appears here as soon as it ends."))
+        }
+        @if let Some(back_to) = found.searched_back_to {
+            p.soft role="status" { "Searched back to " (back_to.0) ", " (ago(call, back_to)) "; what ended earlier was not looked at yet." }
+            (next_part(call, found.part.next.as_deref(), "Go on searching"))
+        } @else {
+            (next_page(call, found.part.next.as_deref()))
         }
     }
 }
@@ -118,11 +122,4 @@ fn with_acts(call: &Call, table: &Markup) -> Markup {
             }
         }
     }
-}
-
-fn everything(call: &Call) -> Url {
-    let url = FIELDS
-        .into_iter()
-        .fold(Url::new(&call.app.base, "/finished"), |url, name| url.with_some(name, call.input.get(name)));
-    url.with("all", "yes")
 }

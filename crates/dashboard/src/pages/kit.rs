@@ -175,6 +175,11 @@ pub(super) fn id_search(call: &Call) -> Markup {
 
 /// The way to the rest of a list.
 pub(super) fn next_page(call: &Call, next: Option<&str>) -> Markup {
+    next_part(call, next, "Next page")
+}
+
+/// The same with other words.
+pub(super) fn next_part(call: &Call, next: Option<&str>, words: &str) -> Markup {
     let path = call.at.split('?').next().unwrap_or_default();
     let fields = || call.input.fields().filter(|(name, text)| *name != "after" && !text.is_empty());
     let url = |after: Option<&str>| {
@@ -186,7 +191,7 @@ pub(super) fn next_page(call: &Call, next: Option<&str>) -> Markup {
         @if next.is_some() || call.input.get("after").is_some() {
             nav.pager aria-label="Pages" {
                 @if call.input.get("after").is_some() { a.button href=(url(None)) { "First page" } }
-                @if next.is_some() { a.button href=(url(next)) { "Next page" } }
+                @if next.is_some() { a.button href=(url(next)) { (words) } }
             }
         }
     }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use async_trait::async_trait;
 use lovage_core::stats::StatsStore;
 use lovage_core::{
-    AttemptRecord, BackendError, Page, Paged, Recorded, ResultFilter, ResultStore, TaskId, TaskRecord,
+    AttemptRecord, BackendError, Found, Page, Recorded, ResultFilter, ResultStore, TaskId, TaskRecord,
     Timestamp,
 };
 use lovage_sql::postgres::PgDatabase;
@@ -135,7 +135,7 @@ impl ResultStore for PgResults {
         self.db.rows("reading attempts", query).await?.iter().map(read_attempt).collect()
     }
 
-    async fn list(&self, filter: &ResultFilter, page: Page) -> Result<Paged<TaskRecord>, BackendError> {
+    async fn list(&self, filter: &ResultFilter, page: Page) -> Result<Found, BackendError> {
         list::list(&self.db, Search { filter, page: &page, window: SEARCH_WINDOW }).await
     }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use async_trait::async_trait;
 use lovage_core::stats::StatsStore;
 use lovage_core::{
-    AttemptRecord, BackendError, Clock as _, Page, Paged, Recorded, ResultFilter, ResultStore, TaskId,
+    AttemptRecord, BackendError, Clock as _, Found, Page, Recorded, ResultFilter, ResultStore, TaskId,
     TaskRecord, Timestamp,
 };
 use lovage_sql::{
@@ -119,7 +119,7 @@ impl ResultStore for SqliteResults {
         rows.iter().map(|row| serde_json::from_str(row).map_err(|error| corrupt(&error))).collect()
     }
 
-    async fn list(&self, filter: &ResultFilter, page: Page) -> Result<Paged<TaskRecord>, BackendError> {
+    async fn list(&self, filter: &ResultFilter, page: Page) -> Result<Found, BackendError> {
         let search = Search { filter, page: &page, window: SEARCH_WINDOW };
         list::list(&self.db, search, self.clock.now()).await
     }

@@ -1,7 +1,7 @@
 //! Each statement has its index, although nobody ever analyzed the tables: plans are made while they are empty.
 
 use super::*;
-use crate::postgres::list::PREPARE;
+use crate::postgres::list::{BY_TEXT, PREPARE, end_sql, list_sql};
 
 /// As it is made once and kept, whatever the values.
 async fn plan(fixture: &Fixture, prepare: &'static str, statement: &str) -> Vec<String> {
@@ -26,11 +26,14 @@ async fn lists_walk_their_index_and_need_no_sorting() {
     let fixture = fixture().await;
     let range = "(finished_at >= $1) AND (ROW(finished_at, id) < ROW($2, $3))";
     for (statement, index, condition) in [
-        (rows_sql!("list"), "finished", format!("({range})")),
-        (rows_sql!("list_task"), "task", format!("((task = $8) AND {range})")),
-        (rows_sql!("list_state"), "state", format!("((state = $8) AND {range})")),
-        (rows_sql!("list_error"), "error", format!("({range})")),
-        (sql!("list_error_end"), "error", format!("({range})")),
+        (list_sql!("range_all"), "finished", format!("({range})")),
+        (list_sql!("range_task"), "task", format!("((task = $5) AND {range})")),
+        (list_sql!("range_state"), "state", format!("((state = $5) AND {range})")),
+        (list_sql!("range_error"), "error", format!("({range})")),
+        (end_sql!("range_all"), "finished", format!("({range})")),
+        (end_sql!("range_task"), "task", format!("((task = $5) AND {range})")),
+        (end_sql!("range_state"), "state", format!("((state = $5) AND {range})")),
+        (end_sql!("range_error"), "error", format!("({range})")),
     ] {
         let steps = plan(&fixture, PREPARE, statement).await;
         let scan = format!("Index Scan Backward using lovage_result_{index} on lovage_result");
@@ -38,10 +41,42 @@ async fn lists_walk_their_index_and_need_no_sorting() {
         let at = steps.iter().position(|step| is_step(step, &scan) || is_step(step, &only));
         let at = at.unwrap_or_else(|| panic!("{scan} is missing:\n{steps:#?}"));
         assert!(steps[at + 1] == format!("Index Cond: {condition}"), "{condition}\n{steps:#?}");
-        // A search orders what it read, which is in that order already.
-        let sorts = steps[..at].iter().any(|step| is_step(step, "Sort") || is_step(step, "Incremental"));
-        assert!(!sorts || index == "error", "{steps:#?}");
+        let sorts = steps.iter().any(|step| is_step(step, "Sort") || is_step(step, "Incremental"));
+        assert!(!sorts, "{steps:#?}");
         assert!(!steps.iter().any(|step| is_step(step, "Seq Scan")), "{steps:#?}");
+    }
+}
+
+/// Nothing but the text may choose the index: a range of time would read all failures within.
+#[tokio::test]
+async fn a_text_is_found_by_its_trigrams() {
+    let fixture = fixture().await;
+    for (statement, text) in [(sql!("said"), "$1"), (list_sql!("range_said"), "$5")] {
+        let steps = plan(&fixture, BY_TEXT, statement).await;
+        let condition = format!(
+            "Index Cond: (lovage_trigrams(lovage_said(error, error_chain)) @> lovage_trigrams({text}))"
+        );
+        let scans: Vec<&String> =
+            steps.iter().filter(|step| step.contains("Scan on lovage_result_")).collect();
+        assert!(matches!(scans.as_slice(), [one] if one.contains("lovage_result_said")), "{steps:#?}");
+        assert!(steps.contains(&condition), "{steps:#?}");
+    }
+}
+
+/// Of the table of counts each window is read by its key.
+#[tokio::test]
+async fn counts_are_read_and_written_by_their_key() {
+    let fixture = fixture().await;
+    for (statement, index) in [
+        (sql!("stats_read"), "lovage_stat_pkey"),
+        (sql!("stats_depths"), "lovage_stat_depth_pkey"),
+        (sql!("stats_trim"), "lovage_stat_pkey"),
+        (sql!("stats_depth_trim"), "lovage_stat_depth_pkey"),
+        (sql!("stats_sampled"), "lovage_stat_depth_pkey"),
+    ] {
+        let steps = plan(&fixture, "", statement).await;
+        assert!(steps.iter().any(|step| step.contains(index)), "{index}\n{steps:#?}");
+        assert!(!steps.iter().any(|step| is_step(step, "Seq Scan")), "{statement}\n{steps:#?}");
     }
 }
 
