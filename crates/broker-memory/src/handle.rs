@@ -7,8 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lovage_core::{
     BackendError, BackendErrorKind, Broker, Cancelled, Clock, Control, Depth, Extended, Heartbeat, Hint,
-    Inspect, Leases, Maintained, Message, Page, Paged, Place, Published, QueueName, Reserve, Reserved,
-    Settled, Settlement, StoredMessage, TaskId, Timestamp, Token, Watch, WorkerCommand, WorkerId, WorkerInfo,
+    Inspect, Leases, Maintained, Message, Page, Paged, Place, Published, QueueName, RateLimit, Reserve,
+    Reserved, Settled, Settlement, StoredMessage, TaskId, Timestamp, Token, Watch, WorkerCommand, WorkerId,
+    WorkerInfo,
 };
 use tokio::sync::Notify;
 
@@ -234,6 +235,11 @@ impl Control for Handle {
 
     async fn resume(&self, queue: &QueueName) -> Result<(), BackendError> {
         self.shared.lock().with_new(queue, |queue| queue.set_paused(false));
+        Ok(())
+    }
+
+    async fn limit(&self, queue: &QueueName, limit: Option<RateLimit>) -> Result<(), BackendError> {
+        self.shared.lock().with_new(queue, |queue| queue.set_limit(limit));
         Ok(())
     }
 

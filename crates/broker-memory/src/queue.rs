@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use lovage_core::{
     Cancelled, DeadReason, Delivery, Envelope, Extended, Hint, Maintained, Message, Note, Place, Published,
-    QueueName, Reserve, Reserved, Settle, Settled, Settlement, TaskId, Timestamp, Token, UniquePolicy,
-    Verdict, limits,
+    QueueName, RateLimit, Reserve, Reserved, Settle, Settled, Settlement, TaskId, Timestamp, Token,
+    UniquePolicy, Verdict, limits,
 };
 use tokio::sync::oneshot;
 
-use self::idle::{News, Timer};
+use self::idle::{Bucket, News, Timer};
 
 /// Which participant.
 pub(crate) type HandleId = u64;
@@ -39,6 +39,7 @@ pub(crate) struct Queue {
     fences: BTreeMap<String, Timestamp>,
     waiters: BTreeMap<TaskId, BTreeMap<u64, oneshot::Sender<()>>>,
     paused: bool,
+    limit: Option<Bucket>,
     idle: VecDeque<HandleId>,
     timer: Option<Timer>,
     news: News,
@@ -100,6 +101,7 @@ impl Queue {
             fences: BTreeMap::new(),
             waiters: BTreeMap::new(),
             paused: false,
+            limit: None,
             idle: VecDeque::new(),
             timer: None,
             news: News::default(),
@@ -149,20 +151,31 @@ impl Queue {
     pub(crate) fn reserve(&mut self, handle: HandleId, request: &Reserve<'_>, now: Timestamp) -> Reserved {
         self.idle.retain(|idle| *idle != handle);
         self.promote_due(limits::RESERVE_BATCH, now);
-        let ids = if self.paused { Vec::new() } else { self.take_ready(request) };
+        let allowed = self.limit.as_ref().map_or(request.max, |bucket| bucket.tokens(now).min(request.max));
+        let ids = if self.paused { Vec::new() } else { self.take_ready(request, allowed) };
+        if let Some(bucket) = &mut self.limit {
+            bucket.spend(now, ids.len());
+        }
         if ids.is_empty() {
             // What became due may be a suspect that this one did not ask for.
             self.nudge(None);
             self.idle.push_back(handle);
             return Reserved { now, deliveries: Vec::new(), next_check: self.next_check(handle, now) };
         }
-        let deliveries = ids.iter().filter_map(|id| self.hand_out(*id, request.token, now)).collect();
+        let deliveries: Vec<Delivery> =
+            ids.iter().filter_map(|id| self.hand_out(*id, request.token, now)).collect();
         let ends = (now.plus(request.lease), self.next_sequence());
         self.lease_ends.insert(ends, request.token);
         let reservation = Reservation { holder: handle, ends, ids };
         self.reservations.insert(request.token, reservation);
-        // A chain: each handle that found work wakes one more while something is left.
-        self.news = News { ready: true, due: None };
+        // A chain: each handle that found work wakes one more while something is left. Who is full does not look again soon:
+        // somebody else has to keep the time.
+        let full = deliveries.len() == request.max;
+        let kept_time = full && self.timer.as_ref().is_some_and(|timer| timer.handle == handle);
+        if kept_time {
+            self.timer = None;
+        }
+        self.news = News { ready: true, due: self.next_event().filter(|_| kept_time) };
         self.nudge(None);
         Reserved { now, deliveries, next_check: None }
     }
@@ -294,6 +307,12 @@ impl Queue {
         ids.len()
     }
 
+    pub(crate) fn set_limit(&mut self, limit: Option<RateLimit>) {
+        self.limit = limit.map(Bucket::full);
+        self.news = News { ready: true, due: self.next_event() };
+        self.nudge(None);
+    }
+
     pub(crate) fn set_paused(&mut self, paused: bool) {
         self.paused = paused;
         self.news = News { ready: true, due: self.next_event() };
@@ -370,8 +389,8 @@ impl Queue {
     }
 
     /// Takes ids out of the ready list: a suspect first, when one is asked for, then the others in order.
-    fn take_ready(&mut self, request: &Reserve<'_>) -> Vec<TaskId> {
-        let max = request.max.min(limits::RESERVE_BATCH);
+    fn take_ready(&mut self, request: &Reserve<'_>, allowed: usize) -> Vec<TaskId> {
+        let max = allowed.min(limits::RESERVE_BATCH);
         let others = (1, Reverse(u8::MAX), i64::MIN);
         let suspect = self.ready.range(..others).next().filter(|_| request.suspects);
         let keys: Vec<ReadyKey> =

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use lovage_core::{
-    BackendError, BackendErrorKind, Cancelled, Control, Place, QueueName, TaskId, Timestamp, WorkerCommand,
-    WorkerId, limits,
+    BackendError, BackendErrorKind, Cancelled, Control, Place, QueueName, RateLimit, TaskId, Timestamp,
+    WorkerCommand, WorkerId, limits,
 };
 use lovage_redis::Script;
 
@@ -58,6 +58,18 @@ impl Control for RedisBroker {
     async fn resume(&self, queue: &QueueName) -> Result<(), BackendError> {
         self.remember(queue).await;
         self.count(&scripts::RESUME, queue, Args::new()).await.map(|_| ())
+    }
+
+    async fn limit(&self, queue: &QueueName, limit: Option<RateLimit>) -> Result<(), BackendError> {
+        self.remember(queue).await;
+        let args = match limit {
+            Some(limit) => {
+                let gap = usize::try_from(limit.gap()).unwrap_or(1);
+                Args::new().text(&limit.to_string()).number(gap).number(limit.burst() as usize)
+            }
+            None => Args::new().text(""),
+        };
+        self.count(&scripts::LIMIT, queue, args).await.map(|_| ())
     }
 
     async fn requeue_dead(

@@ -71,6 +71,7 @@ impl Inspect for RedisBroker {
             leased: count()?,
             dead: count()?,
             paused: count()? == 1,
+            limit: answer.next().as_str().and_then(|limit| limit.parse().ok()),
             oldest_ready: answer.next().as_bytes().and_then(published_at),
         })
     }

@@ -18,7 +18,7 @@
 //! | `n` | hash | id: channels of the processes that wait for its end |
 //! | `w` | sorted set | channels of idle handles, since when |
 //! | `k`, `kr` | sorted set, hash | dead letters: their order (about since when); since when and why |
-//! | `i` | hash | mask of priorities in use, paused, last maintain, its guard, who keeps the time and until when |
+//! | `i` | hash | mask of priorities in use, paused, last maintain, its guard, who keeps the time and until when; rate limit: as written, gap, burst, when all tokens are back, when the next one is where there was none |
 //!
 //! Besides there are `lv1:{#}:queues` (set), `lv1:{#}:workers` (sorted set: until when), `lv1:{#}:worker` (hash) and
 //! `lv1:{#}:told:<worker>` (lists), and the pub/sub channels `lv1:c:<handle>`. Ids and tokens are their 16 bytes,

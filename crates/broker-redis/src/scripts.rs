@@ -32,6 +32,7 @@ scripts! {
     PURGE = "purge" ["release", "ending"];
     PAUSE = "pause" [];
     RESUME = "resume" [];
+    LIMIT = "limit" [];
     REQUEUE_DEAD = "requeue_dead" ["history", "ready"];
     DELETE_DEAD = "delete_dead" ["release", "ending"];
     LEAVE = "leave" [];

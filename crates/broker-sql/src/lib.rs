@@ -33,7 +33,7 @@ macro_rules! step {
 /// The tables of this broker.
 pub static MIGRATIONS: Migrations = Migrations {
     component: "broker",
-    sqlite: &[step!("sqlite", 1, "broker"), step!("sqlite", 2, "claims")],
+    sqlite: &[step!("sqlite", 1, "broker"), step!("sqlite", 2, "claims"), step!("sqlite", 3, "rate")],
     postgres: &[
         step!("postgres", 1, "tables"),
         step!("postgres", 2, "waking"),
@@ -42,6 +42,7 @@ pub static MIGRATIONS: Migrations = Migrations {
         step!("postgres", 5, "settle"),
         step!("postgres", 6, "maintain"),
         step!("postgres", 7, "control"),
+        step!("postgres", 8, "rate"),
     ],
 };
 

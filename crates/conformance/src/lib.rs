@@ -192,6 +192,16 @@ macro_rules! broker_suite {
                 retry_and_cancel_wake_an_idle_handle
                 earlier_due_time_wakes_an_idle_handle
             }
+            rate {
+                tokens_come_back_evenly
+                limit_is_of_all_workers_together
+                concurrent_reservations_share_the_tokens
+                what_is_given_back_has_taken_its_token
+                no_hint_before_there_is_a_token
+                limit_is_changed_and_lifted
+                lifting_a_limit_hints
+                clock_set_back_keeps_the_rate
+            }
             poison {
                 first_lost_lease_makes_no_suspect
                 suspect_is_first_and_only_for_who_asks

@@ -26,6 +26,9 @@
 //!     so that live workers renew first.
 //! 13. **A fence** refuses a slot that is not newer than the newest of its name, atomically with the publish.
 //! 14. **`watch` registers a waiter atomically with settlement**: [`Watch::Waiting`], or [`Watch::Gone`].
+//! 15. **A rate limit counts hand-outs**, of all workers together, by the server's clock: whatever the verdict, and
+//!     whatever becomes of them. What is given back was handed out. A reservation that finds ready messages and no token
+//!     answers when the next one is there; until then nobody is hinted for what is ready.
 //!
 //! **Time has one authority, the server.** `now: None` means its own clock; tests pass an instant and travel in time.
 //!
@@ -39,7 +42,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BackendError, BoxFuture, Message, Priority, QueueName, TaskId, TaskState, Timestamp, Token,
+    BackendError, BoxFuture, Message, Priority, QueueName, RateLimit, TaskId, TaskState, Timestamp, Token,
     WorkerCommand, WorkerId, WorkerInfo,
 };
 
@@ -176,6 +179,10 @@ pub trait Control: Send + Sync + fmt::Debug {
 
     /// Hands out messages again, and hints idle workers.
     async fn resume(&self, queue: &QueueName) -> Result<(), BackendError>;
+
+    /// Limits how many messages of a queue are handed out in a time, from now on and with a full bucket; `None` hands out as
+    /// fast as workers take. The limit stays until it is changed.
+    async fn limit(&self, queue: &QueueName, limit: Option<RateLimit>) -> Result<(), BackendError>;
 
     /// Makes dead letters ready again as run n+1, with fresh attempts. Answers how many of the ids were dead.
     async fn requeue_dead(
@@ -575,6 +582,8 @@ pub struct Depth {
     pub dead: u64,
     /// Whether the queue is paused.
     pub paused: bool,
+    /// How many may be handed out in a time.
+    pub limit: Option<RateLimit>,
     /// When the message at the head of the queue was published.
     pub oldest_ready: Option<Timestamp>,
 }

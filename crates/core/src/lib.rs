@@ -18,6 +18,7 @@ mod id;
 mod message;
 mod name;
 mod payload;
+mod rate;
 mod redact;
 mod registry;
 mod results;
@@ -48,6 +49,7 @@ pub use id::{TaskId, Token, WorkerId};
 pub use message::{Delay, Fence, Message, MessageError, UniqueClaim, UniquePolicy};
 pub use name::{EntryName, NameError, QueueName, Source, TaskName};
 pub use payload::Payload;
+pub use rate::RateLimit;
 pub use redact::{RedactedArg, render_arguments};
 pub use registry::{Registered, registered_tasks};
 pub use results::{

@@ -32,6 +32,10 @@ pub(crate) const QUEUE: Param = required("queue", "The name of the queue.");
 pub(crate) const IN_QUEUE: Param = optional("queue", "The name of a queue.");
 pub(crate) const PLACE: Param = optional("place", "`ready` (unless said), `delayed`, `leased` or `dead`.");
 pub(crate) const REMOVABLE: Param = required("place", "`ready`, `delayed` or `dead`.");
+pub(crate) const RATE: Param = optional(
+    "rate",
+    "`10/s`, `100/m`, `5000/h`, each with `burst 20` where wanted; nothing, or `off`: no limit.",
+);
 pub(crate) const CONFIRM: Param = required("confirm", "The name of the queue once more.");
 pub(crate) const ID: Param = required("id", "The id of the task.");
 pub(crate) const IDS: Param = many("ids", "The ids of tasks.");

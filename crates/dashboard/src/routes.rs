@@ -196,6 +196,12 @@ fn actions() -> Vec<Route> {
         action("/queues/pause", "Stops handing out tasks of a queue.", &[QUEUE], act::queues::pause),
         action("/queues/resume", "Hands out tasks of a queue again.", &[QUEUE], act::queues::resume),
         action(
+            "/queues/limit",
+            "Limits how many tasks of a queue are handed out in a time.",
+            &[QUEUE, RATE],
+            act::queues::limit,
+        ),
+        action(
             "/queues/purge",
             "Removes all tasks of one place of a queue; nobody gets them back.",
             &[QUEUE, REMOVABLE, CONFIRM],

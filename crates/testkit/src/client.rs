@@ -9,9 +9,9 @@ use lovage_client::{Client, TaskDef};
 use lovage_core::{
     Arguments, BackendError, BoxFuture, Broker, Cancelled, Clock, Context, Control, Depth, Envelope,
     ErrorReport, Handler, Heartbeat, Hint, Inspect, Leases, Maintained, Message, Outcome, Page, Paged,
-    Payload, Place, Progress, Published, QueueName, Reserve, Reserved, ResultStore, RunControl, RunInfo,
-    Settled, Settlement, States, StoredMessage, TaskError, TaskId, TaskRecord, TaskResult, TaskState,
-    Timestamp, Token, Watch, WorkerCommand, WorkerId, WorkerInfo, render_arguments,
+    Payload, Place, Progress, Published, QueueName, RateLimit, Reserve, Reserved, ResultStore, RunControl,
+    RunInfo, Settled, Settlement, States, StoredMessage, TaskError, TaskId, TaskRecord, TaskResult,
+    TaskState, Timestamp, Token, Watch, WorkerCommand, WorkerId, WorkerInfo, render_arguments,
 };
 
 use crate::{FakeClock, SeededEntropy};
@@ -378,6 +378,10 @@ impl Control for Inline {
 
     async fn resume(&self, queue: &QueueName) -> Result<(), BackendError> {
         self.inner.resume(queue).await
+    }
+
+    async fn limit(&self, queue: &QueueName, limit: Option<RateLimit>) -> Result<(), BackendError> {
+        self.inner.limit(queue, limit).await
     }
 
     async fn requeue_dead(

@@ -10,8 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lovage_core::{
     BackendError, BackendErrorKind, Broker, Cancelled, Control, Depth, Extended, Heartbeat, Hint, Inspect,
-    Leases, Maintained, Message, Page, Paged, Place, Published, QueueName, Reserve, Reserved, Settled,
-    Settlement, StoredMessage, TaskId, Timestamp, Token, Watch, WorkerCommand, WorkerId, WorkerInfo,
+    Leases, Maintained, Message, Page, Paged, Place, Published, QueueName, RateLimit, Reserve, Reserved,
+    Settled, Settlement, StoredMessage, TaskId, Timestamp, Token, Watch, WorkerCommand, WorkerId, WorkerInfo,
 };
 use tokio::sync::Notify;
 
@@ -336,6 +336,10 @@ impl Control for FaultyBroker {
 
     async fn resume(&self, queue: &QueueName) -> Result<(), BackendError> {
         self.through(Operation::Control, self.inner.resume(queue)).await
+    }
+
+    async fn limit(&self, queue: &QueueName, limit: Option<RateLimit>) -> Result<(), BackendError> {
+        self.through(Operation::Control, self.inner.limit(queue, limit)).await
     }
 
     async fn requeue_dead(

@@ -223,6 +223,14 @@ pub(crate) enum Control {
         /// The queue
         queue: QueueName,
     },
+    /// Limit how many tasks of a queue are handed out in a time, over all workers together
+    RateLimit {
+        /// The queue
+        queue: QueueName,
+        /// 10/s, 100/m or 5000/h, each with `burst N` for how many may come at once; or off
+        #[arg(value_name = "RATE", num_args = 1..=3, required = true)]
+        rate: Vec<String>,
+    },
     /// Tell workers to stop gracefully
     Shutdown {
         #[command(flatten)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lovage_core::{Hint, Timestamp};
+use lovage_core::{Hint, RateLimit, Timestamp};
 
 use super::{HandleId, Queue};
 
@@ -35,8 +35,13 @@ impl Queue {
 
     /// Wakes one idle handle if there is news for it, `prefer` when that one is idle.
     pub(crate) fn nudge(&mut self, prefer: Option<HandleId>) {
-        let news = std::mem::take(&mut self.news);
-        let work = news.ready && !self.ready.is_empty();
+        let mut news = std::mem::take(&mut self.news);
+        let mut work = news.ready && !self.ready.is_empty();
+        // Without a token it is of no use before the next one.
+        if work && let Some(token) = self.next_token() {
+            work = false;
+            news.due = news.due.into_iter().chain([token]).min();
+        }
         let earlier = |due: Timestamp| self.timer.as_ref().is_none_or(|timer| due < timer.at);
         if self.paused || !(work || news.due.is_some_and(earlier)) {
             return;
@@ -61,11 +66,42 @@ impl Queue {
         Some(at.since(now))
     }
 
-    /// When something becomes due or a lease ends.
+    /// When something becomes due, a lease ends, or a token is there for what is ready.
     pub(super) fn next_event(&self) -> Option<Timestamp> {
+        let token = self.next_token().filter(|_| !self.ready.is_empty());
         let due = self.delayed.keys().next().map(|key| key.0);
         let lease = self.lease_ends.keys().next().map(|key| key.0);
         let lease = lease.map(|ends| self.no_reclaim_before.map_or(ends, |guard| guard.max(ends)));
-        due.into_iter().chain(lease).min()
+        due.into_iter().chain(lease).chain(token).min()
+    }
+
+    /// When the next token is there, if none was after the last reservation.
+    fn next_token(&self) -> Option<Timestamp> {
+        self.limit.as_ref().and_then(|bucket| bucket.empty_until)
+    }
+}
+
+/// The tokens of a queue with a rate limit.
+#[derive(Debug)]
+pub(super) struct Bucket {
+    pub(super) limit: RateLimit,
+    /// When all tokens are back.
+    spent: Timestamp,
+    /// When the next token is there, if none was after the last reservation.
+    empty_until: Option<Timestamp>,
+}
+
+impl Bucket {
+    pub(super) fn full(limit: RateLimit) -> Self {
+        Self { limit, spent: Timestamp::from_micros(0), empty_until: None }
+    }
+
+    pub(super) fn tokens(&self, now: Timestamp) -> usize {
+        self.limit.tokens(self.spent, now)
+    }
+
+    pub(super) fn spend(&mut self, now: Timestamp, count: usize) {
+        self.spent = self.limit.spend(self.spent, now, count);
+        self.empty_until = Some(self.limit.next_token(self.spent)).filter(|at| *at > now);
     }
 }

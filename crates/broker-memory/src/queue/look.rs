@@ -90,6 +90,7 @@ impl Queue {
             leased: count(leased),
             dead: count(self.dead.len()),
             paused: self.paused,
+            limit: self.limit.as_ref().map(|bucket| bucket.limit),
             oldest_ready: head.map(|stored| stored.published_at),
         }
     }

@@ -12,10 +12,12 @@ if ARGV[2] == '1' and #ARGV[4] == 1 then
   local id, priority = ARGV[3], ARGV[4]:byte() - 48
   if call('HSETNX', p .. 'm', id, struct.pack('>BI8', priority, now) .. ARGV[5]) == 0 then return { 1, 'd', id } end
   call('RPUSH', p .. 'r' .. priority, id)
-  local info, added = call('HMGET', p .. 'i', 'mask', 'paused'), bit.lshift(1, priority)
+  local info, added = call('HMGET', p .. 'i', 'mask', 'paused', 'until', 'empty'), bit.lshift(1, priority)
   local mask = tonumber(info[1]) or 0
   if bit.band(mask, added) == 0 then call('HSET', p .. 'i', 'mask', mask + added) end
-  if not info[2] then wake(1) end
+  -- Without a token it is of use with the next one, for which somebody may look already.
+  local token = tonumber(info[4])
+  if not info[2] and not (token and token >= (tonumber(info[3]) or math.huge)) then wake(1) end
   return {}
 end
 
@@ -136,8 +138,10 @@ for priority, ids in pairs(ready) do
   end
 end
 if #delayed > 0 then call('ZADD', p .. 'd', unpack(delayed)) end
-local info = call('HMGET', p .. 'i', 'mask', 'paused', 'until')
+local info = call('HMGET', p .. 'i', 'mask', 'paused', 'until', 'empty')
 local mask = tonumber(info[1]) or 0
 if bit.bor(mask, added) ~= mask then call('HSET', p .. 'i', 'mask', bit.bor(mask, added)) end
+local token = tonumber(info[4])
+if token and (urgent or added ~= 0) then urgent, added, first_due = false, 0, math.min(first_due or math.huge, token) end
 if not info[2] and (urgent or added ~= 0 or first_due and first_due < (tonumber(info[3]) or math.huge)) then wake(1) end
 return refused

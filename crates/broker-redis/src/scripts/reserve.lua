@@ -6,14 +6,30 @@
 --         histories (or nil), revoked flags (or nil), who replaced them (or nil)
 local now = clock(ARGV[1])
 local token, channel = ARGV[3], ARGV[6]
-local info = call('HMGET', p .. 'i', 'paused', 'mask', 'claim', 'until', 'guard')
+local info = call('HMGET', p .. 'i', 'paused', 'mask', 'claim', 'until', 'guard', 'gap', 'burst', 'spent')
+
+-- A rate limit: one token comes back each `gap`, up to `burst`; at `spent` all of them are back. See `RateLimit` in core.
+local gap, burst, spent, empty_until = tonumber(info[6]), tonumber(info[7]), nil, nil
+local tokens = math.huge
+if gap then
+  spent = math.min(math.max(tonumber(info[8]) or 0, now), now + burst * gap)
+  tokens = math.floor((now + burst * gap - spent) / gap)
+end
+local function spend(count)
+  if not gap then return end
+  spent = spent + count * gap
+  local token = spent - (burst - 1) * gap
+  empty_until = token > now and token or nil
+  redis.pcall('HSET', p .. 'i', 'spent', spent, 'empty', empty_until or '')
+end
 
 -- When this handle has to look again. Of all idle handles only one is told, the one that holds the claim.
-local function next_check()
+local function next_check(ready)
   local due = call('ZRANGE', p .. 'd', 0, 0, 'WITHSCORES')[2]
   local ends = call('ZRANGE', p .. 'l', 0, 0, 'WITHSCORES')[2]
   local at = tonumber(due) or math.huge
   if ends then at = math.min(at, math.max(tonumber(ends), tonumber(info[5]) or 0)) end
+  if ready and empty_until then at = math.min(at, empty_until) end
   if at == math.huge then
     if info[3] == channel then call('HDEL', p .. 'i', 'claim', 'until') end
     return -1
@@ -42,8 +58,8 @@ end
 
 -- Suspects have a history, so that without histories there are none.
 local special = call('EXISTS', p .. 'a', p .. 'x', p .. 'us') > 0
-local popped, room, before = {}, tonumber(ARGV[2]), mask
-if special and ARGV[5] == '1' then
+local popped, room, before = {}, math.min(tonumber(ARGV[2]), tokens), mask
+if special and ARGV[5] == '1' and room > 0 then
   popped[1] = call('LPOP', p .. 's') or nil
   room = room - #popped
 end
@@ -58,9 +74,10 @@ for priority = 9, 0, -1 do
   end
 end
 if mask ~= before then call('HSET', p .. 'i', 'mask', mask) end
+spend(#popped)
 if #popped == 0 then
   idle()
-  return { now, next_check() }
+  return { now, next_check(mask ~= 0 or (special and call('EXISTS', p .. 's') == 1)) }
 end
 
 local ids, records = popped, call('HMGET', p .. 'm', unpack(popped))
@@ -77,9 +94,12 @@ call('ZADD', p .. 'l', now + tonumber(ARGV[4]), token)
 call('HSET', p .. 'lc', token, channel)
 call('ZREM', p .. 'w', channel)
 -- Who is full does not look again soon: somebody else has to keep the time.
-local full = room == 0 and info[3] == channel
+local full = #popped == tonumber(ARGV[2]) and info[3] == channel
 if full then call('HDEL', p .. 'i', 'claim', 'until') end
-if full or mask ~= 0 or (special and call('EXISTS', p .. 's') == 1) then wake(1) end
+local more = mask ~= 0 or (special and call('EXISTS', p .. 's') == 1)
+-- Without a token more is of no use yet, and somebody may keep the time already.
+if more and empty_until then more = empty_until < (tonumber(info[4]) or math.huge) end
+if full or more then wake(1) end
 if not special then return { now, -1, ids, records } end
 local histories = call('HMGET', p .. 'a', unpack(ids))
 local revoked = call('SMISMEMBER', p .. 'x', unpack(ids))

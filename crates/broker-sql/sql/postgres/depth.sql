@@ -4,6 +4,7 @@ SELECT (SELECT count(*) FROM lovage_ready AS r WHERE r.queue = q.id) AS ready,
     (SELECT count(*) FROM lovage_reservation AS r JOIN lovage_leased AS l ON l.token = r.token WHERE r.queue = q.id) AS leased,
     (SELECT count(*) FROM lovage_dead AS d WHERE d.queue = q.id) AS dead,
     q.paused,
+    (SELECT b.rate FROM lovage_rate AS b WHERE b.queue = q.id) AS rate,
     (SELECT m.published_at FROM lovage_ready AS r JOIN lovage_message AS m ON m.id = r.id AND m.queue = r.queue
      WHERE r.queue = q.id ORDER BY r.queue, r.rank, r.seq LIMIT 1) AS oldest_ready
 FROM lovage_queue AS q WHERE q.name = $1

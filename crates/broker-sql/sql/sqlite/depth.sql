@@ -5,5 +5,6 @@ SELECT
     (SELECT count(*) FROM lovage_task JOIN lovage_reservation AS r USING (token) WHERE r.queue = ?1 AND place = 2),
     (SELECT count(*) FROM lovage_task WHERE queue = ?1 AND place = 3),
     coalesce((SELECT paused FROM lovage_queue WHERE name = ?1), 0),
+    (SELECT rate FROM lovage_queue WHERE name = ?1),
     coalesce((SELECT published_at FROM lovage_task WHERE queue = ?1 AND place = 0 AND losses >= 2 ORDER BY priority DESC, position LIMIT 1),
              (SELECT published_at FROM lovage_task WHERE queue = ?1 AND place = 0 AND losses < 2 ORDER BY priority DESC, position LIMIT 1))

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lovage_core::{
-    BackendError, BackendErrorKind, Cancelled, Control, Heartbeat, Place, QueueName, TaskId, Timestamp,
-    WorkerCommand, WorkerId, WorkerInfo,
+    BackendError, BackendErrorKind, Cancelled, Control, Heartbeat, Place, QueueName, RateLimit, TaskId,
+    Timestamp, WorkerCommand, WorkerId, WorkerInfo,
 };
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
@@ -73,6 +73,16 @@ impl Control for PgBroker {
 
     async fn resume(&self, queue: &QueueName) -> Result<(), BackendError> {
         self.set_paused(queue, false).await
+    }
+
+    async fn limit(&self, queue: &QueueName, limit: Option<RateLimit>) -> Result<(), BackendError> {
+        let call = || {
+            let query = sqlx::query("SELECT lovage_limit($1, $2, $3, $4)").bind(queue.as_str());
+            let query = query.bind(limit.map(|limit| limit.to_string())).bind(limit.map(RateLimit::gap));
+            let query = query.bind(limit.and_then(|limit| i32::try_from(limit.burst()).ok()));
+            self.db.rows("limiting the rate of a queue", query)
+        };
+        self.db.undisturbed(call).await.map(drop)
     }
 
     async fn requeue_dead(

@@ -72,6 +72,7 @@ impl Inspect for PgBroker {
             leased: count("leased")?,
             dead: count("dead")?,
             paused: rows::get(row, "paused")?,
+            limit: rows::get::<Option<String>>(row, "rate")?.and_then(|limit| limit.parse().ok()),
             oldest_ready: rows::get::<Option<i64>>(row, "oldest_ready")?.map(Timestamp::from_micros),
         })
     }

@@ -2,10 +2,12 @@
 
 use async_trait::async_trait;
 use lovage_core::{
-    BackendError, BackendErrorKind, Cancelled, Control, Place, QueueName, TaskId, Timestamp, WorkerCommand,
-    WorkerId,
+    BackendError, BackendErrorKind, Cancelled, Control, Place, QueueName, RateLimit, TaskId, Timestamp,
+    WorkerCommand, WorkerId,
 };
 use lovage_sql::sql_error;
+use sqlx::query::Query;
+use sqlx::sqlite::{Sqlite, SqliteArguments};
 
 use crate::inbox::Signal;
 use crate::sqlite::broker::{Outbox, SqliteBroker, tail};
@@ -104,6 +106,11 @@ impl Control for SqliteBroker {
         self.set_paused(queue, false).await
     }
 
+    async fn limit(&self, queue: &QueueName, limit: Option<RateLimit>) -> Result<(), BackendError> {
+        let limit = limit.map(|limit| limit.to_string());
+        self.change(queue, sqlx::query(sql!("queue_limit")).bind(queue.as_str()).bind(limit)).await
+    }
+
     async fn requeue_dead(
         &self,
         queue: &QueueName,
@@ -157,15 +164,19 @@ impl Control for SqliteBroker {
 
 impl SqliteBroker {
     async fn set_paused(&self, queue: &QueueName, paused: bool) -> Result<(), BackendError> {
-        let fail = |error| sql_error("pausing a queue", error);
+        self.change(queue, sqlx::query(sql!("queue_pause")).bind(queue.as_str()).bind(paused)).await
+    }
+
+    /// Changes how a queue is handed out, and wakes an idle handle for that.
+    async fn change(
+        &self,
+        queue: &QueueName,
+        change: Query<'_, Sqlite, SqliteArguments>,
+    ) -> Result<(), BackendError> {
+        let fail = |error| sql_error("changing a queue", error);
         let mut tx = self.db.write_tx().await?;
         sqlx::query(sql!("queue_ensure")).bind(queue.as_str()).execute(&mut *tx).await.map_err(fail)?;
-        sqlx::query(sql!("queue_pause"))
-            .bind(queue.as_str())
-            .bind(paused)
-            .execute(&mut *tx)
-            .await
-            .map_err(fail)?;
+        change.execute(&mut *tx).await.map_err(fail)?;
         let mut outbox = Outbox::new();
         self.nudge(&mut tx, queue, News { ready: true, due: true, now: self.now(None) }, &mut outbox).await?;
         self.commit(tx, outbox).await

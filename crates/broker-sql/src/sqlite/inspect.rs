@@ -105,7 +105,8 @@ impl Inspect for SqliteBroker {
             leased: count(2)?,
             dead: count(3)?,
             paused: row.try_get(4).map_err(fail)?,
-            oldest_ready: row.try_get::<Option<i64>, _>(5).map_err(fail)?.map(Timestamp::from_micros),
+            limit: row.try_get::<Option<String>, _>(5).map_err(fail)?.and_then(|limit| limit.parse().ok()),
+            oldest_ready: row.try_get::<Option<i64>, _>(6).map_err(fail)?.map(Timestamp::from_micros),
         })
     }
 

@@ -93,8 +93,10 @@ impl SqliteBroker {
             .fetch_one(&mut **tx)
             .await
             .map_err(fail)?;
-        let wake = news.ready && ready
-            || news.due && {
+        // Without a token what is ready is due with the next one.
+        let (ready, token) = (news.ready && ready, rows::get::<Option<i64>>(&row, "empty_until")?);
+        let wake = ready && token.is_none()
+            || (news.due || ready) && {
                 let next: Option<i64> = sqlx::query_scalar(sql!("next_event"))
                     .bind(queue.as_str())
                     .fetch_one(&mut **tx)

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use lovage_core::{BackendError, Delivery, QueueName, Reserve, Reserved, Timestamp, Verdict, limits};
+use lovage_core::{
+    BackendError, Delivery, QueueName, RateLimit, Reserve, Reserved, Timestamp, Verdict, limits,
+};
 use lovage_sql::{sql_error, sqlite::WriteTransaction};
 use sqlx::sqlite::SqliteRow;
 
@@ -33,8 +35,16 @@ impl SqliteBroker {
         promote_due(&mut tx, queue, limits::RESERVE_BATCH, now).await?;
         let row =
             sqlx::query(sql!("queue_get")).bind(queue.as_str()).fetch_one(&mut *tx).await.map_err(fail)?;
-        let deliveries =
-            if rows::get(&row, "paused")? { Vec::new() } else { take(&mut tx, request, now).await? };
+        let bucket = Bucket::of(&row)?;
+        let max = bucket.as_ref().map_or(request.max, |bucket| request.max.min(bucket.tokens(now)));
+        let deliveries = if rows::get(&row, "paused")? {
+            Vec::new()
+        } else {
+            take(&mut tx, Reserve { max, ..request }, now).await?
+        };
+        if let Some(bucket) = bucket {
+            bucket.spend(&mut tx, queue, now, deliveries.len()).await?;
+        }
         let next_check = if deliveries.is_empty() {
             // What became due may be a suspect that this one did not ask for.
             self.nudge(&mut tx, queue, News { ready: true, due: false, now }, &mut outbox).await?;
@@ -86,6 +96,41 @@ impl SqliteBroker {
         let timer = sqlx::query(sql!("queue_timer")).bind(queue.as_str()).bind(self.handle()).bind(next);
         timer.execute(&mut **tx).await.map_err(fail)?;
         Ok(Some(Timestamp::from_micros(next).since(now)))
+    }
+}
+
+/// The tokens of a queue with a rate limit.
+struct Bucket {
+    limit: RateLimit,
+    /// When all tokens are back.
+    spent: Timestamp,
+}
+
+impl Bucket {
+    fn of(row: &SqliteRow) -> Result<Option<Self>, BackendError> {
+        let Some(limit) = rows::get::<Option<String>>(row, "rate")? else { return Ok(None) };
+        let limit = limit.parse().map_err(|_| rows::corrupt("a rate limit that is not valid"))?;
+        Ok(Some(Self { limit, spent: Timestamp::from_micros(rows::get(row, "spent")?) }))
+    }
+
+    fn tokens(&self, now: Timestamp) -> usize {
+        self.limit.tokens(self.spent, now)
+    }
+
+    async fn spend(
+        self,
+        tx: &mut WriteTransaction,
+        queue: &QueueName,
+        now: Timestamp,
+        count: usize,
+    ) -> Result<(), BackendError> {
+        let spent = self.limit.spend(self.spent, now, count);
+        let empty_until = Some(self.limit.next_token(spent)).filter(|at| *at > now);
+        let spend = sqlx::query(sql!("queue_spend"))
+            .bind(queue.as_str())
+            .bind(spent.as_micros())
+            .bind(empty_until.map(Timestamp::as_micros));
+        spend.execute(&mut **tx).await.map(drop).map_err(|error| sql_error(CONTEXT, error))
     }
 }
 

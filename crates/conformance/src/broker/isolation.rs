@@ -20,8 +20,15 @@ async fn fill_every_place(queue: &Queue) {
     }
 }
 
-const FULL: Depth =
-    Depth { ready: 3, delayed: 2, leased: 1, dead: 1, paused: false, oldest_ready: Some(instant_2()) };
+const FULL: Depth = Depth {
+    ready: 3,
+    delayed: 2,
+    leased: 1,
+    dead: 1,
+    paused: false,
+    limit: None,
+    oldest_ready: Some(instant_2()),
+};
 
 /// `instant(2)`, which is no constant function.
 const fn instant_2() -> lovage_core::Timestamp {

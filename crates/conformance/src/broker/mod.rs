@@ -23,6 +23,7 @@ pub mod isolation;
 pub mod lease;
 pub mod order;
 pub mod poison;
+pub mod rate;
 mod support;
 pub mod unique;
 pub mod verdict;

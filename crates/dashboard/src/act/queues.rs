@@ -1,6 +1,6 @@
 //! Pausing, resuming and emptying queues.
 
-use lovage_core::Place;
+use lovage_core::{Place, RateLimit};
 
 use crate::call::Call;
 use crate::look::queues::existing;
@@ -22,6 +22,20 @@ pub(crate) async fn resume(call: Call) -> Result<Done, Problem> {
     let queue = existing(&call, "queue").await?;
     call.app.parts.broker.resume(&queue).await?;
     Ok(Done::new(queue.as_str(), format!("`{queue}` is open again.")))
+}
+
+pub(crate) async fn limit(call: Call) -> Result<Done, Problem> {
+    let queue = existing(&call, "queue").await?;
+    let rate = call.input.get("rate").filter(|rate| *rate != "off");
+    let limit = rate.map(str::parse::<RateLimit>).transpose().map_err(Problem::wrong)?;
+    call.app.parts.broker.limit(&queue, limit).await?;
+    Ok(Done::new(
+        queue.as_str(),
+        match limit {
+            Some(limit) => format!("`{queue}` hands out {limit}, over all workers together."),
+            None => format!("`{queue}` has no rate limit."),
+        },
+    ))
 }
 
 pub(crate) async fn purge(call: Call) -> Result<Done, Problem> {

@@ -50,6 +50,13 @@ pub(crate) fn queue(row: &QueueRow, now: Timestamp) -> Option<Finding> {
             waits(*ready)
         );
         (Level::Bad, sentence)
+    } else if let Some(limit) = row.limit.as_ref().filter(|_| age(row, now) >= PATIENCE) {
+        let sentence = format!(
+            "`{name}` hands out {limit} and no more, as somebody limited it: {}, the oldest since {}.",
+            waits(*ready),
+            rough(age(row, now))
+        );
+        (Level::Warn, sentence)
     } else if age(row, now) >= PATIENCE {
         let sentence = format!(
             "`{name}` does not keep up: {}, the oldest since {}. Its workers are busy, or held up by tasks that block them.",
@@ -158,6 +165,7 @@ mod tests {
         QueueRow {
             name: "math".into(),
             paused: false,
+            limit: None,
             ready: 3,
             leased: 0,
             delayed: 0,
@@ -179,6 +187,11 @@ mod tests {
             (QueueRow { workers: nobody(), taken: false, ..row() }, Some("No live worker reads `math`")),
             (QueueRow { taken: false, ..row() }, Some("quiet or stopping")),
             (QueueRow { oldest_ready: old, ..row() }, Some("the oldest since 10m")),
+            (QueueRow { limit: Some("10/s".into()), ..row() }, None),
+            (
+                QueueRow { limit: Some("10/s".into()), oldest_ready: old, ..row() },
+                Some("hands out 10/s and no more"),
+            ),
             (QueueRow { workers: nobody(), ready: 0, ..row() }, None),
             (QueueRow { ready: 1, paused: true, ..row() }, Some("1 task waits")),
         ] {

@@ -19,6 +19,8 @@ const AT_ONCE: usize = 16;
 pub(crate) struct QueueRow {
     pub(crate) name: String,
     pub(crate) paused: bool,
+    /// How many tasks may be handed out in a time, such as `10/s`.
+    pub(crate) limit: Option<String>,
     /// Tasks that wait for a worker.
     pub(crate) ready: u64,
     /// Tasks in the hands of workers.
@@ -79,6 +81,7 @@ fn row(app: &App, name: &QueueName, depth: Depth, workers: &[WorkerInfo]) -> Que
     let mut row = QueueRow {
         name: name.to_string(),
         paused: depth.paused,
+        limit: depth.limit.map(|limit| limit.to_string()),
         ready: depth.ready,
         leased: depth.leased,
         delayed: depth.delayed,

@@ -18,7 +18,7 @@ pub(crate) async fn list(call: Call) -> Result<Page, Problem> {
 pub(crate) async fn one(call: Call) -> Result<Page, Problem> {
     let row = look::queues::one(&call).await?;
     let page = Page::new(Nav::Queues, format!("Queue {}", row.name)).live(now(&call, &row));
-    Ok(if call.is_operator() { page.foot(purge(&call, &row)) } else { page })
+    Ok(if call.is_operator() { page.foot(html! { (limit(&call, &row)) (purge(&call, &row)) }) } else { page })
 }
 
 /// Queues with their depths.
@@ -68,6 +68,7 @@ fn now(call: &Call, row: &QueueRow) -> Markup {
         }
         dl.facts.spaced {
             dt { "Oldest waits since" } dd { @if row.oldest_ready.is_some() { (when(call, row.oldest_ready)) } @else { "nothing waits" } }
+            dt { "Rate limit" } dd { (row.limit.as_deref().unwrap_or("none")) }
             dt { "Read by" } dd { @if row.workers.is_empty() { "no live worker" } @else { (row.workers.join(", ")) } }
         }
         div.acts { (switch(call, row)) }
@@ -75,12 +76,36 @@ fn now(call: &Call, row: &QueueRow) -> Markup {
 }
 
 fn state(row: &QueueRow) -> Markup {
-    html! { @if row.paused { span.badge.warn { "paused" } } @else { span.badge.good { "open" } } }
+    html! {
+        @if row.paused { span.badge.warn { "paused" } } @else { span.badge.good { "open" } }
+        @if let Some(limit) = &row.limit { " " span.badge.info { (limit) } }
+    }
 }
 
 fn switch(call: &Call, row: &QueueRow) -> Markup {
     let (path, label) = if row.paused { ("/queues/resume", "Resume") } else { ("/queues/pause", "Pause") };
     button(call, path, label, &[("queue", &row.name)])
+}
+
+fn limit(call: &Call, row: &QueueRow) -> Markup {
+    html! {
+        details #limit {
+            summary { "Limit its rate" }
+            form.card method="post" action=(Url::new(&call.app.base, "/queues/limit")) {
+                (hidden(call))
+                input type="hidden" name="queue" value=(row.name);
+                p { "How many tasks are handed out in a time, over all workers together. What workers have already taken is not held back." }
+                div.filter {
+                    div.field {
+                        label for="rate" { "Rate" }
+                        input #rate name="rate" placeholder="10/s" value=(row.limit.as_deref().unwrap_or_default()) autocomplete="off" spellcheck="false" aria-describedby="rate-hint";
+                        small #rate-hint { "10/s, 100/m or 5000/h; 10/s burst 20 lets 20 come at once; nothing lifts it" }
+                    }
+                    button type="submit" { "Set it" }
+                }
+            }
+        }
+    }
 }
 
 fn purge(call: &Call, row: &QueueRow) -> Markup {

@@ -63,6 +63,14 @@ async fn a_queue_is_paused_resumed_and_emptied_by_its_typed_name() {
     assert!(site.broker.depth(&queue("sums"), None).await.unwrap().paused);
     ann.act(&site, "/queues/resume", &[("queue", "sums")]).await;
     assert!(!site.broker.depth(&queue("sums"), None).await.unwrap().paused);
+    ann.act(&site, "/queues/limit", &[("queue", "sums"), ("rate", "10/s burst 5")]).await;
+    assert!(ann.get(&site, "/queue?name=sums").await.says("10/s burst 5"));
+    ann.act(&site, "/queues/limit", &[("queue", "sums"), ("rate", "10/d")]).await;
+    assert!(ann.get(&site, "/queue?name=sums").await.says("expected a rate such as 10/s"));
+    let limit = async || site.broker.depth(&queue("sums"), None).await.unwrap().limit;
+    assert_eq!(limit().await.map(|limit| limit.to_string()).as_deref(), Some("10/s burst 5"));
+    ann.act(&site, "/queues/limit", &[("queue", "sums"), ("rate", "")]).await;
+    assert_eq!(limit().await, None);
     ann.act(&site, "/queues/purge", &[("queue", "sums"), ("place", "ready"), ("confirm", "sum")]).await;
     assert!(ann.get(&site, "/").await.says("to confirm, type the name of the queue"));
     assert_eq!(site.broker.depth(&queue("sums"), None).await.unwrap().ready, 2);
@@ -73,7 +81,18 @@ async fn a_queue_is_paused_resumed_and_emptied_by_its_typed_name() {
     assert_eq!(nowhere.status, StatusCode::NOT_FOUND);
     assert_eq!(site.broker.queues().await.unwrap().len(), 1, "asking for a queue does not make it");
     let done: Vec<String> = site.audit.all().into_iter().map(|action| action.what).collect();
-    assert_eq!(done, ["queues/pause", "queues/resume", "queues/purge", "queues/purge"]);
+    assert_eq!(
+        done,
+        [
+            "queues/pause",
+            "queues/resume",
+            "queues/limit",
+            "queues/limit",
+            "queues/limit",
+            "queues/purge",
+            "queues/purge"
+        ]
+    );
 }
 
 #[tokio::test(flavor = "current_thread")]
@@ -108,11 +127,11 @@ async fn a_failed_task_is_found_by_its_error_and_run_again_with_other_arguments(
     old.outcome = failed.outcome.clone();
     old.finished_at = site.clock.now().minus(Duration::from_secs(2 * 86_400));
     site.results.record(&[failed.clone(), old.clone()], None).await.unwrap();
-    let found = ann.get(&site, "/finished?error=on+fire").await;
+    let found = ann.get(&site, "/finished?error=ON+fire&since=1d").await;
     assert!(found.says(&failed.id.to_string()) && !found.says(&old.id.to_string()));
-    assert!(found.says("Searched back to 2025-12-31T00:00:00Z"), "{}", found.text);
-    let all = ann.get(&site, "/finished?error=on+fire&all=yes").await;
+    let all = ann.get(&site, "/finished?error=on+fire&arguments=[1,+3]").await;
     assert!(all.says(&old.id.to_string()));
+    assert!(ann.get(&site, "/finished?arguments=[1,4]").await.says("No task that ended matches"));
     let id = failed.id.to_string();
     let answer =
         ann.act(&site, "/tasks/again", &[("id", &id), ("arguments", "[5,7]"), ("queue", "retries")]).await;

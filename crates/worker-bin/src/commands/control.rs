@@ -1,6 +1,6 @@
 //! `control`: changes what is queued, and tells workers.
 
-use lovage_core::{Cancelled, QueueName, TaskId, WorkerCommand, WorkerInfo};
+use lovage_core::{Cancelled, QueueName, RateLimit, TaskId, WorkerCommand, WorkerInfo};
 use lovage_worker::Client;
 
 use crate::cli::{Control, Workers};
@@ -23,6 +23,20 @@ pub(crate) async fn control(session: &Session, what: Control) -> Result<(), CliE
             client.broker().resume(&queue).await?;
             note_unknown(session, &client, &queue).await?;
             Out.line(format!("{queue} is handed out again"))
+        }
+        Control::RateLimit { queue, rate } => {
+            let rate = rate.join(" ");
+            let limit = (rate != "off").then(|| rate.parse::<RateLimit>()).transpose();
+            let limit = limit.map_err(|told| CliError::usage(format!("{told}, or off")))?;
+            client.broker().limit(&queue, limit).await?;
+            note_unknown(session, &client, &queue).await?;
+            Out.line(match limit {
+                Some(limit) => format!(
+                    "{queue} is limited to {limit} over all workers, with at most {} at once",
+                    limit.burst()
+                ),
+                None => format!("{queue} is not limited"),
+            })
         }
         Control::Shutdown { workers, grace } => {
             tell(session, &client, &workers, &WorkerCommand::Shutdown { grace }).await

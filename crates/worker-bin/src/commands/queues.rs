@@ -12,7 +12,7 @@ use crate::show::whole_seconds;
 pub(crate) async fn queues(session: &Session, format: Format) -> Result<(), CliError> {
     let client = session.connect_to_existing().await?;
     let now = now();
-    let mut table = Table::new(["QUEUE", "READY", "DELAYED", "LEASED", "DEAD", "OLDEST", "PAUSED"]);
+    let mut table = Table::new(["QUEUE", "READY", "DELAYED", "LEASED", "DEAD", "OLDEST", "PAUSED", "LIMIT"]);
     let mut rows = Vec::new();
     for queue in queues_of(&client, None).await? {
         let depth = client.broker().depth(&queue, None).await?;
@@ -24,6 +24,7 @@ pub(crate) async fn queues(session: &Session, format: Format) -> Result<(), CliE
             depth.dead.to_string(),
             depth.oldest_ready.map_or_else(String::new, |at| whole_seconds(now.since(at))),
             if depth.paused { "paused".to_owned() } else { String::new() },
+            depth.limit.map_or_else(String::new, |limit| limit.to_string()),
         ]);
         rows.push(json!({
             "queue": queue,
@@ -33,6 +34,7 @@ pub(crate) async fn queues(session: &Session, format: Format) -> Result<(), CliE
             "dead": depth.dead,
             "oldest_ready": depth.oldest_ready.map(|at| at.to_string()),
             "paused": depth.paused,
+            "limit": depth.limit.map(|limit| limit.to_string()),
         }));
     }
     Out.rows(format.json, Rows { json: rows.into(), table, none: "there is no queue yet" })

@@ -24,9 +24,12 @@ local function make_ready(command, ids)
   return new
 end
 
--- Wakes one idle handle: something is ready, or something falls due before anybody looks (`due`).
+-- Wakes one idle handle: something is ready, or something falls due before anybody looks (`due`). Without a token what is
+-- ready falls due with the next one.
 local function wake_for(ready, due)
-  local info = call('HMGET', p .. 'i', 'paused', 'until')
+  local info = call('HMGET', p .. 'i', 'paused', 'until', 'empty')
   if info[1] then return end
+  local token = tonumber(info[3])
+  if ready and token then ready, due = false, math.min(due or math.huge, token) end
   if ready or (due and due < (tonumber(info[2]) or math.huge)) then wake(1) end
 end

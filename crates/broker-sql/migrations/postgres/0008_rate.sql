@@ -1,0 +1,168 @@
+-- Rate limits: a bucket of tokens for each queue that has one. Whoever reserves from such a queue locks its bucket, so that
+-- all workers together keep the limit; other queues pay for a look at a column that is read anyway.
+
+ALTER TABLE lovage_queue ADD COLUMN limited boolean NOT NULL DEFAULT false;
+
+CREATE TABLE lovage_rate (
+    queue       integer PRIMARY KEY,
+    -- As it is written; one token comes back each `gap` microseconds, up to `burst`.
+    rate        text NOT NULL,
+    gap         bigint NOT NULL,
+    burst       integer NOT NULL,
+    -- When all tokens are back, and when the next one is where the last reservation left none.
+    spent       bigint NOT NULL DEFAULT 0,
+    empty_until bigint
+) WITH (fillfactor = 20, autovacuum_vacuum_threshold = 200, autovacuum_vacuum_scale_factor = 0);
+
+-- Sets or lifts a limit; it begins with all tokens.
+CREATE FUNCTION lovage_limit(p_queue text, p_rate text, p_gap bigint, p_burst integer) RETURNS void
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    v_queue integer := lovage_queue_id(p_queue);
+BEGIN
+    DELETE FROM lovage_rate WHERE queue = v_queue;
+    IF p_rate IS NOT NULL THEN
+        INSERT INTO lovage_rate (queue, rate, gap, burst) VALUES (v_queue, p_rate, p_gap, p_burst)
+        ON CONFLICT (queue) DO UPDATE SET rate = p_rate, gap = p_gap, burst = p_burst, spent = 0, empty_until = NULL;
+    END IF;
+    PERFORM lovage_announce(v_queue);
+    UPDATE lovage_queue SET limited = p_rate IS NOT NULL WHERE id = v_queue;
+    PERFORM lovage_nudge(v_queue, lovage_now(NULL), true);
+END $$;
+
+-- When something becomes due, a lease can be reclaimed, or a token is there for what is ready.
+CREATE OR REPLACE FUNCTION lovage_next_event(p_queue integer) RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN least(
+        (SELECT min(due) FROM lovage_delayed WHERE queue = p_queue),
+        -- No row where nothing is leased: `greatest` would pass over a null, and answer the guard.
+        (SELECT greatest(r.until, (SELECT guarded_until FROM lovage_queue WHERE id = p_queue))
+         FROM lovage_reservation AS r WHERE r.queue = p_queue ORDER BY r.queue, r.until LIMIT 1),
+        (SELECT b.empty_until FROM lovage_rate AS b
+         WHERE b.queue = p_queue AND EXISTS (SELECT FROM lovage_ready AS r WHERE r.queue = p_queue)));
+END $$;
+
+-- Wakes one idle handle if there is news for it: something is ready, or something falls due before anybody looks. Without a
+-- token what is ready falls due with the next one.
+CREATE OR REPLACE FUNCTION lovage_nudge(p_queue integer, p_now bigint, p_due boolean) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_queue lovage_queue;
+    v_next bigint;
+    v_ready boolean;
+    -- What is ready waits for a token.
+    v_token boolean;
+BEGIN
+    IF NOT EXISTS (SELECT FROM lovage_idle WHERE queue = p_queue) THEN
+        RETURN;
+    END IF;
+    SELECT * INTO v_queue FROM lovage_queue WHERE id = p_queue;
+    IF v_queue.paused THEN
+        RETURN;
+    END IF;
+    v_ready := EXISTS (SELECT FROM lovage_ready WHERE queue = p_queue);
+    v_token := v_queue.limited AND EXISTS (SELECT FROM lovage_rate WHERE queue = p_queue AND empty_until IS NOT NULL);
+    IF v_ready AND NOT v_token THEN
+        PERFORM lovage_wake_one(p_queue);
+    ELSIF p_due OR v_ready THEN
+        v_next := lovage_next_event(p_queue);
+        -- Somebody has to look earlier than the one who said that it would.
+        IF v_next IS NOT NULL AND (v_queue.timer_at IS NULL OR v_next < v_queue.timer_at OR v_queue.timer_at <= p_now) THEN
+            PERFORM lovage_wake_one(p_queue);
+        END IF;
+    END IF;
+END $$;
+
+-- As before, with a rate limit: at most as many as there are tokens.
+CREATE OR REPLACE FUNCTION lovage_reserve(
+    p_queue text, p_now bigint, p_max integer, p_token uuid, p_lease bigint, p_suspects boolean, p_handle bigint)
+RETURNS TABLE (
+    now bigint, next_check bigint, nth bigint, id uuid, priority smallint, run integer, delivery integer, attempt integer,
+    losses integer, refused_since bigint, published_at bigint, revoked boolean, replaced_by uuid, until_start boolean,
+    body bytea)
+LANGUAGE plpgsql SET search_path FROM CURRENT SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    v_queue integer;
+    v_paused boolean;
+    v_limited boolean;
+    v_rate lovage_rate;
+    v_max integer := p_max;
+    v_promoted integer := 0;
+    v_suspect uuid[];
+    v_ids uuid[];
+BEGIN
+    now := lovage_now(p_now);
+    SELECT q.id, q.limited INTO v_queue, v_limited FROM lovage_queue AS q WHERE q.name = p_queue;
+    IF v_queue IS NULL THEN
+        v_queue := lovage_queue_id(p_queue);
+    ELSIF v_limited THEN
+        -- One reservation at a time. Before every other lock, as `lovage_limit` does.
+        SELECT * INTO v_rate FROM lovage_rate AS b WHERE b.queue = v_queue FOR UPDATE;
+        v_limited := FOUND;
+    END IF;
+    IF v_limited THEN
+        v_rate.spent := least(greatest(v_rate.spent, now), now + v_rate.burst * v_rate.gap);
+        v_max := least(p_max, (now + v_rate.burst * v_rate.gap - v_rate.spent) / v_rate.gap);
+    END IF;
+    FOR look IN 1..2 LOOP
+        SELECT q.paused INTO v_paused FROM lovage_queue AS q WHERE q.id = v_queue;
+        IF EXISTS (SELECT FROM lovage_delayed AS d WHERE d.queue = v_queue AND d.due <= now) THEN
+            v_promoted := v_promoted + lovage_promote_due(v_queue, now, 256);
+        END IF;
+        IF NOT v_paused THEN
+            IF p_suspects AND EXISTS (SELECT FROM lovage_ready AS r WHERE r.queue = v_queue AND r.rank < 10) THEN
+                WITH first AS MATERIALIZED (
+                    SELECT r.queue, r.rank, r.seq FROM lovage_ready AS r WHERE r.queue = v_queue AND r.rank < 10
+                    ORDER BY r.queue, r.rank, r.seq LIMIT least(1, v_max) FOR UPDATE SKIP LOCKED),
+                taken AS (
+                    DELETE FROM lovage_ready AS r USING first AS f
+                    WHERE (r.queue, r.rank, r.seq) = (f.queue, f.rank, f.seq) RETURNING r.id),
+                kept AS (INSERT INTO lovage_leased (token, id) SELECT p_token, t.id FROM taken AS t)
+                SELECT array_agg(t.id) INTO v_suspect FROM taken AS t;
+            END IF;
+            WITH first AS MATERIALIZED (
+                SELECT r.queue, r.rank, r.seq FROM lovage_ready AS r WHERE r.queue = v_queue AND r.rank >= 10
+                ORDER BY r.queue, r.rank, r.seq
+                LIMIT v_max - coalesce(cardinality(v_suspect), 0) FOR UPDATE SKIP LOCKED),
+            taken AS (
+                DELETE FROM lovage_ready AS r USING first AS f
+                WHERE (r.queue, r.rank, r.seq) = (f.queue, f.rank, f.seq) RETURNING r.rank, r.seq, r.id),
+            kept AS (INSERT INTO lovage_leased (token, id) SELECT p_token, t.id FROM taken AS t)
+            SELECT array_agg(t.id ORDER BY t.rank, t.seq) INTO v_ids FROM taken AS t;
+            v_ids := v_suspect || v_ids;
+        END IF;
+        EXIT WHEN v_ids IS NOT NULL OR look = 2;
+        IF v_promoted > 0 THEN
+            -- They are suspects that this one may not have. It holds locks now, so that it must not wait for others.
+            PERFORM lovage_nudge(v_queue, now, false);
+            next_check := 0;
+            RETURN NEXT;
+            RETURN;
+        END IF;
+        PERFORM pg_advisory_xact_lock('lovage_queue'::regclass::oid::integer, v_queue);
+    END LOOP;
+    IF v_limited THEN
+        v_rate.spent := v_rate.spent + coalesce(cardinality(v_ids), 0) * v_rate.gap;
+        v_rate.empty_until := v_rate.spent - (v_rate.burst - 1) * v_rate.gap;
+        UPDATE lovage_rate AS b
+        SET spent = v_rate.spent, empty_until = CASE WHEN v_rate.empty_until > now THEN v_rate.empty_until END
+        WHERE b.queue = v_queue;
+    END IF;
+    IF v_ids IS NULL THEN
+        PERFORM lovage_nudge(v_queue, now, false);
+        INSERT INTO lovage_idle AS i (queue, handle, since) VALUES (v_queue, p_handle, nextval('lovage_tail'))
+        ON CONFLICT (queue, handle) DO NOTHING;
+        next_check := lovage_claim_timer(v_queue, now, p_handle);
+        RETURN NEXT;
+        RETURN;
+    END IF;
+    INSERT INTO lovage_reservation (token, queue, handle, until) VALUES (p_token, v_queue, p_handle, now + p_lease);
+    DELETE FROM lovage_idle AS i WHERE i.queue = v_queue AND i.handle = p_handle;
+    -- A chain: each handle that found work wakes one more while something is left.
+    PERFORM lovage_nudge(v_queue, now, false);
+    RETURN QUERY
+        SELECT now, NULL::bigint, t.nth, m.id, m.priority, m.run, m.delivery + 1, m.attempt, m.losses, m.refused_since,
+            m.published_at, m.revoked, m.replaced_by, m.until_start AND m.unique_key IS NOT NULL, m.body
+        FROM unnest(v_ids) WITH ORDINALITY AS t (id, nth)
+        JOIN lovage_message AS m ON m.id = t.id AND m.queue = v_queue;
+END $$;
