@@ -79,6 +79,10 @@ fn worker() -> WorkerInfo {
         succeeded: 0,
         failed: 0,
         schedule: None,
+        memory: None,
+        cpu: None,
+        refused: None,
+        stuck_since: None,
     }
 }
 

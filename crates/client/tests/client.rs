@@ -216,6 +216,10 @@ fn worker_of_math() -> WorkerInfo {
         succeeded: 0,
         failed: 0,
         schedule: None,
+        memory: None,
+        cpu: None,
+        refused: None,
+        stuck_since: None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{QueueName, TaskDef, TaskId, Timestamp, WorkerId};
+use crate::{Progress, QueueName, TaskDef, TaskId, Timestamp, WorkerId};
 
 /// Stands behind the type of a parameter that has a default.
 pub(crate) const MAY_BE_LEFT_OUT: &str = " = …";
@@ -48,9 +48,26 @@ pub struct WorkerInfo {
     /// A beat: where it keeps its schedule, without secrets. `None` for a worker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<String>,
+    /// Memory of its process, resident, in bytes; `None` where the system does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
+    /// Processor time of its process since the last heartbeat, in thousandths of one core: 1,500 are one and a half.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<u32>,
+    /// What it was told last and could not do, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+    /// Since when its loop does not answer, because tasks block all its threads; then only its lease keeper says this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stuck_since: Option<Timestamp>,
 }
 
 impl WorkerInfo {
+    /// The most async slots that a worker can have.
+    pub const MOST_SLOTS: usize = 100_000;
+    /// The most turns that one queue of a worker can have.
+    pub const MOST_TURNS: u32 = 100;
+
     /// Whether it only sends what the schedule says. Beats register beside workers, and run nothing.
     #[must_use]
     pub const fn is_beat(&self) -> bool {
@@ -91,6 +108,12 @@ pub struct ActiveTask {
     pub queue: QueueName,
     /// When this run started.
     pub started_at: Timestamp,
+    /// What it told last of how far it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+    /// An async task: since when it holds its thread without an await, so that others cannot go on. Only said after seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocks_since: Option<Timestamp>,
 }
 
 /// What a worker can be told.
@@ -104,6 +127,26 @@ pub enum WorkerCommand {
     },
     /// Reserve nothing more, finish what runs.
     Quiet,
+    /// Run at most this many async tasks at once.
+    Concurrency {
+        /// 1 to [`WorkerInfo::MOST_SLOTS`].
+        slots: usize,
+    },
+    /// Reserve from this queue, too; one that it has already gets these turns.
+    AddQueue {
+        /// The queue.
+        queue: QueueName,
+        /// Its turns: 1 to [`WorkerInfo::MOST_TURNS`].
+        weight: u32,
+    },
+    /// Reserve no more from this queue. What waits at the worker goes back, what runs goes on.
+    DropQueue {
+        /// The queue; a worker keeps its last one.
+        queue: QueueName,
+    },
+    /// What a newer program says. A worker ignores it, with a warning.
+    #[serde(untagged)]
+    Unknown(serde_json::Value),
 }
 
 impl From<&TaskDef> for TaskInfo {
@@ -118,5 +161,38 @@ impl From<&TaskDef> for TaskInfo {
             })
             .collect();
         Self { name: def.name.to_owned(), signature: format!("({}) -> {}", params.join(", "), def.returns) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_newer_program_says_is_unknown_and_no_error() {
+        let queue = QueueName::new("q").unwrap();
+        for command in [
+            WorkerCommand::Shutdown { grace: Some(Duration::from_secs(1)) },
+            WorkerCommand::Quiet,
+            WorkerCommand::Concurrency { slots: 3 },
+            WorkerCommand::AddQueue { queue: queue.clone(), weight: 2 },
+            WorkerCommand::DropQueue { queue },
+        ] {
+            let json = serde_json::to_string(&command).unwrap();
+            assert_eq!(serde_json::from_str::<WorkerCommand>(&json).unwrap(), command, "{json}");
+        }
+        for json in [r#"{"dance":{"steps":3}}"#, r#""sing""#, r#"{"concurrency":{"slots":-1}}"#] {
+            let read = serde_json::from_str::<WorkerCommand>(json).unwrap();
+            assert_eq!(read, WorkerCommand::Unknown(serde_json::from_str(json).unwrap()));
+        }
+    }
+
+    #[test]
+    fn an_older_worker_that_says_less_is_understood() {
+        let id = TaskId::from_bytes([1; 16]);
+        let at = Timestamp::default();
+        let json = serde_json::json!({ "id": id, "task": "add", "queue": "q", "started_at": at });
+        let active: ActiveTask = serde_json::from_value(json).unwrap();
+        assert_eq!((active.progress, active.blocks_since), (None, None));
     }
 }

@@ -117,6 +117,10 @@ fn worker(name: &str) -> WorkerInfo {
         succeeded: 0,
         failed: 0,
         schedule: None,
+        memory: None,
+        cpu: None,
+        refused: None,
+        stuck_since: None,
     }
 }
 
@@ -131,7 +135,14 @@ fn of_tasks(name: &str, tasks: &[&str]) -> WorkerInfo {
 
 fn running(id: &str, seen: i64) -> WorkerInfo {
     let id: TaskId = id.parse().unwrap();
-    let active = ActiveTask { id, task: "movies.add".into(), queue: queue("media"), started_at: at(988) };
+    let active = ActiveTask {
+        id,
+        task: "movies.add".into(),
+        queue: queue("media"),
+        started_at: at(988),
+        progress: None,
+        blocks_since: None,
+    };
     WorkerInfo { active: vec![active], seen_at: at(seen), ..worker("one") }
 }
 

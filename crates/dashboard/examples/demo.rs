@@ -12,8 +12,8 @@ use lovage_core::schedule::{Entry, Expected, Schedule, ScheduleStore};
 use lovage_core::stats::{Counts, DepthSample, StatsStore as _, Tally};
 use lovage_core::{
     ActiveTask, Broker, Clock, DeadReason, Delay, Envelope, ErrorReport, Message, Note, Outcome, Payload,
-    Priority, QueueName, RedactedArg, Reserve, ResultStore, ScheduledSlot, Settle, Settlement, TaskId,
-    TaskRecord, TaskState, Token, WorkerId, WorkerInfo,
+    Priority, Progress, QueueName, RedactedArg, Reserve, ResultStore, ScheduledSlot, Settle, Settlement,
+    TaskId, TaskRecord, TaskState, Token, WorkerId, WorkerInfo,
 };
 use lovage_dashboard::{Dashboard, Parts};
 use lovage_system::{SystemClock, SystemEntropy};
@@ -225,11 +225,13 @@ impl Demo {
             .broker
             .reserve(Reserve { queue: &queue, max: 4, token, lease, suspects: true }, None)
             .await?;
-        let active = held.deliveries.iter().map(|delivery| ActiveTask {
+        let active = held.deliveries.iter().zip(1..).map(|(delivery, number)| ActiveTask {
             id: delivery.id,
             task: "shop.images.resize".into(),
             queue: queue.clone(),
             started_at: now.minus(Duration::from_secs(75)),
+            progress: Some(Progress { done: number * 11, total: 60, message: "scaling to 1600 px".into() }),
+            blocks_since: None,
         });
         let known = [
             json!({ "name": "shop.images.resize", "signature": "(path: String, sizes: Vec<u32>) -> u64" }),
@@ -240,6 +242,7 @@ impl Demo {
             "version": env!("CARGO_PKG_VERSION"), "started_at": now.minus(Duration::from_secs(7_300)),
             "mode": "running", "queues": ["images", "mail"], "concurrency": 64, "blocking": 8, "tasks": known,
             "active": active.collect::<Vec<_>>(), "reserved": 2, "succeeded": 48_211, "failed": 17,
+            "memory": 50_541_363, "cpu": 420,
         }))?;
         let (broker, clock) = (Arc::clone(&self.broker), Arc::clone(&self.clock));
         broker.heartbeat(&info, Duration::from_secs(60), None).await?;

@@ -58,6 +58,8 @@ pub(crate) const REASON: Param = optional(
     "With `all`: only those given up as `exhausted`, `permanent`, `poisoned`, `undeliverable` or `unreadable`.",
 );
 pub(crate) const WORKER: Param = required("worker", "The id of the worker.");
+pub(crate) const SLOTS: Param = required("slots", "Async tasks at once: 1 to 100,000.");
+pub(crate) const WEIGHT: Param = optional("weight", "How many turns the queue gets: 1 (unless said) to 100.");
 pub(crate) const NAME: Param = required("name", "The name of the entry.");
 pub(crate) const NAMES: Param = many("name", "The names of the entries.");
 pub(crate) const PREFIX: Param = optional("prefix", "How the name begins.");

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use lovage_core::{DeadReason, Place, QueueName, TaskId, Timestamp, parse_duration};
+use lovage_core::{DeadReason, Place, QueueName, TaskId, Timestamp, WorkerInfo, parse_duration};
 
 use crate::config::Setting;
 
@@ -244,6 +244,31 @@ pub(crate) enum Control {
         #[command(flatten)]
         workers: Workers,
     },
+    /// Tell a worker how many async tasks to run at once; those that run go on
+    Concurrency {
+        /// The worker's name or id
+        node: String,
+        /// 1 to 100000
+        #[arg(value_name = "N", value_parser = slots)]
+        slots: usize,
+    },
+    /// Tell a worker to take tasks of one more queue
+    AddQueue {
+        /// The worker's name or id
+        node: String,
+        /// The queue
+        queue: QueueName,
+        /// How many turns it gets: 1 to 100
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+        weight: u32,
+    },
+    /// Tell a worker to take no more tasks of a queue; those that run go on
+    DropQueue {
+        /// The worker's name or id
+        node: String,
+        /// The queue
+        queue: QueueName,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -254,6 +279,13 @@ pub(crate) struct Workers {
     /// All workers
     #[arg(long)]
     pub(crate) all: bool,
+}
+
+impl Workers {
+    /// One by its name or id.
+    pub(crate) fn named(node: String) -> Self {
+        Self { node: Some(node), all: false }
+    }
 }
 
 /// What can be purged.
@@ -392,6 +424,11 @@ fn parse_reason(word: &str) -> Result<DeadReason, String> {
 
 fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "expected a number above 0".to_owned())
+}
+
+fn slots(text: &str) -> Result<usize, String> {
+    let most = WorkerInfo::MOST_SLOTS;
+    text.parse().ok().filter(|n| (1..=most).contains(n)).ok_or_else(|| format!("expected 1 to {most}"))
 }
 
 #[cfg(test)]

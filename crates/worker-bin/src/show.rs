@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use lovage_core::{
-    Envelope, Note, Outcome, StoredMessage, TaskRecord, TaskState, Timestamp, WorkerInfo, format_duration,
-    render_arguments,
+    Envelope, Note, Outcome, Progress, StoredMessage, TaskRecord, TaskState, Timestamp, WorkerInfo,
+    format_duration, render_arguments,
 };
 use serde_json::{Value, json};
 
@@ -80,7 +80,31 @@ pub(crate) fn worker(info: &WorkerInfo) -> Value {
         "succeeded": info.succeeded,
         "failed": info.failed,
         "schedule": info.schedule,
+        "memory": info.memory,
+        "cpu": info.cpu.map(|thousandths| f64::from(thousandths) / 1_000.0),
+        "refused": info.refused,
+        "stuck_since": info.stuck_since.map(|at| at.to_string()),
     })
+}
+
+/// `37 of 120: resizing`.
+pub(crate) fn progress(progress: &Progress) -> String {
+    let Progress { done, total, message } = progress;
+    let done = if *total == 0 { done.to_string() } else { format!("{done} of {total}") };
+    if message.is_empty() { done } else { format!("{done}: {message}") }
+}
+
+/// `48.2 MiB`; nothing where it is not known.
+pub(crate) fn mebibytes(bytes: Option<u64>) -> String {
+    bytes.map_or_else(String::new, |bytes| {
+        let tenths = bytes / 1024 * 10 / 1024;
+        format!("{}.{} MiB", tenths / 10, tenths % 10)
+    })
+}
+
+/// `150%` of one core; nothing where it is not known.
+pub(crate) fn cores(thousandths: Option<u32>) -> String {
+    thousandths.map_or_else(String::new, |share| format!("{}.{}%", share / 10, share % 10))
 }
 
 /// What an envelope says, for people.
@@ -146,4 +170,19 @@ fn note(note: &Note) -> Value {
 
 fn json_or_text(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_of_a_process_and_of_a_run_are_easy_to_read() {
+        assert_eq!(mebibytes(Some(50_541_363)), "48.1 MiB");
+        assert_eq!(cores(Some(1_504)), "150.4%");
+        assert_eq!(cores(None), "");
+        let told = |done, total, message: &str| progress(&Progress { done, total, message: message.into() });
+        assert_eq!(told(37, 120, "resizing"), "37 of 120: resizing");
+        assert_eq!(told(37, 0, ""), "37");
+    }
 }

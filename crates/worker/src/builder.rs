@@ -243,6 +243,10 @@ impl WorkerBuilder {
             succeeded: 0,
             failed: 0,
             schedule: None,
+            memory: None,
+            cpu: None,
+            refused: None,
+            stuck_since: None,
         };
         Ok(Worker {
             defaults: Defaults {
@@ -290,10 +294,13 @@ impl WorkerBuilder {
         if !missing.is_empty() {
             return refuse(format!("states are missing: {}; give them with `.state(…)`", missing.join(", ")));
         }
-        if self.queues.is_empty() || self.queues.iter().any(|(_, weight)| *weight == 0 || *weight > 100) {
+        if self.queues.is_empty()
+            || self.queues.iter().any(|(_, weight)| *weight == 0 || *weight > WorkerInfo::MOST_TURNS)
+        {
             return refuse("a worker needs at least one queue, and each weight is 1 to 100".to_owned());
         }
-        if !(1..=100_000).contains(&self.concurrency) || !(1..=10_000).contains(&self.blocking) {
+        if !(1..=WorkerInfo::MOST_SLOTS).contains(&self.concurrency) || !(1..=10_000).contains(&self.blocking)
+        {
             return refuse(format!(
                 "expected a concurrency of 1 to 100000 and 1 to 10000 blocking slots, found {} and {}",
                 self.concurrency, self.blocking

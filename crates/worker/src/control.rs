@@ -1,11 +1,16 @@
 //! What a run and its worker share: whether it should stop, and how far it is.
 
 use std::fmt;
-use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lovage_core::{BoxFuture, Progress, RunControl, Timestamp};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
+
+use crate::dispatcher::Event;
+
+/// Longest message of a progress that is told, in bytes: it travels with every heartbeat.
+const LONGEST: usize = 200;
 
 /// Why a run should stop.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -62,17 +67,54 @@ impl LeaseEnd {
     }
 }
 
+/// Tells the loop that some run told how far it is: once, until the loop has looked.
+#[derive(Debug)]
+pub(crate) struct News {
+    raised: AtomicBool,
+    events: mpsc::UnboundedSender<Event>,
+}
+
+impl News {
+    pub(crate) fn to(events: mpsc::UnboundedSender<Event>) -> Arc<Self> {
+        Arc::new(Self { raised: AtomicBool::new(false), events })
+    }
+
+    /// To be called before looking: what is told meanwhile is news again.
+    pub(crate) fn taken(&self) {
+        self.raised.store(false, Ordering::Release);
+    }
+
+    fn raise(&self) {
+        if !self.raised.swap(true, Ordering::AcqRel) {
+            // The loop may have ended already.
+            let _gone = self.events.send(Event::News);
+        }
+    }
+}
+
 /// One run's control.
 pub(crate) struct Control {
     stop: AtomicU8,
     changed: Notify,
     lease: Arc<LeaseEnd>,
     progress: Mutex<Option<Progress>>,
+    news: Arc<News>,
 }
 
 impl Control {
-    pub(crate) fn new(lease: Arc<LeaseEnd>) -> Arc<Self> {
-        Arc::new(Self { stop: AtomicU8::new(0), changed: Notify::new(), lease, progress: Mutex::new(None) })
+    pub(crate) fn new(lease: Arc<LeaseEnd>, news: Arc<News>) -> Arc<Self> {
+        Arc::new(Self {
+            stop: AtomicU8::new(0),
+            changed: Notify::new(),
+            lease,
+            progress: Mutex::new(None),
+            news,
+        })
+    }
+
+    /// What the run told last of how far it is.
+    pub(crate) fn progress(&self) -> Option<Progress> {
+        self.lock().clone()
     }
 
     /// Asks the run to stop; a stronger reason replaces a weaker one.
@@ -98,6 +140,10 @@ impl Control {
             changed.await;
         }
     }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Progress>> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What the task gets to see.
@@ -119,16 +165,30 @@ impl RunControl for Visible {
     }
 
     fn report(&self, progress: Progress) {
-        *self.0.progress.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
+        let told = Some(Progress { message: one_line(progress.message), ..progress });
+        let mut known = self.0.lock();
+        if *known != told {
+            *known = told;
+            drop(known);
+            self.0.news.raise();
+        }
     }
+}
+
+/// Short and without what would move the cursor of a terminal.
+fn one_line(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(LONGEST));
+    if text.contains(char::is_control) {
+        text = text.replace(char::is_control, " ");
+    }
+    text
 }
 
 impl fmt::Debug for Control {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         f.debug_struct("Control")
             .field("stop", &self.why())
-            .field("progress", &*progress)
+            .field("progress", &*self.lock())
             .finish_non_exhaustive()
     }
 }

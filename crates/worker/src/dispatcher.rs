@@ -2,8 +2,9 @@
 //! reserved, what runs and what is being settled; everything else is told by messages and tells by events.
 //!
 //! The handlers are grouped by what they are about: `intake` (from a free slot to a planned job), `runs`, `endings` (from an
-//! end to its settlement), `news` from outside, `upkeep` by the clock, and `stopping`.
+//! end to its settlement), `news` from outside, `commands`, `upkeep` by the clock, and `stopping`.
 
+mod commands;
 mod endings;
 mod intake;
 mod news;
@@ -23,7 +24,7 @@ use lovage_core::{
 use tokio::sync::{mpsc, watch};
 
 use self::intake::Rate;
-use crate::control::{Control, LeaseEnd};
+use crate::control::{Control, LeaseEnd, News};
 use crate::fetcher::{Round, Turns};
 use crate::hooks::{Hooks, WorkerEvent};
 use crate::leases::Holdings;
@@ -32,6 +33,8 @@ use crate::settler::Item;
 use crate::stats::Counting;
 use crate::worker::{Phase, Summary};
 
+/// How far apart heartbeats are where there are few workers.
+const HEARTBEAT: Duration = Duration::from_secs(5);
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 
 /// What the loop reacts to.
@@ -57,6 +60,8 @@ pub(crate) enum Event {
     Unavailable(String),
     /// The lease keeper's news.
     Leases { lost: Vec<Token>, revoked: Vec<TaskId> },
+    /// A run told how far it is.
+    News,
     /// The broker's hint.
     Hint(Hint),
     /// A heartbeat was answered.
@@ -95,7 +100,8 @@ pub(crate) struct Dispatcher {
     running: HashMap<(Token, TaskId), Running>,
     /// Messages of each reservation that are not settled.
     reservations: HashMap<Token, Reservation>,
-    free: Slots,
+    /// Slots that are taken; more than there are after there were made fewer.
+    taken: Slots,
     unsettled: usize,
     suspects: usize,
     blocked: bool,
@@ -104,6 +110,9 @@ pub(crate) struct Dispatcher {
     hungry: bool,
     maintain: bool,
     beating: bool,
+    news: Arc<News>,
+    /// There is something to tell before the next regular heartbeat.
+    has_news: bool,
     phase: Phase,
     failures: u32,
     rate: Rate,
@@ -128,7 +137,7 @@ struct Reservation {
     lease: Arc<LeaseEnd>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Slots {
     concurrent: usize,
     blocking: usize,
@@ -140,6 +149,11 @@ struct Timers {
     /// When the next round at a heartbeat looks for messages, too, in case that hints were lost.
     look: Duration,
     beat: Duration,
+    /// When the last heartbeat began.
+    beaten: Duration,
+    /// When a heartbeat comes with a round of maintenance again (never while one is under way), and how far these are apart.
+    upkeep: Duration,
+    period: Duration,
     expire: Duration,
     /// When what was counted goes to the store; never where nothing was.
     count: Duration,
@@ -150,7 +164,7 @@ struct Timers {
 impl Dispatcher {
     pub(crate) fn new(parts: Parts) -> Self {
         let now = parts.clock.monotonic();
-        let free = Slots { concurrent: parts.info.concurrency, blocking: parts.info.blocking };
+        let news = News::to(parts.events.clone());
         // Spread over the first minute, so that workers that start together do not clean up together.
         let first_expire = now
             + EXPIRE_EVERY
@@ -160,7 +174,7 @@ impl Dispatcher {
             waiting: VecDeque::new(),
             running: HashMap::new(),
             reservations: HashMap::new(),
-            free,
+            taken: Slots::default(),
             unsettled: 0,
             suspects: 0,
             blocked: false,
@@ -168,6 +182,8 @@ impl Dispatcher {
             hungry: true,
             maintain: true,
             beating: false,
+            news,
+            has_news: false,
             phase: Phase::Running,
             failures: 0,
             rate: Rate::default(),
@@ -175,6 +191,9 @@ impl Dispatcher {
                 fetch: now,
                 look: now,
                 beat: now,
+                beaten: now,
+                upkeep: now,
+                period: HEARTBEAT,
                 expire: first_expire,
                 count: Duration::MAX,
                 deadline: None,
@@ -246,6 +265,7 @@ impl Dispatcher {
                 self.tell(&WorkerEvent::Unavailable { error });
             }
             Event::Leases { lost, revoked } => self.leases(&lost, &revoked),
+            Event::News => self.has_news(),
             Event::Hint(hint) => self.hint(hint),
             Event::Beat(answer) => self.beat_answered(answer),
             Event::Counted(left) => self.counted(left),

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lovage_core::{BackendError, Broker, Entropy, QueueName, Reserve, Reserved, Token, limits};
+use lovage_core::{
+    BackendError, Broker, Entropy, QueueName, Reserve, Reserved, Settle, Settlement, Token, limits,
+};
 
 /// How much `maintain` does at a time.
 const MAINTAIN_LIMIT: usize = 1_000;
@@ -90,9 +92,29 @@ impl Fetcher {
     }
 }
 
+/// Hands a hint on that came for a queue which this worker has left: it was counted on to look there. What it finds goes
+/// back, which hints the next one; and who found something is no longer registered as idle there.
+pub(crate) async fn pass_on(fetcher: Fetcher, queue: QueueName) {
+    let token = Token::new(&*fetcher.entropy);
+    let request = Reserve { queue: &queue, max: 1, token, lease: fetcher.lease, suspects: false };
+    let passed = async {
+        let found = fetcher.broker.reserve(request, None).await?.deliveries;
+        let back = |id| Settlement { id, how: Settle::GiveBack { after: Duration::ZERO, refused: false } };
+        let back: Vec<Settlement> = found.iter().map(|delivery| back(delivery.id)).collect();
+        if !back.is_empty() {
+            fetcher.broker.settle(&queue, token, &back, None).await?;
+        }
+        Ok::<(), BackendError>(())
+    };
+    if let Err(error) = passed.await {
+        tracing::debug!(%queue, "a hint is lost: {error}");
+    }
+}
+
 /// The queues in turns: by weight, and each turn begins with the next one.
 #[derive(Clone, Debug)]
 pub(crate) struct Turns {
+    weights: Vec<(QueueName, u32)>,
     turns: Vec<QueueName>,
     distinct: Vec<QueueName>,
     at: usize,
@@ -106,10 +128,31 @@ impl Turns {
             .flat_map(|lap| queues.iter().filter(move |(_, weight)| lap < *weight))
             .map(|(queue, _)| queue.clone());
         Self {
+            weights: queues.to_vec(),
             turns: turns.collect(),
             distinct: queues.iter().map(|(queue, _)| queue.clone()).collect(),
             at: 0,
         }
+    }
+
+    /// One more queue, or other turns for one that is there.
+    pub(crate) fn add(&mut self, queue: &QueueName, weight: u32) {
+        let mut weights = std::mem::take(&mut self.weights);
+        match weights.iter_mut().find(|(known, _)| known == queue) {
+            Some((_, turns)) => *turns = weight,
+            None => weights.push((queue.clone(), weight)),
+        }
+        *self = Self::new(&weights);
+    }
+
+    pub(crate) fn remove(&mut self, queue: &QueueName) {
+        let mut weights = std::mem::take(&mut self.weights);
+        weights.retain(|(known, _)| known != queue);
+        *self = Self::new(&weights);
+    }
+
+    pub(crate) fn has(&self, queue: &QueueName) -> bool {
+        self.distinct.contains(queue)
     }
 
     /// The queues in the order of the next round.

@@ -22,10 +22,14 @@ pub enum WorkerEvent {
         id: TaskId,
         /// Its name.
         task: String,
+        /// Where it came from.
+        queue: QueueName,
         /// How it ended: `retry` or a terminal state.
         state: TaskState,
         /// How long it ran.
         run_time: Option<Duration>,
+        /// From its publish (from its slot, where a schedule sent it) to its first start, where this was its first attempt.
+        waited: Option<Duration>,
     },
     /// A task was given back without an outcome.
     GivenBack {

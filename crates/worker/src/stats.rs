@@ -104,10 +104,16 @@ fn tally(counts: &mut Counts, record: &TaskRecord) {
     if let Some(run_time) = record.run_time {
         counts.run.record(run_time);
     }
-    if let Some(started_at) = record.started_at.filter(|_| (record.run, record.delivery) == (1, 1)) {
-        let slot = record.schedule.as_ref().map_or(record.enqueued_at, |schedule| schedule.slot);
-        counts.wait.record(started_at.since(record.enqueued_at.max(slot)));
+    if let Some(waited) = waited(record) {
+        counts.wait.record(waited);
     }
+}
+
+/// From the publish, or the slot, to the first start; nothing for attempts that are not the first.
+pub(crate) fn waited(record: &TaskRecord) -> Option<Duration> {
+    let started_at = record.started_at.filter(|_| (record.run, record.delivery) == (1, 1))?;
+    let slot = record.schedule.as_ref().map_or(record.enqueued_at, |schedule| schedule.slot);
+    Some(started_at.since(record.enqueued_at.max(slot)))
 }
 
 /// Adds; answers what may be tried again. What may have been added already is not: no counts are better than wrong ones.

@@ -217,7 +217,11 @@ impl fmt::Debug for RunningWorker {
 }
 
 /// Takes back what nobody could run for an hour and this worker can.
-async fn take_back(broker: Arc<dyn Broker>, queues: Vec<QueueName>, tasks: HashMap<&'static str, TaskDef>) {
+pub(crate) async fn take_back(
+    broker: Arc<dyn Broker>,
+    queues: Vec<QueueName>,
+    tasks: HashMap<&'static str, TaskDef>,
+) {
     for queue in queues {
         match requeue_undeliverable(&*broker, &queue, &tasks).await {
             Ok(0) => {}

@@ -28,11 +28,17 @@ fn worker(name: &str) -> WorkerInfo {
             task: "add".to_owned(),
             queue: lovage_testkit::queue("q"),
             started_at: instant(1),
+            progress: Some(lovage_core::Progress { done: 1, total: 3, message: "“one”".to_owned() }),
+            blocks_since: Some(instant(2)),
         }],
         reserved: 3,
         succeeded: 5,
         failed: 1,
         schedule: None,
+        memory: Some(1 << 33),
+        cpu: Some(1_500),
+        refused: Some("no".to_owned()),
+        stuck_since: Some(instant(3)),
     }
 }
 

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::At;
 use super::finished::FinishedRow;
 use super::tasks::LiveRow;
+use super::workers::{self, ProgressRow};
 use crate::app::App;
 use crate::call::Call;
 use crate::problem::Problem;
@@ -31,6 +32,8 @@ pub(crate) struct TaskView {
     pub(crate) arguments: Option<String>,
     /// Its message, while the broker has it.
     pub(crate) live: Option<LiveRow>,
+    /// How far it is, where it runs and tells.
+    pub(crate) progress: Option<ProgressRow>,
     /// Its newest row in the results.
     pub(crate) finished: Option<FinishedRow>,
     /// Its failure.
@@ -157,6 +160,7 @@ fn view(facts: &Facts, explanation: &Explanation, attempts: Vec<Attempt>) -> Tas
         state: explanation.state,
         explanation: explanation.to_string(),
         arguments: live_arguments.or_else(|| record.map(|record| record.arguments.clone())),
+        progress: workers::progress(&facts.workers).remove(&facts.id.to_string()),
         finished: record.map(FinishedRow::from),
         failure: record.and_then(failure),
         attempts,

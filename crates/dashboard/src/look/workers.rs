@@ -1,6 +1,8 @@
 //! Workers and what they run.
 
-use lovage_core::{ActiveTask, WorkerInfo, WorkerMode};
+use std::collections::HashMap;
+
+use lovage_core::{ActiveTask, Progress, WorkerInfo, WorkerMode};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -39,6 +41,14 @@ pub(crate) struct WorkerRow {
     pub(crate) tasks: Vec<Known>,
     /// A beat, which runs nothing: where its schedule is.
     pub(crate) schedule: Option<String>,
+    /// Memory of its process, resident, in bytes; nothing where its system does not say.
+    pub(crate) memory: Option<u64>,
+    /// Cores that its process used since the heartbeat before.
+    pub(crate) cpu: Option<f64>,
+    /// What it was told last and could not do, and why.
+    pub(crate) refused: Option<String>,
+    /// Since when tasks block all its threads.
+    pub(crate) stuck_since: Option<At>,
 }
 
 /// A task that a worker runs.
@@ -48,6 +58,21 @@ pub(crate) struct ActiveRow {
     pub(crate) task: String,
     pub(crate) queue: String,
     pub(crate) started_at: At,
+    /// What it told last of how far it is.
+    pub(crate) progress: Option<ProgressRow>,
+    /// Since when it blocks its thread, so that other tasks cannot go on.
+    pub(crate) blocks_since: Option<At>,
+}
+
+/// How far a task is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+pub(crate) struct ProgressRow {
+    /// Steps done.
+    pub(crate) done: u64,
+    /// Steps in all; 0 where it is not known.
+    pub(crate) total: u64,
+    /// In the task's own words.
+    pub(crate) message: String,
 }
 
 /// A task that a worker can run.
@@ -61,6 +86,19 @@ pub(crate) struct Known {
 pub(crate) async fn data(call: Call) -> Result<Vec<WorkerRow>, Problem> {
     let workers = call.app.parts.broker.workers(None).await?;
     Ok(workers.iter().map(WorkerRow::from).collect())
+}
+
+/// How far running tasks are, by id, where they tell.
+pub(crate) fn progress(workers: &[WorkerInfo]) -> HashMap<String, ProgressRow> {
+    let told = |active: &ActiveTask| Some((active.id.to_string(), active.progress.as_ref()?.into()));
+    workers.iter().flat_map(|worker| &worker.active).filter_map(told).collect()
+}
+
+impl From<&Progress> for ProgressRow {
+    fn from(progress: &Progress) -> Self {
+        let Progress { done, total, message } = progress;
+        Self { done: *done, total: *total, message: message.clone() }
+    }
 }
 
 impl From<&WorkerInfo> for WorkerRow {
@@ -87,6 +125,10 @@ impl From<&WorkerInfo> for WorkerRow {
             failed: info.failed,
             tasks: info.tasks.iter().map(known).collect(),
             schedule: info.schedule.clone(),
+            memory: info.memory,
+            cpu: info.cpu.map(|thousandths| f64::from(thousandths) / 1_000.0),
+            refused: info.refused.clone(),
+            stuck_since: info.stuck_since.map(At),
         }
     }
 }
@@ -98,6 +140,8 @@ impl From<&ActiveTask> for ActiveRow {
             task: active.task.clone(),
             queue: active.queue.to_string(),
             started_at: At(active.started_at),
+            progress: active.progress.as_ref().map(ProgressRow::from),
+            blocks_since: active.blocks_since.map(At),
         }
     }
 }

@@ -8,6 +8,7 @@ use maud::{Markup, html};
 use super::Url;
 use crate::call::Call;
 use crate::look::At;
+use crate::look::workers::ProgressRow;
 
 /// A table that becomes a list of cards on a narrow screen.
 pub(super) struct Table {
@@ -139,6 +140,25 @@ fn until(call: &Call, at: Timestamp) -> String {
     format!("in {}", rough(at.since(call.now)))
 }
 
+/// How far a task is, in its own words.
+pub(super) fn progress(progress: &ProgressRow) -> Markup {
+    let ProgressRow { done, total, message } = progress;
+    let known = (*total > 0).then_some(*total);
+    html! {
+        div.progress {
+            progress aria-label="Progress" max=[known] value=[known.map(|total| (*done).min(total))] {}
+            span { (count(*done)) @if let Some(total) = known { " of " (count(total)) } }
+            @if !message.is_empty() { span.soft { (message) } }
+        }
+    }
+}
+
+/// `48.2 MiB`.
+pub(super) fn mebibytes(bytes: u64) -> String {
+    let tenths = bytes / 1024 * 10 / 1024;
+    format!("{}.{} MiB", count(tenths / 10), tenths % 10)
+}
+
 /// Text of a program, such as arguments.
 pub(super) fn code(text: &str) -> Markup {
     html! { @if !text.is_empty() { code.cut { (text) } } }
@@ -262,6 +282,7 @@ mod tests {
         assert_eq!(count(1_234_567), "1,234,567");
         assert_eq!(counted(1, "task"), "1 task");
         assert_eq!(counted(2_000, "task"), "2,000 tasks");
+        assert_eq!(mebibytes(50_541_363), "48.1 MiB");
         assert_eq!(rough(Duration::from_millis(59_900)), "59s");
         assert_eq!(rough(Duration::from_secs(3_725)), "1h2m");
         assert_eq!(rough(Duration::from_secs(90_061)), "1d1h");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lovage_core::TaskState;
 use maud::{Markup, html};
 
-use super::kit::{ago, button, hidden, precise, pretty, prose, state, when};
+use super::kit::{ago, button, hidden, precise, pretty, progress, prose, state, when};
 use super::{Nav, Page, Url};
 use crate::call::Call;
 use crate::look;
@@ -22,6 +22,7 @@ pub(crate) async fn page(call: Call) -> Result<Page, Problem> {
 fn now(call: &Call, task: &TaskView) -> Markup {
     html! {
         p.explanation { (prose(&task.explanation)) }
+        @if let Some(told) = &task.progress { (progress(told)) }
         (acts(call, task))
         div.two {
             div {

@@ -1,5 +1,7 @@
 //! Tasks that wait or run.
 
+use std::collections::HashMap;
+
 use lovage_core::Place;
 use maud::{Markup, html};
 
@@ -7,6 +9,7 @@ use super::kit::{Table, code, count, empty, id_search, next_page, when};
 use super::{Nav, Page, Url};
 use crate::call::Call;
 use crate::look::tasks::{Choice, LiveRow, Part, choice, held, peek};
+use crate::look::workers::{self, ProgressRow};
 use crate::problem::Problem;
 
 pub(crate) async fn page(call: Call) -> Result<Page, Problem> {
@@ -17,7 +20,11 @@ pub(crate) async fn page(call: Call) -> Result<Page, Problem> {
         return Ok(page.live(empty("There is no queue yet: the first task that is sent makes one.")));
     };
     let part = peek(&call, queue, choice.place).await?;
-    Ok(page.live(list(&call, &choice, &part)))
+    let progress = match choice.place {
+        Place::Leased => workers::progress(&call.app.parts.broker.workers(None).await?),
+        Place::Ready | Place::Delayed | Place::Dead => HashMap::new(),
+    };
+    Ok(page.live(list(&call, &choice, &part, &progress)))
 }
 
 fn places(call: &Call, choice: &Choice) -> Markup {
@@ -44,7 +51,12 @@ fn places(call: &Call, choice: &Choice) -> Markup {
     }
 }
 
-fn list(call: &Call, choice: &Choice, part: &Part<LiveRow>) -> Markup {
+fn list(
+    call: &Call,
+    choice: &Choice,
+    part: &Part<LiveRow>,
+    progress: &HashMap<String, ProgressRow>,
+) -> Markup {
     let due = match choice.place {
         Place::Leased => "Lease ends",
         Place::Ready | Place::Delayed | Place::Dead => "Due",
@@ -61,7 +73,7 @@ fn list(call: &Call, choice: &Choice, part: &Part<LiveRow>) -> Markup {
         table.row([
             html! { a href=(Url::new(&call.app.base, "/task").with("id", &row.id)) { (row.task) } },
             code(&row.arguments),
-            html! { (super::kit::state(row.state)) @if row.revoked { " " span.badge.warn { "cancelled" } } },
+            html! { (super::kit::state(row.state)) @if row.revoked { " " span.badge.warn { "cancelled" } } @if let Some(told) = progress.get(&row.id) { (super::kit::progress(told)) } },
             html! { (row.priority) },
             when(call, Some(row.published_at)),
             when(call, row.at),

@@ -1,8 +1,9 @@
 //! Workers: what each runs, and what it can run.
 
+use lovage_core::WorkerInfo;
 use maud::{Markup, html};
 
-use super::kit::{Table, ago, button, count, empty, when};
+use super::kit::{Table, ago, button, count, empty, hidden, mebibytes, progress, prose, when};
 use super::{Nav, Page, Url};
 use crate::call::Call;
 use crate::look;
@@ -14,7 +15,7 @@ const SHOWN: usize = 25;
 
 pub(crate) async fn page(call: Call) -> Result<Page, Problem> {
     let workers = look::workers::data(call.clone()).await?;
-    Ok(Page::new(Nav::Workers, "Workers").live(html! {
+    let page = Page::new(Nav::Workers, "Workers").live(html! {
         @if workers.iter().all(|worker| worker.schedule.is_some()) {
             (empty("No worker is alive: start one with `lovage worker`. Until then tasks wait in their queues."))
         }
@@ -22,7 +23,58 @@ pub(crate) async fn page(call: Call) -> Result<Page, Problem> {
         @let beats: Vec<&WorkerRow> = workers.iter().filter(|worker| worker.schedule.is_some()).collect();
         h2 { "Beats" }
         (self::beats(&call, &beats))
-    }))
+    });
+    let told: Vec<&WorkerRow> = workers.iter().filter(|worker| worker.schedule.is_none()).collect();
+    Ok(if call.is_operator() && !told.is_empty() { page.foot(change(&call, &told)) } else { page })
+}
+
+/// Not in the part that is kept up to date: nobody's typing is lost.
+fn change(call: &Call, workers: &[&WorkerRow]) -> Markup {
+    html! {
+        details #change {
+            summary { "Change what a worker takes" }
+            div.card {
+                p { "What runs goes on. A worker that is started again has what its configuration says." }
+                (form(call, workers, "concurrency", "Set it", html! { (number("slots", "Async tasks at once", WorkerInfo::MOST_SLOTS)) }))
+                (form(call, workers, "add-queue", "Add the queue", html! { (queue("add-queue")) (number("weight", "Turns, 1 unless said", 100)) }))
+                (form(call, workers, "drop-queue", "Drop the queue", html! { (queue("drop-queue")) }))
+            }
+        }
+    }
+}
+
+fn form(call: &Call, workers: &[&WorkerRow], name: &str, label: &str, fields: Markup) -> Markup {
+    html! {
+        form.filter method="post" action=(Url::new(&call.app.base, &format!("/workers/{name}"))) {
+            (hidden(call))
+            div.field {
+                label for={ (name) "-worker" } { "Worker" }
+                select id={ (name) "-worker" } name="worker" required {
+                    @for worker in workers { option value=(worker.id) { (worker.name) " (process " (worker.pid) " on " (worker.host) ")" } }
+                }
+            }
+            (fields)
+            button type="submit" { (label) }
+        }
+    }
+}
+
+fn number(name: &str, label: &str, most: usize) -> Markup {
+    html! {
+        div.field {
+            label for=(name) { (label) }
+            input id=(name) name=(name) type="number" min="1" max=(most) required[name == "slots"] autocomplete="off";
+        }
+    }
+}
+
+fn queue(form: &str) -> Markup {
+    html! {
+        div.field {
+            label for={ (form) "-name" } { "Queue" }
+            input id={ (form) "-name" } name="queue" required autocomplete="off" spellcheck="false";
+        }
+    }
 }
 
 /// What registers beside workers and only sends what the schedule says.
@@ -62,7 +114,11 @@ fn one(call: &Call, worker: &WorkerRow) -> Markup {
                 dt { "Queues" } dd { (worker.queues.join(", ")) }
                 dt { "Slots" } dd { (worker.concurrency) " async, " (worker.blocking) " blocking" }
                 dt { "Since its start" } dd { (count(worker.succeeded)) " succeeded, " (count(worker.failed)) " failed" }
+                @if let Some(memory) = worker.memory { dt { "Memory" } dd { (mebibytes(memory)) } }
+                @if let Some(cpu) = worker.cpu { dt { "Processor" } dd { (format!("{:.1}%", cpu * 100.0)) " of a core" } }
             }
+            @if let Some(refused) = &worker.refused { p { span.badge.warn { "refused" } " " (prose(refused)) } }
+            @if let Some(since) = worker.stuck_since { p { span.badge.bad { "stuck" } " Tasks block all its threads since " (ago(call, since)) "." } }
             h3 { "Runs now: " (worker.active.len()) @if worker.reserved > 0 { ", and has " (worker.reserved) " more" } }
             (active(call, worker))
             details id={ "tasks-" (worker.id) } {
@@ -78,12 +134,17 @@ fn one(call: &Call, worker: &WorkerRow) -> Markup {
 }
 
 fn active(call: &Call, worker: &WorkerRow) -> Markup {
-    let mut table = Table::new("Running tasks").text("Task").text("Queue").text("Started").text("Id");
+    let mut table =
+        Table::new("Running tasks").text("Task").text("Queue").text("Started").text("Progress").text("Id");
     for active in worker.active.iter().take(SHOWN) {
         table.row([
             html! { (active.task) },
             html! { (active.queue) },
             when(call, Some(active.started_at)),
+            html! {
+                @if let Some(since) = active.blocks_since { span.badge.bad { "blocks its thread" } " since " (ago(call, since)) " " }
+                @if let Some(told) = &active.progress { (progress(told)) }
+            },
             html! { a href=(Url::new(&call.app.base, "/task").with("id", &active.id)) { code { (active.id) } } },
         ]);
     }

@@ -18,12 +18,13 @@ const EVIL: &str = "\"'><script>alert(1)</script><img/src=x/onerror=alert(2)>";
 
 fn worker(site: &Site) -> WorkerInfo {
     let now = site.clock.now();
-    let active = json!({ "id": message("q").build().id, "task": EVIL, "queue": "q", "started_at": now });
+    let active = json!({ "id": message("q").build().id, "task": EVIL, "queue": "q", "started_at": now,
+        "progress": { "done": 1, "total": 2, "message": EVIL } });
     let info = json!({
         "id": WorkerId::new(&SeededEntropy::new(9)), "name": EVIL, "host": EVIL, "pid": 1, "version": EVIL,
         "started_at": now, "mode": "running", "queues": ["q"], "concurrency": 1, "blocking": 1,
         "tasks": [{ "name": EVIL, "signature": EVIL }], "active": [active],
-        "reserved": 0, "succeeded": 0, "failed": 0,
+        "reserved": 0, "succeeded": 0, "failed": 0, "refused": EVIL,
     });
     serde_json::from_value(info).unwrap()
 }

@@ -8,3 +8,4 @@ mod login;
 mod pages;
 mod site;
 mod streams;
+mod workers;

@@ -42,6 +42,15 @@ pub(crate) async fn control(session: &Session, what: Control) -> Result<(), CliE
             tell(session, &client, &workers, &WorkerCommand::Shutdown { grace }).await
         }
         Control::Quiet { workers } => tell(session, &client, &workers, &WorkerCommand::Quiet).await,
+        Control::Concurrency { node, slots } => {
+            tell(session, &client, &Workers::named(node), &WorkerCommand::Concurrency { slots }).await
+        }
+        Control::AddQueue { node, queue, weight } => {
+            tell(session, &client, &Workers::named(node), &WorkerCommand::AddQueue { queue, weight }).await
+        }
+        Control::DropQueue { node, queue } => {
+            tell(session, &client, &Workers::named(node), &WorkerCommand::DropQueue { queue }).await
+        }
     }
 }
 
@@ -96,17 +105,42 @@ async fn tell(
 ) -> Result<(), CliError> {
     let mut workers = client.broker().workers(None).await?;
     // A beat takes no tasks.
-    workers.retain(|worker| !(worker.is_beat() && *command == WorkerCommand::Quiet));
-    for worker in select(session, &workers, which)? {
+    workers.retain(|worker| !worker.is_beat() || matches!(command, WorkerCommand::Shutdown { .. }));
+    let meant = select(session, &workers, which)?;
+    meant.iter().try_for_each(|worker| can(worker, command))?;
+    for worker in meant {
         let word = match command {
-            WorkerCommand::Shutdown { .. } => "stop",
-            WorkerCommand::Quiet => "take no more tasks",
+            WorkerCommand::Shutdown { .. } => "stop".to_owned(),
+            WorkerCommand::Quiet => "take no more tasks".to_owned(),
+            WorkerCommand::Concurrency { slots } => {
+                format!("run {slots} async tasks at once ({} until now)", worker.concurrency)
+            }
+            WorkerCommand::AddQueue { queue, .. } => format!("take tasks of `{queue}`, too"),
+            WorkerCommand::DropQueue { queue } => format!("take no more tasks of `{queue}`"),
+            WorkerCommand::Unknown(what) => format!("do {what}"),
         };
         if client.broker().tell(worker.id, command, None).await? {
             Out.line(format!("{} is told to {word}", worker.name))?;
         } else {
             Out.line(format!("{} has ended already", worker.name))?;
         }
+    }
+    Ok(())
+}
+
+/// Whether a worker could do it as far as is known here. It decides for itself.
+fn can(worker: &WorkerInfo, command: &WorkerCommand) -> Result<(), CliError> {
+    let WorkerCommand::DropQueue { queue } = command else { return Ok(()) };
+    let queues: Vec<String> = worker.queues.iter().map(ToString::to_string).collect();
+    if !worker.queues.contains(queue) {
+        let message = format!("{} does not take tasks of `{queue}`", worker.name);
+        return Err(CliError::failed(message).hint(format!("it takes those of {}", queues.join(", "))));
+    }
+    if queues.len() == 1 {
+        let message = format!("`{queue}` is the last queue of {}", worker.name);
+        let hint =
+            "add another one first (`control add-queue`), or tell it to take no more tasks (`control quiet`)";
+        return Err(CliError::failed(message).hint(hint));
     }
     Ok(())
 }

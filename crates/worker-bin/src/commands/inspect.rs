@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lovage_core::{Place, StoredMessage, WorkerInfo};
+use lovage_core::{ActiveTask, Place, StoredMessage, WorkerInfo};
 use lovage_worker::Outbox;
 use serde_json::{Map, Value, json};
 
@@ -82,7 +82,7 @@ fn names(worker: &WorkerInfo) -> String {
 
 async fn active(session: &Session, format: Format) -> Result<(), CliError> {
     let (workers, now) = (workers(session).await?, now());
-    let mut table = Table::new(["ID", "TASK", "QUEUE", "RUNNING", "WORKER"]);
+    let mut table = Table::new(["ID", "TASK", "QUEUE", "RUNNING", "WORKER", "PROGRESS"]);
     let mut rows = Vec::new();
     for worker in &workers {
         for task in &worker.active {
@@ -92,14 +92,25 @@ async fn active(session: &Session, format: Format) -> Result<(), CliError> {
                 task.queue.to_string(),
                 whole_seconds(now.since(task.started_at)),
                 worker.name.clone(),
+                told(task),
             ]);
             rows.push(json!({
                 "id": task.id.to_string(), "task": task.task, "queue": task.queue,
-                "started_at": task.started_at.to_string(), "worker": worker.name,
+                "started_at": task.started_at.to_string(), "worker": worker.name, "progress": task.progress,
+                "blocks_since": task.blocks_since.map(|at| at.to_string()),
             }));
         }
     }
     Out.rows(format.json, Rows { json: rows.into(), table, none: "nothing is running" })
+}
+
+fn told(task: &ActiveTask) -> String {
+    let progress = task.progress.as_ref().map(show::progress).unwrap_or_default();
+    if task.blocks_since.is_none() {
+        progress
+    } else {
+        format!("{progress} (blocks its thread)").trim_start().to_owned()
+    }
 }
 
 async fn reserved(session: &Session, format: Format) -> Result<(), CliError> {
@@ -184,8 +195,18 @@ async fn registered(session: &Session, format: Format) -> Result<(), CliError> {
 
 async fn stats(session: &Session, format: Format) -> Result<(), CliError> {
     let (workers, now) = (workers(session).await?, now());
-    let mut table =
-        Table::new(["WORKER", "SUCCEEDED", "FAILED", "RUNNING", "RESERVED", "CONCURRENCY", "BLOCKING", "UP"]);
+    let mut table = Table::new([
+        "WORKER",
+        "SUCCEEDED",
+        "FAILED",
+        "RUNNING",
+        "RESERVED",
+        "CONCURRENCY",
+        "BLOCKING",
+        "MEMORY",
+        "CPU",
+        "UP",
+    ]);
     for worker in &workers {
         table.row([
             worker.name.clone(),
@@ -195,6 +216,8 @@ async fn stats(session: &Session, format: Format) -> Result<(), CliError> {
             worker.reserved.to_string(),
             worker.concurrency.to_string(),
             worker.blocking.to_string(),
+            show::mebibytes(worker.memory),
+            show::cores(worker.cpu),
             whole_seconds(now.since(worker.started_at)),
         ]);
     }

@@ -1,11 +1,14 @@
 //! How messages go out: an end is logged, told and handed to the settler; a settled one is no longer ours.
 
+use std::time::Duration;
+
 use lovage_core::{Outcome, QueueName, Settle, Settlement, TaskId, TaskState, Token};
 
 use super::Dispatcher;
 use crate::hooks::WorkerEvent;
 use crate::plan::{Ending, Ran};
 use crate::settler::Item;
+use crate::stats::waited;
 
 /// Longest part of a result in a log line, in bytes.
 const LOGGED: usize = 200;
@@ -37,8 +40,10 @@ impl Dispatcher {
             Settle::Ack | Settle::Retry { .. } | Settle::DeadLetter { .. } => WorkerEvent::Ended {
                 id,
                 task: ending.meta.task.clone(),
+                queue: ending.meta.queue.clone(),
                 state: ending.state,
                 run_time: ran.map(|ran| ran.run_time),
+                waited: ending.record.as_ref().and_then(waited),
             },
         });
         let settlement = (!settled_early).then_some(Settlement { id, how: ending.settle });
@@ -53,6 +58,11 @@ impl Dispatcher {
             record: None,
             settlement: Some(Settlement { id, how }),
         });
+    }
+
+    /// Unstarted: it costs no attempt, and whoever is free gets it at once.
+    pub(super) fn give_back(&mut self, token: Token, queue: &QueueName, id: TaskId) {
+        self.settle_only(token, queue, id, Settle::GiveBack { after: Duration::ZERO, refused: false });
     }
 
     pub(super) fn hand_over(&mut self, item: Item) {

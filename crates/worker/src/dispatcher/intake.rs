@@ -73,8 +73,8 @@ impl Dispatcher {
             return 0;
         }
         // Blocking slots count only where there are blocking tasks; a message does not say which it is.
-        let free = if self.has(true) { self.free.blocking } else { 0 }
-            + if self.has(false) { self.free.concurrent } else { 0 };
+        let free = if self.has(true) { self.free(true) } else { 0 }
+            + if self.has(false) { self.free(false) } else { 0 };
         (free + self.rate.ahead()).saturating_sub(self.waiting.len()).min(limits::RESERVE_BATCH)
     }
 
@@ -95,15 +95,19 @@ impl Dispatcher {
         self.fetching = true;
         self.hungry = false;
         let maintain = std::mem::take(&mut self.maintain);
-        let fetcher = Fetcher {
-            broker: Arc::clone(&self.parts.broker),
-            entropy: Arc::clone(&self.parts.entropy),
-            lease: self.parts.lease,
-        };
+        let fetcher = self.fetcher();
         let (queues, suspects) = (self.parts.turns.next(), self.suspects == 0);
         self.spawn(async move {
             Event::Fetched(now, fetcher.round(queues, want, suspects, maintain, look).await)
         });
+    }
+
+    pub(super) fn fetcher(&self) -> Fetcher {
+        Fetcher {
+            broker: Arc::clone(&self.parts.broker),
+            entropy: Arc::clone(&self.parts.entropy),
+            lease: self.parts.lease,
+        }
     }
 
     pub(super) fn fetched(&mut self, asked: Duration, round: Result<Round, (Round, BackendError)>) {
@@ -216,6 +220,11 @@ impl Dispatcher {
         broker_now: Timestamp,
     ) {
         let id = delivery.id;
+        if !self.parts.turns.has(queue) {
+            // It was told to leave this queue while the reservation was under way.
+            self.give_back(token, queue, id);
+            return;
+        }
         let now = self.parts.clock.now();
         match plan(delivery, queue, &self.parts.tasks, &self.parts.defaults, broker_now, now) {
             Plan::Run(job) => {

@@ -6,6 +6,7 @@ use lovage_core::{Hint, TaskId, Token};
 
 use super::Dispatcher;
 use crate::control::Stop;
+use crate::fetcher::pass_on;
 use crate::plan::{End, Job, Ran};
 
 impl Dispatcher {
@@ -48,7 +49,8 @@ impl Dispatcher {
 
     pub(super) fn hint(&mut self, hint: Hint) {
         match hint {
-            Hint::Work(_) => self.hungry = true,
+            Hint::Work(queue) if self.parts.turns.has(&queue) => self.hungry = true,
+            Hint::Work(queue) => drop(tokio::spawn(pass_on(self.fetcher(), queue))),
             Hint::Revoked(id) => self.revoke(id),
             Hint::Command => self.timers.beat = Duration::ZERO,
             Hint::Everything => {

@@ -16,26 +16,19 @@ impl Dispatcher {
     pub(super) fn start_waiting(&mut self, now: Duration) {
         if self.phase == Phase::Stopping {
             for (token, job) in std::mem::take(&mut self.waiting).into_iter().rev() {
-                let (queue, id) = (job.meta.queue.clone(), job.meta.delivery.id);
-                self.settle_only(
-                    token,
-                    &queue,
-                    id,
-                    Settle::GiveBack { after: Duration::ZERO, refused: false },
-                );
+                self.give_back(token, &job.meta.queue, job.meta.delivery.id);
             }
             return;
         }
         // A job whose kind of slot is taken lets those behind it pass.
         let mut at = 0;
-        while at < self.waiting.len() && (self.free.concurrent > 0 || self.free.blocking > 0) {
+        while at < self.waiting.len() && (self.free(false) > 0 || self.free(true) > 0) {
             let blocking = matches!(self.waiting[at].1.def.handler, Handler::Blocking(_));
-            let slots = if blocking { &mut self.free.blocking } else { &mut self.free.concurrent };
-            if *slots == 0 {
+            if self.free(blocking) == 0 {
                 at += 1;
                 continue;
             }
-            *slots -= 1;
+            *self.taken(blocking) += 1;
             if let Some((token, job)) = self.waiting.remove(at) {
                 self.rate.started(now);
                 self.start(token, job, blocking);
@@ -55,11 +48,10 @@ impl Dispatcher {
             // This process was frozen, or the answer was long on its way: somebody else may be running it already.
             tracing::warn!("task [{id}] is given back unstarted: its lease may have ended");
             self.free_slot(blocking);
-            let queue = job.meta.queue.clone();
-            self.settle_only(token, &queue, id, Settle::GiveBack { after: Duration::ZERO, refused: false });
+            self.give_back(token, &job.meta.queue, id);
             return;
         }
-        let control = Control::new(Arc::clone(&reservation.lease));
+        let control = Control::new(Arc::clone(&reservation.lease), Arc::clone(&self.news));
         let info = Arc::new(run_info(&job, &self.parts.defaults.worker));
         let running = Running {
             control: Arc::clone(&control),
@@ -123,9 +115,22 @@ impl Dispatcher {
         }
     }
 
+    /// Slots of a kind that nothing runs in; none while more run than there are slots now.
+    pub(super) fn free(&self, blocking: bool) -> usize {
+        let (all, taken) = if blocking {
+            (self.parts.info.blocking, self.taken.blocking)
+        } else {
+            (self.parts.info.concurrency, self.taken.concurrent)
+        };
+        all.saturating_sub(taken)
+    }
+
     pub(super) fn free_slot(&mut self, blocking: bool) {
-        let slots = if blocking { &mut self.free.blocking } else { &mut self.free.concurrent };
-        *slots += 1;
+        *self.taken(blocking) -= 1;
+    }
+
+    fn taken(&mut self, blocking: bool) -> &mut usize {
+        if blocking { &mut self.taken.blocking } else { &mut self.taken.concurrent }
     }
 }
 

@@ -4,16 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lovage_core::stats::Tally;
-use lovage_core::{
-    ActiveTask, BackendError, Heartbeat, ResultStore, TaskRecord, WorkerCommand, WorkerInfo, WorkerMode,
-};
+use lovage_core::{ActiveTask, BackendError, Heartbeat, ResultStore, TaskRecord, WorkerInfo, WorkerMode};
 
-use super::{Dispatcher, Event};
+use super::{Dispatcher, Event, HEARTBEAT};
 use crate::settler::backoff;
 use crate::stats::{self, FLUSH};
 use crate::worker::Phase;
 
-const HEARTBEAT: Duration = Duration::from_secs(5);
+/// What changed is told this long after the last heartbeat at the earliest, and so are many changes at once.
+const NEWS: Duration = Duration::from_secs(1);
 /// How long a worker that stops waits until its last counts are added.
 const LAST_ADD: Duration = Duration::from_secs(1);
 /// Rows removed at a time.
@@ -25,11 +24,18 @@ impl Dispatcher {
             self.timers.beat = Duration::MAX;
             return;
         }
-        self.timers.beat = Duration::MAX;
-        self.maintain = true;
-        self.look_at_queues();
+        let now = self.parts.clock.monotonic();
+        (self.timers.beat, self.timers.beaten) = (Duration::MAX, now);
+        // One that only tells news costs one request and no more.
+        if now + NEWS >= self.timers.upkeep {
+            self.timers.upkeep = Duration::MAX;
+            self.maintain = true;
+            self.look_at_queues();
+        }
+        self.has_news = false;
+        self.news.taken();
         let info = self.info();
-        let (broker, ttl) = (Arc::clone(&self.parts.broker), HEARTBEAT * 3);
+        let (broker, ttl) = (Arc::clone(&self.parts.broker), self.timers.period * 3);
         self.spawn(async move { Event::Beat(broker.heartbeat(&info, ttl, None).await) });
     }
 
@@ -43,26 +49,42 @@ impl Dispatcher {
                 // Many workers beat less often: the broker gets at most 20 heartbeats a second.
                 let crowd =
                     Duration::from_millis(50) * u32::try_from(answer.live_workers).unwrap_or(u32::MAX);
-                self.timers.beat = now + HEARTBEAT.max(crowd);
-                for command in answer.commands {
-                    tracing::info!("told to {command:?}");
-                    match command {
-                        WorkerCommand::Quiet => self.enter(Phase::Quiet),
-                        WorkerCommand::Shutdown { grace } => {
-                            self.parts.grace = grace.unwrap_or(self.parts.grace);
-                            self.enter(Phase::Stopping);
-                        }
-                    }
+                self.timers.period = HEARTBEAT.max(crowd);
+                if self.timers.upkeep == Duration::MAX {
+                    self.timers.upkeep = now + self.timers.period;
+                }
+                self.timers.beat = self.timers.upkeep;
+                if !answer.commands.is_empty() {
+                    answer.commands.into_iter().for_each(|command| self.obey(command));
+                    // Whoever said it wants to see what became of it.
+                    self.timers.beat = now;
                 }
             }
             Err(error) => {
                 tracing::debug!("no heartbeat: {error}");
-                self.timers.beat = now + backoff(4, &*self.parts.entropy);
+                self.timers.upkeep = now + backoff(4, &*self.parts.entropy);
+                self.timers.beat = self.timers.upkeep;
             }
         }
         if asked_again {
             self.timers.beat = now;
+        } else if self.has_news {
+            self.hasten();
         }
+    }
+
+    /// A run told how far it is.
+    pub(super) fn has_news(&mut self) {
+        self.has_news = true;
+        if !self.beating {
+            self.hasten();
+        }
+    }
+
+    /// The next heartbeat comes as soon as it may: of many workers, too, the broker gets few.
+    fn hasten(&mut self) {
+        let pause = NEWS.max(self.timers.period.saturating_sub(HEARTBEAT));
+        self.timers.beat = self.timers.beat.min(self.timers.beaten + pause);
     }
 
     pub(super) fn info(&self) -> WorkerInfo {
@@ -74,6 +96,8 @@ impl Dispatcher {
                 task: running.info.task.clone(),
                 queue: running.info.queue.clone(),
                 started_at: running.started_at,
+                progress: running.control.progress(),
+                blocks_since: None,
             })
             .collect();
         active.sort_unstable_by_key(|task| (task.started_at, task.id));

@@ -123,6 +123,10 @@ fn info(session: &Session) -> WorkerInfo {
         succeeded: 0,
         failed: 0,
         schedule: Some(place(session.config.schedules_url(), &host)),
+        memory: None,
+        cpu: None,
+        refused: None,
+        stuck_since: None,
         host,
     }
 }
