@@ -37,10 +37,22 @@ const WALLS: &[(&str, &[&str])] = &[
     ),
     ("worker", &["client"]),
     ("dashboard", &["scheduler"]),
+    ("telemetry", &[]),
     // Here concrete backends are chosen: `migrate` makes their tables.
     (
         "worker-bin",
-        &["client", "worker", "scheduler", "sql", "broker-sql", "results-sql", "schedules-sql", "outbox-sql"],
+        &[
+            "client",
+            "worker",
+            "scheduler",
+            "dashboard",
+            "telemetry",
+            "sql",
+            "broker-sql",
+            "results-sql",
+            "schedules-sql",
+            "outbox-sql",
+        ],
     ),
     ("testkit", &["client", "broker-memory"]),
     ("conformance", &["testkit"]),
@@ -51,7 +63,7 @@ const DRIVERS: &[(&str, &[&str])] = &[
     ("fred", &["redis", "broker-redis", "results-redis"]),
     ("sqlx", &["sql", "broker-sql", "results-sql", "schedules-sql", "outbox-sql"]),
     ("clap", &["worker-bin"]),
-    ("axum", &["dashboard"]),
+    ("axum", &["dashboard", "telemetry"]),
 ];
 
 /// Checks every tracked file.

@@ -1,7 +1,7 @@
 //! Setting up a dashboard, and serving it.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
@@ -35,6 +35,7 @@ pub struct Dashboard {
     audit: Arc<dyn Audit>,
     base: String,
     secure: bool,
+    proxies: Vec<IpAddr>,
     stop: Shared<BoxFuture<'static, ()>>,
     links: LoginLinks,
 }
@@ -74,7 +75,16 @@ impl Dashboard {
         let links = LoginLinks::new(Arc::clone(&parts.entropy), String::new());
         let stop = pending::<()>().boxed().shared();
         let audit = Arc::new(LogAudit);
-        Self { parts, access: Access::Link, audit, base: String::new(), secure: false, stop, links }
+        Self {
+            parts,
+            access: Access::Link,
+            audit,
+            base: String::new(),
+            secure: false,
+            proxies: Vec::new(),
+            stop,
+            links,
+        }
     }
 
     /// How people prove who they are.
@@ -109,6 +119,13 @@ impl Dashboard {
         Self { secure: true, ..self }
     }
 
+    /// Proxies in front of it. What they say in `x-forwarded-for` is where a login comes from, by which attempts are counted;
+    /// without this, attempts through a proxy are all counted as the proxy's.
+    pub fn forwarded_by(self, proxies: impl IntoIterator<Item = IpAddr>) -> Self {
+        let proxies = proxies.into_iter().map(|address| address.to_canonical()).collect();
+        Self { proxies, ..self }
+    }
+
     /// Ends the streams of open pages when `signal` ends, so that a server that waits for its connections can stop.
     pub fn stop_on(self, signal: impl Future<Output = ()> + Send + 'static) -> Self {
         Self { stop: signal.boxed().shared(), ..self }
@@ -123,8 +140,8 @@ impl Dashboard {
     /// The routes, all of them under the base: merge them into your own with [`Router::merge`]. Serve with
     /// `into_make_service_with_connect_info::<SocketAddr>()`, so that logins are counted by address and a proxy is known.
     pub fn router(self) -> Router {
-        let Self { parts, access, audit, base, secure, stop, links } = self;
-        let guard = Guard::new(access, links, Arc::clone(&parts.clock), Arc::clone(&parts.entropy));
+        let Self { parts, access, audit, base, secure, proxies, stop, links } = self;
+        let guard = Guard::new(access, links, Arc::clone(&parts.clock), Arc::clone(&parts.entropy), proxies);
         let streams = Arc::new(Semaphore::new(STREAMS));
         let app =
             Arc::new(App { parts, guard, audit, base, secure, streams, sampled: AtomicI64::default(), stop });
@@ -141,14 +158,18 @@ impl Dashboard {
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), DashboardError> {
         let address = listener.local_addr()?;
-        self.check_exposure(address)?;
+        self.check(address)?;
         let stop = stop.boxed().shared();
         let router = self.stop_on(stop.clone()).router().fallback(not_found);
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
         Ok(axum::serve(listener, service).with_graceful_shutdown(stop).await?)
     }
 
-    fn check_exposure(&self, address: SocketAddr) -> Result<(), DashboardError> {
+    /// Whether it may be served at an address, as [`serve`](Self::serve) asks: before anything is started.
+    ///
+    /// # Errors
+    /// When others can reach the address and nobody has to log in by name, or when there are no users.
+    pub fn check(&self, address: SocketAddr) -> Result<(), DashboardError> {
         match &self.access {
             Access::Link if address.ip().to_canonical().is_loopback() => Ok(()),
             Access::Link => Err(DashboardError::Exposed { address }),

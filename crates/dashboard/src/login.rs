@@ -98,7 +98,7 @@ fn body(call: &Call, csrf: &str, why: Option<&str>) -> Markup {
                 button type="submit" { "Log in" }
             }
         } @else if matches!(call.app.guard.access, Access::Link) {
-            p { "Open the link that the program printed when it started. It works once; the program prints a new one when it starts again." }
+            p { "Open the link that the program printed when it started. It works once; for another one press Enter in the program's terminal, or start it again." }
         } @else {
             p { "The proxy in front of this dashboard says who you are, and it did not: log in there." }
         }

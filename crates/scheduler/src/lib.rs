@@ -25,4 +25,4 @@ mod trouble;
 pub use by_hand::{ByHand, run_by_hand};
 pub use plan::{Planned, plan};
 pub use publish::task_id;
-pub use scheduler::Scheduler;
+pub use scheduler::{Scheduler, Watch};

@@ -1,5 +1,6 @@
 //! The beat: a loop with two lanes, one to the broker and one to the store.
 
+use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,13 +45,22 @@ pub struct Scheduler {
     clock: Arc<dyn Clock>,
     max_interval: Duration,
     keep_history: Duration,
+    watch: Option<Arc<dyn Watch>>,
+}
+
+/// Somebody who wants to know what a beat does. Called within its loop: keep it short.
+pub trait Watch: Send + Sync + fmt::Debug {
+    /// It looked at the schedule.
+    fn looked(&self) {}
+    /// It sent a slot, so much later than it was due.
+    fn fired(&self, _late: Duration) {}
 }
 
 impl Scheduler {
     /// A beat with handles of its own.
     pub fn new(store: Arc<dyn ScheduleStore>, broker: Arc<dyn Broker>, clock: Arc<dyn Clock>) -> Self {
         let (max_interval, keep_history) = (Duration::from_secs(10), Duration::from_secs(30 * 86_400));
-        Self { store, broker, clock, max_interval, keep_history }
+        Self { store, broker, clock, max_interval, keep_history, watch: None }
     }
 
     /// The longest time between two looks at the schedule, at least 100 ms; by default 10 s. Changes are told at once: this
@@ -63,6 +73,12 @@ impl Scheduler {
     /// How long the history tells of a slot; by default 30 days.
     pub fn keep_history(mut self, time: Duration) -> Self {
         self.keep_history = time;
+        self
+    }
+
+    /// Tells somebody what it does.
+    pub fn watch(mut self, watch: Arc<dyn Watch>) -> Self {
+        self.watch = Some(watch);
         self
     }
 
@@ -251,6 +267,12 @@ impl Beat {
 
     fn sent(&mut self, sent: Sent) {
         self.publishing = false;
+        if let Some(watch) = &self.scheduler.watch {
+            let firings = sent.written.iter().flat_map(|(_, advance)| &advance.firings);
+            firings
+                .filter(|firing| firing.fate.task().is_some())
+                .for_each(|firing| watch.fired(firing.at.since(firing.slot)));
+        }
         self.unwritten.extend(sent.written);
         for (name, newest) in sent.doubts {
             self.ahead.doubt(name, newest);
@@ -286,6 +308,9 @@ impl Beat {
             Ok(_) if is_slow && !std::mem::replace(&mut self.slow, true) => self.look_again = true,
             Ok(due) => {
                 self.slow = is_slow;
+                if let Some(watch) = &self.scheduler.watch {
+                    watch.looked();
+                }
                 self.time.seen(asked, due.now, answered);
                 self.looked_at = Some(answered);
                 self.ahead.looked(due);

@@ -4,11 +4,20 @@ use std::fmt::Write as _;
 
 use lovage_core::WorkerInfo;
 
-use crate::config::{Config, Setting, show_queues};
+use crate::commands::Served;
+use crate::config::{Setting, show_queues};
+use crate::session::Session;
 
-/// Name, version, broker and results (no secrets), concurrency, queues, tasks; the schedule where it is a beat, too.
-pub(crate) fn banner(program: &str, info: &WorkerInfo, config: &Config, beats: bool) -> String {
-    let mut text = format!("{} ({program} {})\n\n", info.name, info.version);
+/// Name, version, broker and results (no secrets), concurrency, queues, tasks; the schedule where it is a beat, too, and the
+/// dashboard's link.
+pub(crate) fn banner(
+    session: &Session,
+    info: &WorkerInfo,
+    beats: bool,
+    dashboard: Option<&Served>,
+) -> String {
+    let config = &session.config;
+    let mut text = format!("{} ({} {})\n\n", info.name, session.program, info.version);
     for (title, value) in [
         ("broker", config.shown(Setting::Broker)),
         ("results", config.shown(Setting::Results)),
@@ -23,6 +32,9 @@ pub(crate) fn banner(program: &str, info: &WorkerInfo, config: &Config, beats: b
         }
         // Writing to a String cannot fail.
         let _infallible = writeln!(text, "  {title:<12} {value}");
+    }
+    if let Some(dashboard) = dashboard {
+        let _infallible = writeln!(text, "  {:<12} {}", "dashboard", dashboard.place);
     }
     text.push_str("\n[tasks]\n");
     for task in &info.tasks {

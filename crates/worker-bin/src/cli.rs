@@ -1,5 +1,6 @@
 //! What can be typed.
 
+mod dashboard;
 mod schedule;
 mod worker;
 
@@ -11,6 +12,7 @@ use lovage_core::{DeadReason, Place, QueueName, TaskId, Timestamp, WorkerInfo, p
 
 use crate::config::Setting;
 
+pub(crate) use dashboard::{DashboardArgs, DashboardCommand, UserCommand};
 pub(crate) use schedule::{EntryArgs, EntryFlags, Names, Schedule, When};
 pub(crate) use worker::{BeatArgs, Dev, RelayArgs, WorkerArgs};
 
@@ -55,6 +57,8 @@ pub(crate) enum Command {
     Worker(WorkerArgs),
     /// Send what the schedule says, until a signal comes; any number may run
     Beat(BeatArgs),
+    /// See and steer everything in a browser, until a signal comes
+    Dashboard(Box<DashboardArgs>),
     /// Publish what transactions have left in the outbox, until a signal comes; workers with the same outbox do so too
     Relay(RelayArgs),
     /// Send a task
@@ -389,6 +393,7 @@ impl Cli {
             Command::Worker(worker) => worker.settings.flags(),
             Command::Beat(beat) => beat.flags(),
             Command::Relay(relay) => relay.log.flags().to_vec(),
+            Command::Dashboard(dashboard) => dashboard.flags(),
             Command::Call(_) | Command::Result(_) | Command::Explain(_) => Vec::new(),
             Command::Status(_) | Command::Inspect(_) => Vec::new(),
             Command::Control(_) | Command::Queues(_) | Command::Purge(_) | Command::Dead(_) => Vec::new(),

@@ -1,5 +1,6 @@
 //! Throw-away servers on free loopback ports, ended by their pid.
 
+mod browser;
 mod postgres;
 mod redis;
 
@@ -16,6 +17,7 @@ use crate::{Fallible, say};
 pub(crate) struct Services {
     redis: redis::Redis,
     postgres: postgres::Postgres,
+    axe: String,
     // Removed last.
     _dir: Directory,
 }
@@ -28,7 +30,13 @@ impl Services {
     pub(crate) fn start(root: &Path) -> Fallible<Self> {
         let dir = Directory(root.join(format!("target/services/{}", std::process::id())));
         fs::create_dir_all(&dir.0)?;
-        Ok(Self { redis: redis::Redis::start(&dir.0)?, postgres: postgres::Postgres::start()?, _dir: dir })
+        let axe = browser::install(root)?.display().to_string();
+        Ok(Self {
+            redis: redis::Redis::start(&dir.0)?,
+            postgres: postgres::Postgres::start()?,
+            axe,
+            _dir: dir,
+        })
     }
 
     /// The URL of the redis-server.
@@ -41,12 +49,13 @@ impl Services {
         &self.postgres.url
     }
 
-    /// What tests read: variable and URL.
-    pub(crate) fn variables(&self) -> [(&'static str, &str); 3] {
+    /// What tests read: variable and URL, or path.
+    pub(crate) fn variables(&self) -> [(&'static str, &str); 4] {
         [
             ("LOVAGE_TEST_REDIS_URL", &self.redis.url),
             ("LOVAGE_TEST_REDIS_CLUSTER_URL", &self.redis.cluster_url),
             ("LOVAGE_TEST_POSTGRES_URL", &self.postgres.url),
+            ("LOVAGE_TEST_AXE", &self.axe),
         ]
     }
 }

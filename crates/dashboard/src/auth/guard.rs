@@ -29,6 +29,8 @@ pub(crate) struct Guard {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) attempts: Attempts,
+    /// Whose `x-forwarded-for` is believed.
+    proxies: Vec<IpAddr>,
     checks: Semaphore,
 }
 
@@ -47,10 +49,11 @@ impl Guard {
         links: LoginLinks,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
+        proxies: Vec<IpAddr>,
     ) -> Self {
         let checks = Semaphore::new(CHECKS);
         let (sessions, attempts) = (Sessions::default(), Attempts::default());
-        Self { access, links, sessions, clock, entropy, attempts, checks }
+        Self { access, links, sessions, clock, entropy, attempts, proxies, checks }
     }
 
     /// Who a request is from.
@@ -157,10 +160,33 @@ impl Guard {
     }
 
     fn begin(&self, parts: &Parts, name: Option<&str>) -> Result<Vec<Source>, Refused> {
-        let address = peer(parts).map(Source::address);
+        let address = self.client(parts).map(Source::address);
         let sources: Vec<Source> = name.map(Source::name).into_iter().chain(address).collect();
         self.attempts.begin(self.clock.monotonic(), &sources).map_err(Refused::TooMany)?;
         Ok(sources)
+    }
+
+    /// The address that a request comes from: behind proxies that are believed, the one that the outermost of them saw. Each
+    /// adds what it saw at the end; what stands before that is what the browser says of itself.
+    fn client(&self, parts: &Parts) -> Option<IpAddr> {
+        let peer = peer(parts)?.to_canonical();
+        let is_proxy = |address: &IpAddr| self.proxies.contains(address);
+        if !is_proxy(&peer) {
+            return Some(peer);
+        }
+        let lines = parts.headers.get_all("x-forwarded-for").iter().rev();
+        let lines = lines.map(|line| line.to_str().unwrap_or_default());
+        let addresses = lines.flat_map(|line| line.rsplit(',').map(|address| address.trim().parse().ok()));
+        let seen =
+            addresses.map_while(|address: Option<IpAddr>| address.map(|address| address.to_canonical()));
+        let mut last = peer;
+        for address in seen {
+            last = address;
+            if !is_proxy(&address) {
+                break;
+            }
+        }
+        Some(last)
     }
 
     /// The session that the browser had before ends: nobody else goes on with it.
@@ -236,6 +262,29 @@ mod tests {
         ] {
             assert_eq!(check_origin(&headers(pairs)), ours, "{pairs:?}");
         }
+    }
+
+    #[test]
+    fn only_a_proxy_that_is_believed_says_where_a_request_comes_from() {
+        let seen = |proxies: &[&str], peer: &str, forwarded: &[&'static str]| {
+            let clock: Arc<dyn Clock> = Arc::new(lovage_testkit::FakeClock::new());
+            let entropy: Arc<dyn Entropy> = Arc::new(lovage_testkit::SeededEntropy::new(1));
+            let links = LoginLinks::new(Arc::clone(&entropy), String::new());
+            let proxies = proxies.iter().map(|proxy| proxy.parse().unwrap()).collect();
+            let guard = Guard::new(Access::Link, links, clock, entropy, proxies);
+            let mut parts = axum::http::Request::new(()).into_parts().0;
+            for line in forwarded {
+                parts.headers.append("x-forwarded-for", line.parse().unwrap());
+            }
+            parts.extensions.insert(ConnectInfo(SocketAddr::new(peer.parse().unwrap(), 1)));
+            guard.client(&parts).unwrap().to_string()
+        };
+        assert_eq!(seen(&[], "10.0.0.1", &["1.2.3.4"]), "10.0.0.1", "nobody is believed");
+        assert_eq!(seen(&["10.0.0.1"], "10.0.0.2", &["1.2.3.4"]), "10.0.0.2", "not the proxy");
+        assert_eq!(seen(&["10.0.0.1"], "::ffff:10.0.0.1", &["9.9.9.9, 1.2.3.4"]), "1.2.3.4", "the last");
+        assert_eq!(seen(&["10.0.0.1", "10.0.0.2"], "10.0.0.1", &["9.9.9.9", "1.2.3.4,10.0.0.2"]), "1.2.3.4");
+        assert_eq!(seen(&["10.0.0.1"], "10.0.0.1", &["1.2.3.4, nonsense"]), "10.0.0.1");
+        assert_eq!(seen(&["10.0.0.1"], "10.0.0.1", &[]), "10.0.0.1");
     }
 
     #[test]

@@ -62,7 +62,7 @@ impl Table {
                     caption { (self.caption) }
                     thead role="rowgroup" { tr role="row" {
                         @if let Some(what) = self.picks {
-                            th scope="col" role="columnheader" { input type="checkbox" data-all hidden aria-label=(what); span.away { "Selected" } }
+                            th scope="col" role="columnheader" { label { input type="checkbox" data-all hidden; span.away { (what) } } }
                         }
                         @for column in &self.columns {
                             th.num[column.is_number] scope="col" role="columnheader" { (column.title) }

@@ -1,8 +1,10 @@
 //! What runs until a signal comes, and its settings.
 
+use std::net::SocketAddr;
+
 use clap::Args;
 
-use crate::config::Setting;
+use crate::config::{Setting, listen};
 
 #[derive(Debug, Args)]
 pub(crate) struct Dev {
@@ -31,6 +33,10 @@ pub(crate) struct WorkerArgs {
     /// Be a beat, too: send what the schedule says; any number may
     #[arg(short = 'B', long, conflicts_with = "burst")]
     pub(crate) beat: bool,
+    /// Serve the dashboard, too, at this address [default: dashboard.listen, which is 127.0.0.1:8410]
+    #[arg(long, value_name = "ADDR", num_args = 0..=1, value_parser = listen, conflicts_with = "burst")]
+    #[expect(clippy::option_option, reason = "clap's form of a flag with an optional value")]
+    pub(crate) dashboard: Option<Option<SocketAddr>>,
 }
 
 #[derive(Debug, Args)]
@@ -42,7 +48,7 @@ pub(crate) struct BeatArgs {
     #[arg(long)]
     pub(crate) migrate: bool,
     #[command(flatten)]
-    log: LogSettings,
+    operations: Operations,
 }
 
 #[derive(Debug, Args)]
@@ -70,7 +76,7 @@ pub(crate) struct WorkerSettings {
     #[arg(short, long, value_name = "NAME")]
     name: Option<String>,
     #[command(flatten)]
-    log: LogSettings,
+    operations: Operations,
     /// How long a task stays with a worker that died: 1s to 1h [default: 30s]
     #[arg(long, value_name = "DURATION")]
     lease: Option<String>,
@@ -83,6 +89,15 @@ pub(crate) struct WorkerSettings {
     /// Ask them to finish after this time
     #[arg(long, value_name = "DURATION")]
     soft_time_limit: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Operations {
+    /// Serve metrics for Prometheus and health for supervisors at this address [LOVAGE_METRICS; default: nowhere]
+    #[arg(long, value_name = "ADDR")]
+    metrics: Option<String>,
+    #[command(flatten)]
+    log: LogSettings,
 }
 
 #[derive(Debug, Args)]
@@ -107,7 +122,13 @@ impl WorkerSettings {
             (Setting::TimeLimit, &self.time_limit),
             (Setting::SoftTimeLimit, &self.soft_time_limit),
         ];
-        own.into_iter().chain(self.log.flags()).collect()
+        own.into_iter().chain(self.operations.flags()).collect()
+    }
+}
+
+impl Operations {
+    pub(super) fn flags(&self) -> Vec<(Setting, &Option<String>)> {
+        [(Setting::Metrics, &self.metrics)].into_iter().chain(self.log.flags()).collect()
     }
 }
 
@@ -119,6 +140,6 @@ impl LogSettings {
 
 impl BeatArgs {
     pub(super) fn flags(&self) -> Vec<(Setting, &Option<String>)> {
-        [(Setting::MaxInterval, &self.max_interval)].into_iter().chain(self.log.flags()).collect()
+        [(Setting::MaxInterval, &self.max_interval)].into_iter().chain(self.operations.flags()).collect()
     }
 }

@@ -8,6 +8,7 @@ use lovage_core::Broker;
 use lovage_core::schedule::ScheduleStore;
 use lovage_scheduler::Scheduler;
 use lovage_system::{SystemClock, host_name};
+use lovage_telemetry::Telemetry;
 use lovage_worker::connect::open_broker;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -22,11 +23,13 @@ use crate::signals::Signals;
 use registration::Registration;
 
 use super::migrate::migrate_first;
+use super::supervised::{Part, Supervised, Watched};
 use super::worker::{NO_BROKER, patiently, stopped};
 
 /// `lovage beat`.
 pub(crate) async fn beat(session: &Session, args: &BeatArgs) -> Result<(), CliError> {
     let mut signals = Signals::listen()?;
+    let mut supervised = Supervised::prepare(session).await?;
     let connecting = async || {
         if args.migrate {
             migrate_first(session, &[Setting::Broker, Setting::Schedules]).await?;
@@ -39,8 +42,15 @@ pub(crate) async fn beat(session: &Session, args: &BeatArgs) -> Result<(), CliEr
     };
     Out.line(banner(session))?;
     beat.tell_where(session);
+    let telemetry = supervised.watch(session, &beat.broker, Part::Other, true).cloned();
     tracing::info!("beat ready");
-    beat.run_until(session, stopped(&mut signals)).await;
+    supervised.ready("sends what the schedule says");
+    let stop = async {
+        stopped(&mut signals).await;
+        supervised.stopping();
+    };
+    beat.run_until(session, telemetry, stop).await;
+    supervised.end().await;
     tracing::info!("stopped");
     Ok(())
 }
@@ -71,10 +81,10 @@ impl Beat {
     }
 
     /// Goes on beside a worker.
-    pub(crate) fn beside(self, session: &Session) -> Beside {
+    pub(crate) fn beside(self, session: &Session, telemetry: Option<Arc<Telemetry>>) -> Beside {
         self.tell_where(session);
         let (stop, stopped) = oneshot::channel();
-        let scheduler = self.scheduler(session);
+        let scheduler = self.scheduler(session, telemetry);
         let registration = self.registration;
         tracing::info!("beat ready");
         let beat = async move {
@@ -83,8 +93,13 @@ impl Beat {
         Beside(stop, tokio::spawn(beat))
     }
 
-    async fn run_until(self, session: &Session, stop: impl Future<Output = ()>) {
-        run(self.scheduler(session), self.registration, stop).await;
+    async fn run_until(
+        self,
+        session: &Session,
+        telemetry: Option<Arc<Telemetry>>,
+        stop: impl Future<Output = ()>,
+    ) {
+        run(self.scheduler(session, telemetry), self.registration, stop).await;
     }
 
     fn tell_where(&self, session: &Session) {
@@ -96,9 +111,13 @@ impl Beat {
         }
     }
 
-    fn scheduler(&self, session: &Session) -> Scheduler {
+    fn scheduler(&self, session: &Session, telemetry: Option<Arc<Telemetry>>) -> Scheduler {
         let clock = Arc::new(SystemClock::new());
         let scheduler = Scheduler::new(Arc::clone(&self.store), Arc::clone(&self.broker), clock);
+        let scheduler = match telemetry {
+            Some(telemetry) => scheduler.watch(Arc::new(Watched(telemetry))),
+            None => scheduler,
+        };
         match session.config.max_interval {
             Some(time) => scheduler.max_interval(time),
             None => scheduler,

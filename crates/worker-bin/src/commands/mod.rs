@@ -3,6 +3,7 @@
 mod beat;
 mod call;
 mod control;
+mod dashboard;
 mod dead;
 mod explain;
 mod inspect;
@@ -13,7 +14,10 @@ mod relay;
 mod report;
 mod result;
 mod schedule;
+mod supervised;
 mod worker;
+
+pub(crate) use dashboard::Served;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -35,7 +39,11 @@ pub(crate) async fn run(
     command: Command,
 ) -> Result<ExitCode, CliError> {
     match &command {
-        Command::Dev(_) | Command::Worker(_) | Command::Beat(_) | Command::Relay(_) => {
+        Command::Dev(_)
+        | Command::Worker(_)
+        | Command::Beat(_)
+        | Command::Relay(_)
+        | Command::Dashboard(_) => {
             logging::start(session.config.log_level, session.config.log_format);
         }
         Command::Call(_)
@@ -57,6 +65,7 @@ pub(crate) async fn run(
         Command::Worker(args) => worker::worker(session, states, hooks, args).await.map(done),
         Command::Beat(args) => beat::beat(&session, &args).await.map(done),
         Command::Relay(args) => relay::relay(&session, &args).await.map(done),
+        Command::Dashboard(args) => dashboard::dashboard(&session, *args).await.map(done),
         Command::Call(args) => call::call(&session, *args).await.map(done),
         Command::Result(args) => result::result(&session, &args).await.map(done),
         Command::Explain(args) => explain::explain(&session, &args).await,

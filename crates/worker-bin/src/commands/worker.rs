@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use lovage_core::{Clock as _, Entropy as _, Place, States, TaskDef};
 use lovage_system::{SystemClock, SystemEntropy};
+use lovage_telemetry::Telemetry;
 use lovage_worker::{Client, Hooks, RunningWorker, Summary, Worker};
 
 use crate::banner::banner;
 use crate::cli::{Dev, WorkerArgs};
 use crate::commands::beat::Beat;
 use crate::commands::call::{positional, task_call, wait};
+use crate::commands::dashboard::{self, Site};
 use crate::commands::migrate::migrate_first;
 use crate::commands::purge::purge_queue;
 use crate::commands::relay::Beside;
+use crate::commands::supervised::{Counted, Part, Supervised};
 use crate::config::{Config, Setting};
 use crate::error::CliError;
 use crate::output::Out;
@@ -35,6 +38,14 @@ pub(crate) async fn worker(
 ) -> Result<(), CliError> {
     // Before anything is said: whoever reads the banner may send a signal.
     let mut signals = Signals::listen()?;
+    let mut supervised = Supervised::prepare(&session).await?;
+    let site = match args.dashboard {
+        Some(address) => {
+            let config = &session.config.dashboard;
+            Some(Site::prepare(config, address.unwrap_or(config.listen)).await?)
+        }
+        None => None,
+    };
     let Some(client) = connect(&session, args.migrate, &mut signals).await? else {
         tracing::info!("{NO_BROKER}");
         return Ok(());
@@ -52,17 +63,35 @@ pub(crate) async fn worker(
     if args.purge {
         purge_own(&client, &session.config).await?;
     }
-    let worker = build(&session, states, hooks, args.burst, &client)?;
-    Out.line(banner(&session.program, worker.info(), &session.config, args.beat))?;
+    let part = Part::Worker(&session.config.queues);
+    let telemetry = supervised.watch(&session, client.broker(), part, args.beat).cloned();
+    let worker = build(&session, states, hooks, args.burst, &client, telemetry.as_ref())?;
+    let dashboard = match site {
+        Some(site) => {
+            let opening = async || dashboard::parts(&session, &client).await;
+            let Some(parts) = patiently(&mut signals, "broker and schedule", opening).await? else {
+                tracing::info!("{NO_BROKER}");
+                return Ok(());
+            };
+            Some(site.open(parts)?)
+        }
+        None => None,
+    };
+    Out.line(banner(&session, worker.info(), args.beat, dashboard.as_ref()))?;
     let relay = if args.burst { Beside::drain(&client).await? } else { Beside::start(&client) };
     let running = worker.start();
     tracing::info!("{} ready", running.info().name);
-    let beat = beat.map(|beat| beat.beside(&session));
-    let summary = until_ended(running, signals).await?;
+    let beat = beat.map(|beat| beat.beside(&session, telemetry));
+    supervised.ready("runs tasks");
+    let summary = until_ended(running, signals, &supervised).await?;
     if let Some(beat) = beat {
         beat.end().await;
     }
     relay.end().await;
+    if let Some(dashboard) = dashboard {
+        dashboard.end().await;
+    }
+    supervised.end().await;
     finish(summary)
 }
 
@@ -74,19 +103,27 @@ pub(crate) async fn dev(
     args: Dev,
 ) -> Result<(), CliError> {
     let signals = Signals::listen()?;
+    let mut supervised = Supervised::prepare(&session).await?;
     let client = session.connect_with_outbox().await?;
-    let worker = build(&session, states, hooks, false, &client)?;
+    let part = Part::Worker(&session.config.queues);
+    let telemetry = supervised.watch(&session, client.broker(), part, args.task.is_none()).cloned();
+    let worker = build(&session, states, hooks, false, &client, telemetry.as_ref())?;
     let Some(task) = args.task else {
-        Out.line(banner(&session.program, worker.info(), &session.config, true))?;
+        let beat = Beat::open(&session, true).await?;
+        let site = Site::prepare_somewhere(&session.config.dashboard).await?;
+        let dashboard = site.open(dashboard::parts(&session, &client).await?)?;
+        Out.line(banner(&session, worker.info(), true, Some(&dashboard)))?;
         Out.line(first_steps(&session))?;
         let relay = Beside::start(&client);
-        let beat = Beat::open(&session, true).await?;
         let running = worker.start();
         tracing::info!("{} ready", running.info().name);
-        let beat = beat.beside(&session);
-        let summary = until_ended(running, signals).await?;
+        let beat = beat.beside(&session, telemetry);
+        supervised.ready("runs tasks");
+        let summary = until_ended(running, signals, &supervised).await?;
         beat.end().await;
         relay.end().await;
+        dashboard.end().await;
+        supervised.end().await;
         return finish(summary);
     };
     let running = worker.start();
@@ -184,6 +221,7 @@ fn build(
     hooks: Option<Arc<dyn Hooks>>,
     burst: bool,
     client: &Client,
+    telemetry: Option<&Arc<Telemetry>>,
 ) -> Result<Worker, CliError> {
     let config = &session.config;
     let mut builder = Worker::builder()
@@ -209,11 +247,15 @@ fn build(
     if let Some(grace) = config.grace {
         builder = builder.grace(grace);
     }
-    if let Some(hooks) = hooks {
+    if let Some(hooks) = Counted::around(hooks, telemetry) {
         builder = builder.hooks(hooks);
     }
     let builder = builder.shared_store(client.shared_store().cloned());
-    Ok(builder.build(Arc::clone(client.broker()), client.results().cloned())?)
+    let worker = builder.build(Arc::clone(client.broker()), client.results().cloned())?;
+    if let Some(telemetry) = telemetry {
+        telemetry.set_slots(worker.info().concurrency + worker.info().blocking);
+    }
+    Ok(worker)
 }
 
 /// A task without a time to live of its own takes the configured one.
@@ -225,7 +267,11 @@ fn with_ttl(task: &TaskDef, config: &Config) -> TaskDef {
 }
 
 /// Passes signals on until the worker has ended, by them or by a command.
-async fn until_ended(mut running: RunningWorker, mut signals: Signals) -> Result<Summary, CliError> {
+async fn until_ended(
+    mut running: RunningWorker,
+    mut signals: Signals,
+    supervised: &Supervised,
+) -> Result<Summary, CliError> {
     let mut stops = 0;
     loop {
         tokio::select! {
@@ -233,6 +279,7 @@ async fn until_ended(mut running: RunningWorker, mut signals: Signals) -> Result
             asked = signals.next() => match asked {
                 Asked::Quiet => running.quiet(),
                 Asked::Stop => {
+                    supervised.stopping();
                     stops += 1;
                     match stops {
                         1 => running.stop(),

@@ -14,6 +14,8 @@ use super::setting::Setting;
 use crate::error::CliError;
 
 const FILE: &str = "lovage.toml";
+/// The table of the dashboard's settings.
+const DASHBOARD: &str = "dashboard";
 const DOT_ENV: &str = ".env";
 const FILE_VARIABLE: &str = "LOVAGE_CONFIG";
 /// Variables of ours that are no settings.
@@ -169,43 +171,66 @@ fn parse_file(path: &Path, text: &str) -> Result<File, CliError> {
         let line = error.span().map_or(1, |span| line_at(text, span.start));
         CliError::usage(format!("{} line {line} is not valid TOML: {}", path.display(), error.message()))
     })?;
-    let mut values = Values::new();
-    let mut schedules = Vec::new();
+    let mut file = File { values: Values::new(), schedules: Some(Vec::new()) };
     for (key, value) in table.get_ref() {
         let place = |offset| Source::File { path: path.to_owned(), line: line_at(text, offset) };
         let source = place(key.span().start);
         let key = key.get_ref().as_ref();
+        let value = value.get_ref();
         if key == schedules::KEY {
-            schedules = schedules::declared(value.get_ref(), &source, place)?;
-            continue;
+            file.schedules = Some(schedules::declared(value, &source, place)?);
+        } else if let Some(own) = value.as_table().filter(|_| key == DASHBOARD) {
+            for (key, value) in own {
+                let source = place(key.span().start);
+                let key = format!("{DASHBOARD}.{}", key.get_ref());
+                let (setting, text) = setting(&key, value.get_ref(), &source)?;
+                file.values.insert(setting, Found { text, source });
+            }
+        } else {
+            let (setting, text) = setting(key, value, &source)?;
+            file.values.insert(setting, Found { text, source });
         }
-        let setting = Setting::by_key(key).ok_or_else(|| unknown_key(key, &source))?;
-        let text = as_text(setting, value.get_ref()).ok_or_else(|| {
-            let expected = match setting {
-                Setting::Routes => "a table of task patterns and queues, as in \"videos.*\" = \"media\"",
-                Setting::Queues => "a text such as \"q1:3,q2\" or a list of such texts",
-                Setting::Broker
-                | Setting::Results
-                | Setting::Outbox
-                | Setting::Schedules
-                | Setting::Name
-                | Setting::Concurrency
-                | Setting::Blocking
-                | Setting::Lease
-                | Setting::Grace
-                | Setting::TimeLimit
-                | Setting::SoftTimeLimit
-                | Setting::LogLevel
-                | Setting::LogFormat
-                | Setting::ResultTtl
-                | Setting::FailureTtl
-                | Setting::MaxInterval => "a text or a number",
-            };
-            CliError::usage(format!("setting `{key}` from {source}: expected {expected}"))
-        })?;
-        values.insert(setting, Found { text, source });
     }
-    Ok(File { values, schedules: Some(schedules) })
+    Ok(file)
+}
+
+/// A setting of the file, and its value as a flag would say it.
+fn setting(key: &str, value: &DeValue<'_>, source: &Source) -> Result<(Setting, String), CliError> {
+    let setting = Setting::by_key(key).ok_or_else(|| unknown_key(key, source))?;
+    let text = as_text(setting, value).ok_or_else(|| {
+        let expected = match setting {
+            Setting::Routes => "a table of task patterns and queues, as in \"videos.*\" = \"media\"",
+            Setting::Queues => "a text such as \"q1:3,q2\" or a list of such texts",
+            Setting::DashboardProxies | Setting::DashboardOperators | Setting::DashboardOperatorGroups => {
+                "a text such as \"a,b\" or a list of texts"
+            }
+            Setting::DashboardSecureCookies => "true or false",
+            Setting::Broker
+            | Setting::Results
+            | Setting::Outbox
+            | Setting::Schedules
+            | Setting::Name
+            | Setting::Concurrency
+            | Setting::Blocking
+            | Setting::Lease
+            | Setting::Grace
+            | Setting::TimeLimit
+            | Setting::SoftTimeLimit
+            | Setting::LogLevel
+            | Setting::LogFormat
+            | Setting::ResultTtl
+            | Setting::FailureTtl
+            | Setting::MaxInterval
+            | Setting::Metrics
+            | Setting::DashboardListen
+            | Setting::DashboardBase
+            | Setting::DashboardUsers
+            | Setting::DashboardUserHeader
+            | Setting::DashboardGroupsHeader => "a text or a number",
+        };
+        CliError::usage(format!("setting `{key}` from {source}: expected {expected}"))
+    })?;
+    Ok((setting, text))
 }
 
 /// The value as a flag would say it.
@@ -217,10 +242,17 @@ fn as_text(setting: Setting, value: &DeValue<'_>) -> Option<String> {
                 .map(|(pattern, queue)| Some(format!("{}={}", pattern.get_ref(), queue.get_ref().as_str()?)));
             Some(routes.collect::<Option<Vec<_>>>()?.join(","))
         }
-        (Setting::Queues, DeValue::Array(list)) => {
-            let queues = list.iter().map(|queue| queue.get_ref().as_str());
-            Some(queues.collect::<Option<Vec<_>>>()?.join(","))
+        (
+            Setting::Queues
+            | Setting::DashboardProxies
+            | Setting::DashboardOperators
+            | Setting::DashboardOperatorGroups,
+            DeValue::Array(list),
+        ) => {
+            let texts = list.iter().map(|text| text.get_ref().as_str());
+            Some(texts.collect::<Option<Vec<_>>>()?.join(","))
         }
+        (Setting::DashboardSecureCookies, DeValue::Boolean(yes)) => Some(yes.to_string()),
         (_, DeValue::String(text)) => Some(text.to_string()),
         (_, DeValue::Integer(number)) if number.radix() == 10 => Some(number.as_str().replace('_', "")),
         (_, DeValue::Float(number)) => Some(number.as_str().replace('_', "")),

@@ -1,5 +1,6 @@
 //! Configuration: flags over the environment over `.env` over `lovage.toml` over defaults. Each value knows its source.
 
+mod dashboard;
 mod layers;
 mod mask;
 mod schedules;
@@ -7,12 +8,14 @@ mod setting;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
 use lovage_core::{QueueName, format_duration, parse_duration};
 use lovage_worker::Routes;
 
+pub(crate) use dashboard::{DashboardConfig, USERS_FILE, listen};
 pub(crate) use layers::{Layers, Source};
 pub(crate) use mask::mask_url;
 pub(crate) use schedules::Declared;
@@ -46,6 +49,9 @@ pub(crate) struct Config {
     pub(crate) result_ttl: Option<Duration>,
     pub(crate) failure_ttl: Option<Duration>,
     pub(crate) max_interval: Option<Duration>,
+    /// Where metrics and health are served.
+    pub(crate) metrics: Option<SocketAddr>,
+    pub(crate) dashboard: DashboardConfig,
     /// What was found, for people: unknown variables for example.
     pub(crate) warnings: Vec<String>,
     found: BTreeMap<Setting, Found>,
@@ -109,6 +115,8 @@ impl Config {
             result_ttl: read.one(Setting::ResultTtl, positive)?,
             failure_ttl: read.one(Setting::FailureTtl, positive)?,
             max_interval: read.one(Setting::MaxInterval, max_interval)?,
+            metrics: read.one(Setting::Metrics, listen)?,
+            dashboard: DashboardConfig::read(&read)?,
             warnings,
             found,
         })
@@ -173,6 +181,19 @@ impl Config {
             Setting::ResultTtl => text("7d"),
             Setting::FailureTtl => text("30d"),
             Setting::MaxInterval => text("10s"),
+            Setting::Metrics => self.metrics.map_or_else(|| "none".to_owned(), |at| at.to_string()),
+            Setting::DashboardListen => self.dashboard.listen.to_string(),
+            Setting::DashboardUsers => self
+                .dashboard
+                .users_file()
+                .map_or_else(|| "none".to_owned(), |path| path.display().to_string()),
+            Setting::DashboardBase => text("/"),
+            Setting::DashboardSecureCookies => text("false"),
+            Setting::DashboardProxies
+            | Setting::DashboardUserHeader
+            | Setting::DashboardOperators
+            | Setting::DashboardGroupsHeader
+            | Setting::DashboardOperatorGroups => text("none"),
         }
     }
 }

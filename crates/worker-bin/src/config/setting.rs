@@ -21,12 +21,22 @@ pub(crate) enum Setting {
     ResultTtl,
     FailureTtl,
     MaxInterval,
+    Metrics,
+    DashboardListen,
+    DashboardBase,
+    DashboardUsers,
+    DashboardProxies,
+    DashboardUserHeader,
+    DashboardOperators,
+    DashboardGroupsHeader,
+    DashboardOperatorGroups,
+    DashboardSecureCookies,
 }
 
 /// The names of a setting.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spec {
-    /// In `lovage.toml`.
+    /// In `lovage.toml`; `dashboard.listen` is `listen` in the table `dashboard`.
     pub(crate) key: &'static str,
     /// On the command line, where it has a flag.
     pub(crate) flag: &'static str,
@@ -36,7 +46,7 @@ pub(crate) struct Spec {
 
 impl Setting {
     /// All of them.
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 28] = [
         Self::Broker,
         Self::Results,
         Self::Outbox,
@@ -55,6 +65,16 @@ impl Setting {
         Self::ResultTtl,
         Self::FailureTtl,
         Self::MaxInterval,
+        Self::Metrics,
+        Self::DashboardListen,
+        Self::DashboardBase,
+        Self::DashboardUsers,
+        Self::DashboardProxies,
+        Self::DashboardUserHeader,
+        Self::DashboardOperators,
+        Self::DashboardGroupsHeader,
+        Self::DashboardOperatorGroups,
+        Self::DashboardSecureCookies,
     ];
 
     /// Its names.
@@ -79,6 +99,24 @@ impl Setting {
             Self::ResultTtl => ("result_ttl", "", "LOVAGE_RESULT_TTL"),
             Self::FailureTtl => ("failure_ttl", "", "LOVAGE_FAILURE_TTL"),
             Self::MaxInterval => ("max_interval", "--max-interval", "LOVAGE_MAX_INTERVAL"),
+            Self::Metrics => ("metrics", "--metrics", "LOVAGE_METRICS"),
+            Self::DashboardListen => ("dashboard.listen", "--listen", "LOVAGE_DASHBOARD_LISTEN"),
+            Self::DashboardBase => ("dashboard.base", "--base", "LOVAGE_DASHBOARD_BASE"),
+            Self::DashboardUsers => ("dashboard.users", "--users", "LOVAGE_DASHBOARD_USERS"),
+            Self::DashboardProxies => ("dashboard.proxies", "--proxies", "LOVAGE_DASHBOARD_PROXIES"),
+            Self::DashboardUserHeader => {
+                ("dashboard.user_header", "--user-header", "LOVAGE_DASHBOARD_USER_HEADER")
+            }
+            Self::DashboardOperators => ("dashboard.operators", "--operators", "LOVAGE_DASHBOARD_OPERATORS"),
+            Self::DashboardGroupsHeader => {
+                ("dashboard.groups_header", "--groups-header", "LOVAGE_DASHBOARD_GROUPS_HEADER")
+            }
+            Self::DashboardOperatorGroups => {
+                ("dashboard.operator_groups", "--operator-groups", "LOVAGE_DASHBOARD_OPERATOR_GROUPS")
+            }
+            Self::DashboardSecureCookies => {
+                ("dashboard.secure_cookies", "--secure-cookies", "LOVAGE_DASHBOARD_SECURE_COOKIES")
+            }
         };
         Spec { key, flag, variable }
     }

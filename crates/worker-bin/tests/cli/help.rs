@@ -4,12 +4,28 @@ use std::path::Path;
 
 use crate::support::Bed;
 
-const COMMANDS: [&str; 17] = [
-    "", "dev", "worker", "beat", "relay", "call", "result", "explain", "status", "inspect", "control",
-    "queues", "purge", "dead", "schedule", "migrate", "report",
+const COMMANDS: [&str; 18] = [
+    "",
+    "dev",
+    "worker",
+    "beat",
+    "dashboard",
+    "relay",
+    "call",
+    "result",
+    "explain",
+    "status",
+    "inspect",
+    "control",
+    "queues",
+    "purge",
+    "dead",
+    "schedule",
+    "migrate",
+    "report",
 ];
 /// Of families.
-const PARTS: [[&str; 2]; 1] = [["schedule", "add"]];
+const PARTS: [[&str; 2]; 2] = [["schedule", "add"], ["dashboard", "user"]];
 
 #[test]
 fn the_help_is_as_reviewed() {

@@ -7,6 +7,8 @@ extern crate lovage_worker_bin as lovage;
 
 mod away;
 mod beat;
+mod browser;
+mod dashboard;
 mod explain;
 mod help;
 mod outbox;
@@ -68,6 +70,7 @@ on_each_broker!(
     tutorial,
     status_and_control_see_and_tell_workers,
     a_paused_queue_waits_until_it_is_resumed,
+    a_rate_limit_holds_back_until_it_is_lifted,
     purge_removes_what_waits_and_asks_first,
     a_worker_may_purge_and_end_when_there_is_nothing_left,
     dead_letters_are_listed_read_run_again_and_removed,
@@ -114,6 +117,22 @@ fn status_and_control_see_and_tell_workers(bed: &Bed) {
 
     assert!(bed.fails(1, &["control", "shutdown", "two"]).contains("no live worker is called `two`"));
     assert!(bed.fails(2, &["control", "shutdown"]).contains("--all"));
+    let told = bed.ok(&["control", "concurrency", "one", "5"]);
+    assert_eq!(told, "one is told to run 5 async tasks at once (3 until now)");
+    assert_eq!(bed.ok(&["control", "add-queue", "one", "fast"]), "one is told to take tasks of `fast`, too");
+    assert_eq!(
+        bed.ok(&["control", "drop-queue", "one", "slow"]),
+        "one is told to take no more tasks of `slow`"
+    );
+    let wanted = json!(["default", "fast"]);
+    bed.until(&["status"], |workers| workers[0]["queues"] == wanted && workers[0]["concurrency"] == 5);
+    assert!(
+        bed.fails(1, &["control", "drop-queue", "one", "slow"]).contains("it takes those of default, fast")
+    );
+    bed.ok(&["control", "drop-queue", "one", "fast"]);
+    bed.until(&["status"], |workers| workers[0]["queues"] == json!(["default"]));
+    assert!(bed.fails(1, &["control", "drop-queue", "one", "default"]).contains("add another one first"));
+    assert!(bed.fails(2, &["control", "concurrency", "one", "0"]).contains("expected 1 to 100000"));
     assert_eq!(bed.ok(&["control", "quiet", "one"]), "one is told to take no more tasks");
     worker.wait_for("quiet: no new tasks are reserved");
     assert_eq!(bed.ok(&["control", "shutdown", "--all"]), "one is told to stop");
@@ -140,6 +159,30 @@ fn a_paused_queue_waits_until_it_is_resumed(bed: &Bed) {
     assert!(not_ended.contains("has not ended: it is PENDING"), "{not_ended}");
     bed.ok(&["control", "resume", "default"]);
     assert_eq!(bed.ok(&["result", &id, "--wait"]), "4");
+    drop(worker);
+}
+
+fn a_rate_limit_holds_back_until_it_is_lifted(bed: &Bed) {
+    let worker = bed.worker(&[]);
+    let told = bed.ok(&["control", "rate-limit", "default", "1/h"]);
+    assert_eq!(
+        told.lines().next(),
+        Some("default is limited to 1/h over all workers, with at most 1 at once")
+    );
+    assert_eq!(bed.ok(&["call", "movies.tasks.add", "1", "3", "--wait"]), "4");
+    let id = bed.ok(&["call", "movies.tasks.add", "2", "3"]);
+    let queues = bed.json(&["queues"]);
+    assert_eq!((&queues[0]["ready"], &queues[0]["limit"]), (&json!(1), &json!("1/h")));
+    assert!(bed.ok(&["queues"]).contains("1/h"));
+    assert!(bed.fails(1, &["result", &id]).contains("has not ended: it is PENDING"));
+    let told = bed.fails(2, &["control", "rate-limit", "default", "10/d"]);
+    assert!(told.contains("expected a rate such as 10/s") && told.contains("`10/d`, or off"), "{told}");
+    assert!(
+        bed.ok(&["control", "rate-limit", "default", "10/s", "burst", "5"]).contains("at most 5 at once")
+    );
+    assert_eq!(bed.ok(&["result", &id, "--wait"]), "5");
+    bed.ok(&["control", "rate-limit", "default", "off"]);
+    assert_eq!(bed.json(&["queues"])[0]["limit"], json!(null));
     drop(worker);
 }
 

@@ -51,6 +51,31 @@ async fn pay(amount: i64, card: String) -> Result<bool, TaskError> {
     Ok(amount > 0 && !card.is_empty())
 }
 
+#[lovage::task(name = "own.divide")]
+async fn divide(x: i64, y: i64) -> Result<i64, TaskError> {
+    let dry = || std::io::Error::other("the flux capacitor is dry");
+    let quotient = x.checked_div(y).ok_or_else(dry);
+    quotient.map_err(|cause| TaskError::from(NotDivided { y, cause }).into_permanent())
+}
+
+#[derive(Debug)]
+struct NotDivided {
+    y: i64,
+    cause: std::io::Error,
+}
+
+impl std::error::Error for NotDivided {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.cause)
+    }
+}
+
+impl std::fmt::Display for NotDivided {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} divides nothing", self.y)
+    }
+}
+
 #[test]
 fn is_a_program_when_asked() {
     let Ok(asked) = std::env::var(ARGUMENTS) else { return };
@@ -73,7 +98,7 @@ fn it_runs_its_registered_tasks_with_its_state() {
     let worker = bed.own_worker(&[]);
     assert_eq!(bed.ok(&["call", "own.greet", "Ada", "--wait"]), "\"Welcome, Ada!\"");
     let tasks = bed.until(&["inspect", "registered"], |tasks| tasks != &json!([]));
-    assert_eq!(tasks.as_array().map(Vec::len), Some(5));
+    assert_eq!(tasks.as_array().map(Vec::len), Some(6));
     drop(worker);
 }
 

@@ -1,0 +1,130 @@
+//! Metrics for Prometheus and health for supervisors, of a worker, a beat or a dashboard.
+//!
+//! [`Telemetry`] is what a process tells what happens in it; [`Telemetry::serve`] shows that at `/metrics`, and at
+//! `/health/live`, `/health/ready` and `/health/progress`. Queues are looked at when somebody asks, and never otherwise.
+
+mod health;
+mod metrics;
+mod serve;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use lovage_core::{Broker, Clock, QueueName, TaskState};
+
+pub use health::Health;
+use metrics::Metrics;
+
+/// What a process tells of itself. Cheap where it is told, and shared by all who tell.
+pub struct Telemetry {
+    broker: Arc<dyn Broker>,
+    clock: Arc<dyn Clock>,
+    /// Those whose depths are shown: the ones that a worker reads, or all.
+    queues: Vec<QueueName>,
+    /// None of them where this process runs no tasks.
+    slots: AtomicU64,
+    metrics: Metrics,
+    /// Tasks that were taken and have not ended here.
+    held: AtomicI64,
+    /// Monotonic microseconds: when a task was last taken, since when something has waited all the time, and when the beat
+    /// last looked at its schedule.
+    taken: AtomicU64,
+    waiting: AtomicU64,
+    looked: AtomicU64,
+    /// How often a beat in this process looks at its schedule.
+    beat: Option<Duration>,
+}
+
+/// How a task ended.
+#[derive(Clone, Copy, Debug)]
+pub struct End<'a> {
+    /// The task's name.
+    pub task: &'a str,
+    /// The queue.
+    pub queue: &'a QueueName,
+    /// `retry` or a terminal state.
+    pub state: TaskState,
+    /// How long it ran, if it did.
+    pub ran: Option<Duration>,
+    /// From its publish to its first start, where this was its first.
+    pub waited: Option<Duration>,
+}
+
+impl Telemetry {
+    /// Of the process of a worker, a beat or a dashboard; `program` and `version` are shown as a metric.
+    #[must_use]
+    pub fn new(program: &str, version: &str, broker: Arc<dyn Broker>, clock: Arc<dyn Clock>) -> Self {
+        let now = micros(clock.monotonic());
+        Self {
+            metrics: Metrics::new(program, version),
+            broker,
+            clock,
+            queues: Vec::new(),
+            slots: AtomicU64::new(0),
+            held: AtomicI64::new(0),
+            taken: AtomicU64::new(now),
+            waiting: AtomicU64::new(u64::MAX),
+            looked: AtomicU64::new(now),
+            beat: None,
+        }
+    }
+
+    /// This process runs tasks of these queues.
+    #[must_use]
+    pub fn of_worker(self, queues: impl IntoIterator<Item = QueueName>) -> Self {
+        Self { queues: queues.into_iter().collect(), ..self }
+    }
+
+    /// It runs so many tasks at the same time.
+    pub fn set_slots(&self, slots: usize) {
+        self.slots.store(u64::try_from(slots).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// This process is a beat, which looks at its schedule so often.
+    #[must_use]
+    pub fn of_beat(self, interval: Duration) -> Self {
+        Self { beat: Some(interval), ..self }
+    }
+
+    /// A task was taken.
+    pub fn received(&self) {
+        self.held.fetch_add(1, Ordering::Relaxed);
+        self.taken.store(micros(self.clock.monotonic()), Ordering::Relaxed);
+    }
+
+    /// A task ended.
+    pub fn ended(&self, end: End<'_>) {
+        self.held.fetch_sub(1, Ordering::Relaxed);
+        self.metrics.ended(end);
+    }
+
+    /// A task was given back, or is no longer ours.
+    pub fn gone(&self) {
+        self.held.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// The beat looked at its schedule.
+    pub fn looked(&self) {
+        self.looked.store(micros(self.clock.monotonic()), Ordering::Relaxed);
+    }
+
+    /// The beat sent a slot so much later than it was due.
+    pub fn fired(&self, late: Duration) {
+        self.metrics.fired(late);
+    }
+}
+
+impl fmt::Debug for Telemetry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Telemetry")
+            .field("queues", &self.queues)
+            .field("slots", &self.slots)
+            .finish_non_exhaustive()
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
