@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::support::{Bed, PATIENCE, Running};
 
 /// The status, and head and body, of an answer.
-fn get(place: &str, path: &str, headers: &str) -> (u16, String) {
+pub(crate) fn get(place: &str, path: &str, headers: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(place).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: {place}\r\nConnection: close\r\n{headers}\r\n");

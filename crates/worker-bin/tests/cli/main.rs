@@ -17,6 +17,7 @@ mod postgres;
 mod schedule;
 mod schedule_sql;
 mod store;
+mod supervised;
 mod support;
 
 use serde_json::{Value, json};
