@@ -5,12 +5,12 @@
 -- follows from a task's number, so that a search can be checked. 500,000 rows per statement keep each transaction short.
 WITH task AS (
     SELECT n, h, (h % 10007) / 10007.0 AS r, now() - interval '30 days' * (1 - n::float8 / $3::bigint) AS finished_at,
-           CASE WHEN h % 100 < 94 THEN 'success' WHEN h % 100 < 98 OR n % 1000000 = 0 THEN 'failure'
+           CASE WHEN n % 1000000 = 0 THEN 'failure' WHEN h % 100 < 94 THEN 'success' WHEN h % 100 < 98 THEN 'failure'
                 ELSE (ARRAY['revoked', 'expired', 'discarded'])[1 + (h % 3)::int] END AS state
     FROM (SELECT n, abs(hashint8(n)::bigint) AS h FROM generate_series($1::bigint, $2::bigint) AS n) AS numbers)
 INSERT INTO lovage_result (id, run, delivery, attempt, enqueued_at, started_at, finished_at, recorded_at, until, run_time,
     priority, terminal, state, task, queue, worker, arguments, result, error_kind, error, error_chain, backtrace)
-SELECT md5(n::text)::uuid, 1, 1, CASE WHEN state = 'failure' THEN 1 ELSE 0 END,
+SELECT (lpad(to_hex(n), 12, '0') || '70008000000000000000')::uuid, 1, 1, CASE WHEN state = 'failure' THEN 1 ELSE 0 END,
        finished_at - interval '2 s' * r, finished_at - interval '1 s' * r, finished_at, finished_at, finished_at + interval '90 days',
        interval '1 s' * r, 0, true, state,
        (ARRAY['shop', 'mail', 'media', 'billing'])[1 + (h % 4)::int] || '.tasks.' ||

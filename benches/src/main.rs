@@ -5,6 +5,7 @@
 
 mod beat;
 mod bed;
+mod dashboard;
 mod faults;
 mod idle;
 mod latency;
@@ -40,6 +41,9 @@ struct Options {
     /// Messages to send and drain; more than one number: each is drained without results.
     #[arg(long, value_delimiter = ',', default_value = "100000", value_parser = clap::value_parser!(u32).range(1_000..))]
     tasks: Vec<u32>,
+    /// Tasks that have ended, for the dashboard.
+    #[arg(long, default_value_t = 10_000_000, value_parser = clap::value_parser!(u32).range(1_000_000..))]
+    finished: u32,
     /// Seconds to watch an idle worker.
     #[arg(long, default_value_t = 20)]
     idle_seconds: u64,
@@ -58,6 +62,9 @@ struct Options {
     /// Be a beat of this schedule until SIGTERM.
     #[arg(long, hide = true)]
     beat: Option<String>,
+    /// Be a dashboard until stdin ends.
+    #[arg(long, hide = true)]
+    dashboard: bool,
 }
 
 /// What can be measured.
@@ -70,8 +77,9 @@ enum Part {
     Latency,
     Memory,
     Faults,
-    // Last: it leaves a million rows behind.
+    // Last: they leave millions of rows behind.
     Beat,
+    Dashboard,
 }
 
 /// A queue of its own for each measurement.
@@ -127,6 +135,9 @@ async fn run(options: &Options) -> Fallible<()> {
     if let Some(schedules) = &options.beat {
         return beat::run(&Bed::attached(&options.broker)?, schedules).await;
     }
+    if options.dashboard {
+        return dashboard::serve(&Bed::attached(&options.broker)?).await;
+    }
     let bed = Bed::new(&options.broker, &options.results).await?;
     let mut report = Report::new(&options.broker);
     // Figures of a machine that has other things to do are too low, and the reader should see that.
@@ -168,5 +179,8 @@ async fn measure(part: Part, bed: &Bed, report: &mut Report, options: &Options) 
         // One Redis says of beats what a cluster would say.
         Part::Beat if bed.kind == Kind::Cluster => Ok(()),
         Part::Beat => beat::measure(bed, report).await,
+        // What is slow about it are millions of rows in PostgreSQL.
+        Part::Dashboard if bed.kind != Kind::Postgres => Ok(()),
+        Part::Dashboard => dashboard::measure(bed, report, options.finished).await,
     }
 }

@@ -48,6 +48,12 @@ pub(crate) const BEAT_IDLE_CPU: Target = at_most(1.0);
 /// Seconds until a beat acts upon a change.
 pub(crate) const BEAT_CHANGE: Target = at_most(1.0);
 
+/// Of the answers of each page of the dashboard, in ms.
+pub(crate) const DASHBOARD_P50: Target = at_most(150.0);
+pub(crate) const DASHBOARD_P99: Target = at_most(500.0);
+/// What pages that stay open may add to it, in MiB: nothing but the noise of an allocator.
+pub(crate) const DASHBOARD_GROWTH: Target = at_most(2.0);
+
 pub(crate) const fn at_most(value: f64) -> Target {
     Target { at_most: Some(value), ..NONE }
 }

@@ -10,7 +10,8 @@ use clap::Args;
 use crate::{Fallible, say, services};
 
 /// What the benchmarks know; `build` is ours.
-const PARTS: [&str; 8] = ["send", "drain", "latency", "memory", "idle", "faults", "beat", "build"];
+const PARTS: [&str; 9] =
+    ["send", "drain", "latency", "memory", "idle", "faults", "beat", "dashboard", "build"];
 
 /// What is measured.
 #[derive(Args)]
