@@ -172,6 +172,11 @@ impl Inspect for Handle {
         Ok(self.shared.lock().find(id, queue))
     }
 
+    async fn find_all(&self, queue: &QueueName, ids: &[TaskId]) -> Result<Vec<StoredMessage>, BackendError> {
+        let state = self.shared.lock();
+        Ok(ids.iter().filter_map(|id| state.find(*id, Some(queue))).collect())
+    }
+
     async fn peek(
         &self,
         queue: &QueueName,

@@ -37,6 +37,12 @@ impl Inspect for RedisBroker {
         found.into_iter().find_map(Result::transpose).transpose()
     }
 
+    async fn find_all(&self, queue: &QueueName, ids: &[TaskId]) -> Result<Vec<StoredMessage>, BackendError> {
+        // They go out together, and so do their answers.
+        let found = join_all(ids.iter().map(|id| self.find_in(queue, *id))).await;
+        found.into_iter().filter_map(Result::transpose).collect()
+    }
+
     async fn peek(
         &self,
         queue: &QueueName,

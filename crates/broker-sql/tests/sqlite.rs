@@ -64,6 +64,7 @@ async fn plans_use_indexes() {
         "due_count",
         "extend_revoked",
         "find",
+        "find_all",
         "peek_delayed",
         "promote_due",
         "ready_any",

@@ -161,6 +161,7 @@ macro_rules! broker_suite {
             find {
                 message_is_found_in_every_place
                 message_is_found_without_its_queue
+                messages_are_found_together
                 message_is_cancelled_in_every_place
                 message_is_cancelled_without_its_queue
                 cancellation_reaches_the_holder

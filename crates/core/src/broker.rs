@@ -130,6 +130,10 @@ pub trait Inspect: Send + Sync + fmt::Debug {
         queue: Option<&QueueName>,
     ) -> Result<Option<StoredMessage>, BackendError>;
 
+    /// The live messages of one queue among these ids (at most 1,000), dead letters included, in no order and in one round
+    /// trip.
+    async fn find_all(&self, queue: &QueueName, ids: &[TaskId]) -> Result<Vec<StoredMessage>, BackendError>;
+
     /// Messages of one place of one queue. Ready ones in the order of reservation, delayed ones by due time, leased
     /// ones in no order, dead ones the newest first.
     async fn peek(

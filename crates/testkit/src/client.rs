@@ -326,6 +326,10 @@ impl Inspect for Inline {
         self.inner.find(id, queue).await
     }
 
+    async fn find_all(&self, queue: &QueueName, ids: &[TaskId]) -> Result<Vec<StoredMessage>, BackendError> {
+        self.inner.find_all(queue, ids).await
+    }
+
     async fn peek(
         &self,
         queue: &QueueName,

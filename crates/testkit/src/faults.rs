@@ -284,6 +284,10 @@ impl Inspect for FaultyBroker {
         self.through(Operation::Inspect, self.inner.find(id, queue)).await
     }
 
+    async fn find_all(&self, queue: &QueueName, ids: &[TaskId]) -> Result<Vec<StoredMessage>, BackendError> {
+        self.through(Operation::Inspect, self.inner.find_all(queue, ids)).await
+    }
+
     async fn peek(
         &self,
         queue: &QueueName,

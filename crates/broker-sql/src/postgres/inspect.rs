@@ -5,6 +5,8 @@ use lovage_core::{
     BackendError, Depth, Inspect, Page, Paged, Place, QueueName, StoredMessage, TaskId, Timestamp, WorkerInfo,
 };
 
+use sqlx::types::Uuid;
+
 use crate::postgres::PgBroker;
 use crate::postgres::rows;
 use crate::postgres::sql;
@@ -27,6 +29,13 @@ impl Inspect for PgBroker {
         let query = sqlx::query(sql!("find")).bind(rows::uuid(id)).bind(queue.map(QueueName::as_str));
         let found = self.db.rows("finding a message", query).await?;
         found.first().map(rows::stored).transpose()
+    }
+
+    async fn find_all(&self, queue: &QueueName, ids: &[TaskId]) -> Result<Vec<StoredMessage>, BackendError> {
+        let ids: Vec<Uuid> = ids.iter().copied().map(rows::uuid).collect();
+        let query = sqlx::query(sql!("find_all")).bind(queue.as_str()).bind(ids);
+        let found = self.db.rows("finding messages", query).await?;
+        found.iter().map(rows::stored).collect()
     }
 
     async fn peek(

@@ -40,6 +40,16 @@ impl Inspect for SqliteBroker {
         row.as_ref().map(rows::stored).transpose()
     }
 
+    async fn find_all(&self, queue: &QueueName, ids: &[TaskId]) -> Result<Vec<StoredMessage>, BackendError> {
+        let found = sqlx::query(sql!("find_all"))
+            .bind(queue.as_str())
+            .bind(rows::hex_list(ids.iter().map(TaskId::as_bytes)))
+            .fetch_all(self.db.reader())
+            .await
+            .map_err(|error| sql_error("finding messages", error))?;
+        found.iter().map(rows::stored).collect()
+    }
+
     async fn peek(
         &self,
         queue: &QueueName,

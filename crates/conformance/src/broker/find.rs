@@ -45,6 +45,29 @@ pub async fn message_is_found_without_its_queue(bed: &dyn BrokerBed) {
     assert_eq!(other.other("never-used").find(id).await, None);
 }
 
+/// Those that are live in this queue are found together, wherever they are; the others are not.
+pub async fn messages_are_found_together(bed: &dyn BrokerBed) {
+    let queue = Queue::join(bed).await;
+    let dead = queue.bury(at(0)).await;
+    let leased = queue.accept(queue.message(), at(0)).await;
+    queue.take(at(0)).await;
+    let ready = queue.accept(queue.message(), at(0)).await;
+    let delayed = queue.accept(queue.message().delay(secs(10)), at(0)).await;
+    let other = queue.other("other");
+    let elsewhere = other.accept(other.message(), at(0)).await;
+    let unknown = queue.message().build().id;
+    let asked = [unknown, delayed, elsewhere, dead, ready, leased];
+    let mut found = queue.broker.find_all(&queue.name, &asked).await.expect("find_all");
+    found.sort_by_key(|message| message.place.as_str());
+    for message in &found {
+        assert_eq!(Some(message), queue.find(message.id).await.as_ref());
+    }
+    let ids: Vec<TaskId> = found.iter().map(|message| message.id).collect();
+    assert_eq!(ids, [dead, delayed, leased, ready]);
+    assert_eq!(queue.broker.find_all(&queue.name, &[]).await.expect("find_all"), []);
+    assert_eq!(queue.broker.find_all(&other.other("never-used").name, &asked).await.expect("find_all"), []);
+}
+
 async fn cancel(queue: &Queue, id: TaskId, second: u64) -> Cancelled {
     queue.broker.cancel(id, Some(&queue.name), at(second)).await.expect("cancel")
 }
