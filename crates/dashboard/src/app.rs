@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 
 use crate::Audit;
 use crate::auth::Guard;
+use crate::jobs::Jobs;
 use crate::problem::Problem;
 
 /// What the dashboard shows and changes.
@@ -41,7 +42,8 @@ pub(crate) struct App {
     pub(crate) streams: Arc<Semaphore>,
     /// The minute in which this dashboard looked at the queues for the charts, in microseconds.
     pub(crate) sampled: AtomicI64,
-    /// Ends when pages should no longer be kept up to date.
+    pub(crate) jobs: Jobs,
+    /// Ends when pages should no longer be kept up to date, and jobs should end.
     pub(crate) stop: Shared<BoxFuture<'static, ()>>,
 }
 

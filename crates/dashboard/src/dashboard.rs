@@ -2,15 +2,17 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
 use axum::http::Method;
 use axum::routing::{MethodFilter, on};
 use futures_util::FutureExt as _;
-use futures_util::future::{BoxFuture, Shared, pending};
+use futures_util::future::{BoxFuture, Shared, pending, select};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
@@ -19,11 +21,15 @@ use crate::assets;
 use crate::audit::LogAudit;
 use crate::auth::{Access, Guard};
 use crate::dispatch::dispatch;
+use crate::jobs::Jobs;
 use crate::routes::{Route, table};
 use crate::{Audit, LoginLinks};
 
 /// Pages that are kept up to date at the same time.
 const STREAMS: usize = 256;
+
+/// How long jobs may take to end when it stops.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A dashboard: pages for people and an API for programs.
 ///
@@ -126,7 +132,7 @@ impl Dashboard {
         Self { proxies, ..self }
     }
 
-    /// Ends the streams of open pages when `signal` ends, so that a server that waits for its connections can stop.
+    /// Ends the streams of open pages, and jobs, when `signal` ends, so that a server that waits for its connections can stop.
     pub fn stop_on(self, signal: impl Future<Output = ()> + Send + 'static) -> Self {
         Self { stop: signal.boxed().shared(), ..self }
     }
@@ -140,15 +146,20 @@ impl Dashboard {
     /// The routes, all of them under the base: merge them into your own with [`Router::merge`]. Serve with
     /// `into_make_service_with_connect_info::<SocketAddr>()`, so that logins are counted by address and a proxy is known.
     pub fn router(self) -> Router {
+        self.mounted().0
+    }
+
+    fn mounted(self) -> (Router, Arc<App>) {
         let Self { parts, access, audit, base, secure, proxies, stop, links } = self;
         let guard = Guard::new(access, links, Arc::clone(&parts.clock), Arc::clone(&parts.entropy), proxies);
         let streams = Arc::new(Semaphore::new(STREAMS));
-        let app =
-            Arc::new(App { parts, guard, audit, base, secure, streams, sampled: AtomicI64::default(), stop });
-        table().iter().fold(Router::new(), |router, route| mount(router, route, &app))
+        let (jobs, sampled) = (Jobs::new(), AtomicI64::default());
+        let app = Arc::new(App { parts, guard, audit, base, secure, streams, sampled, jobs, stop });
+        let router = table().iter().fold(Router::new(), |router, route| mount(router, route, &app));
+        (router, app)
     }
 
-    /// Serves it by itself until `stop` ends and open requests were answered.
+    /// Serves it by itself until `stop` ends, open requests were answered and jobs have ended.
     ///
     /// # Errors
     /// When others can reach the address and nobody has to log in by name, or the socket fails.
@@ -160,9 +171,13 @@ impl Dashboard {
         let address = listener.local_addr()?;
         self.check(address)?;
         let stop = stop.boxed().shared();
-        let router = self.stop_on(stop.clone()).router().fallback(not_found);
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        Ok(axum::serve(listener, service).with_graceful_shutdown(stop).await?)
+        let (router, app) = self.stop_on(stop.clone()).mounted();
+        let service = router.fallback(not_found).into_make_service_with_connect_info::<SocketAddr>();
+        axum::serve(listener, service).with_graceful_shutdown(stop).await?;
+        // Each ends after the part that it does now, and tells the audit.
+        let patience = app.parts.clock.sleep(PATIENCE);
+        select(pin!(app.jobs.ended()), patience).await;
+        Ok(())
     }
 
     /// Whether it may be served at an address, as [`serve`](Self::serve) asks: before anything is started.

@@ -5,7 +5,7 @@
 //!
 //! `routes` is the one table of everything that can be asked for; each line says who may. `dispatch` is the way of every
 //! request: who is it, may they, is the form theirs, then the handler. `look` gathers what is shown, `act` does what can be
-//! done, `pages` and `api` show both to people and to programs.
+//! done, `jobs` goes on with what takes long, `pages` and `api` show both to people and to programs.
 //!
 //! Nobody sees anything without logging in: by a one-time link on the machine itself, by name and password, by a token, or
 //! by what a proxy says; see [`Access`].
@@ -20,6 +20,7 @@ mod call;
 mod dashboard;
 mod dispatch;
 mod health;
+mod jobs;
 mod live;
 mod login;
 mod look;

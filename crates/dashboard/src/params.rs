@@ -37,6 +37,8 @@ pub(crate) const RATE: Param = optional(
     "`10/s`, `100/m`, `5000/h`, each with `burst 20` where wanted; nothing, or `off`: no limit.",
 );
 pub(crate) const CONFIRM: Param = required("confirm", "The name of the queue once more.");
+pub(crate) const CONFIRM_ALL: Param = optional("confirm", "With `all`: the name of the queue once more.");
+pub(crate) const JOB: Param = required("id", "The id of the job.");
 pub(crate) const ID: Param = required("id", "The id of the task.");
 pub(crate) const IDS: Param = many("ids", "The ids of tasks.");
 pub(crate) const ARGUMENTS: Param =
@@ -69,6 +71,25 @@ pub(crate) const LIMIT: Param = optional("limit", "Rows: 1 to 1,000, 50 unless s
 
 pub(crate) const RANGE: Param =
     optional("range", "How far back charts go: `5m`, `1h` (unless said), `6h`, `1d` or `7d`.");
+
+/// Tasks that ended: named, or what they are searched by.
+pub(crate) const FINISHED: &[Param] =
+    &[IDS, ALL, TASK, STATE, IN_QUEUE, WORKER_NAME, ERROR, ARGUMENTS_EXACTLY, SINCE, UNTIL];
+
+/// The same, where all must be confirmed.
+pub(crate) const FINISHED_CONFIRMED: &[Param] = &[
+    IDS,
+    ALL,
+    optional("confirm", "With `all`: the word `delete`."),
+    TASK,
+    STATE,
+    IN_QUEUE,
+    WORKER_NAME,
+    ERROR,
+    ARGUMENTS_EXACTLY,
+    SINCE,
+    UNTIL,
+];
 
 /// All fields of an entry of the schedule.
 pub(crate) const ENTRY: &[Param] = &[

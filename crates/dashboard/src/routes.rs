@@ -74,6 +74,9 @@ pub(crate) struct Done {
     /// The task that was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) id: Option<String>,
+    /// The job that goes on with it: `/job` says how far it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) job: Option<String>,
     /// The page to go to; else the one from which the action came.
     #[serde(skip)]
     pub(crate) then: Option<String>,
@@ -88,7 +91,7 @@ pub(crate) enum Filled {
 
 impl Done {
     pub(crate) fn new(to: impl Into<String>, sentence: impl Into<String>) -> Self {
-        Self { sentence: sentence.into(), to: to.into(), count: None, id: None, then: None }
+        Self { sentence: sentence.into(), to: to.into(), count: None, id: None, job: None, then: None }
     }
 
     pub(crate) fn count(self, count: usize) -> Self {
@@ -144,6 +147,8 @@ fn views() -> Vec<Route> {
         page("/workers", "The live workers.", pages::workers::page),
         page("/registered", "The tasks that the live workers can run.", pages::registered::page),
         page("/dead", "Dead letters.", pages::dead::page),
+        page("/jobs", "Long actions of people and programs.", pages::jobs::list),
+        page("/job", "One long action, and how far it is.", pages::jobs::one),
         page("/schedules", "The schedule.", pages::schedules::list),
         page("/schedule", "One entry of the schedule.", pages::schedules::one),
         for_operators(page("/schedule/new", "The form of a new entry.", pages::schedule_form::new)),
@@ -174,6 +179,8 @@ fn data() -> Vec<Route> {
             &[QUEUE, AFTER, LIMIT],
             look::tasks::dead,
         ),
+        answer("/jobs", "Long actions, the newest first.", &[], look::jobs::list),
+        answer("/job", "One long action, and how far it is.", &[JOB], look::jobs::one),
         answer(
             "/schedules",
             "The schedule, by name.",
@@ -203,7 +210,7 @@ fn actions() -> Vec<Route> {
         ),
         action(
             "/queues/purge",
-            "Removes all tasks of one place of a queue; nobody gets them back.",
+            "Begins a job that removes all tasks of one place of a queue; nobody gets them back.",
             &[QUEUE, REMOVABLE, CONFIRM],
             act::queues::purge,
         ),
@@ -217,23 +224,29 @@ fn actions() -> Vec<Route> {
         ),
         action(
             "/finished/again",
-            "Sends tasks that ended once more, each under a new id.",
-            &[IDS],
+            "Sends tasks that ended once more, each under a new id: those named, or by a job all that match.",
+            FINISHED,
             act::finished::again,
         ),
-        action("/finished/delete", "Deletes the results of tasks.", &[IDS], act::finished::delete),
+        action(
+            "/finished/delete",
+            "Deletes the results of tasks: those named, or by a job all that match.",
+            FINISHED_CONFIRMED,
+            act::finished::delete,
+        ),
         action(
             "/dead/retry",
-            "Makes dead letters ready again: those named, or all that match.",
+            "Makes dead letters ready again: those named, or by a job all that match.",
             &[QUEUE, IDS, ALL, REASON, TASK],
             act::dead::retry,
         ),
         action(
             "/dead/delete",
-            "Deletes dead letters: those named, or all that match.",
-            &[QUEUE, IDS, ALL, REASON, TASK],
+            "Deletes dead letters: those named, or by a job all that match.",
+            &[QUEUE, IDS, ALL, REASON, TASK, CONFIRM_ALL],
             act::dead::delete,
         ),
+        action("/job/stop", "Stops a long action after the part that it does now.", &[JOB], act::jobs::stop),
         action("/workers/quiet", "Tells a worker to take nothing more.", &[WORKER], act::workers::quiet),
         action("/workers/shutdown", "Tells a worker to stop gracefully.", &[WORKER], act::workers::shutdown),
         action(

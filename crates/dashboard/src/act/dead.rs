@@ -1,8 +1,16 @@
-//! Retrying and deleting dead letters.
+//! Retrying and deleting dead letters: those that are named, or by a job all that match.
 
-use lovage_core::{Envelope, Page, Place, QueueName, StoredMessage, TaskId, limits};
+use std::collections::HashSet;
 
+use async_trait::async_trait;
+use lovage_core::{
+    BackendError, Broker, DeadReason, Envelope, Page, Place, QueueName, StoredMessage, TaskId, Timestamp,
+};
+
+use super::confirmed;
+use crate::app::App;
 use crate::call::Call;
+use crate::jobs::{Jobs, Plan, Step, Work};
 use crate::look::queues::existing;
 use crate::problem::Problem;
 use crate::routes::Done;
@@ -10,27 +18,39 @@ use crate::routes::Done;
 /// Dead letters of one step.
 const STEP: usize = 500;
 
+/// What is done to dead letters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Deed {
+    Retry,
+    Delete,
+}
+
 pub(crate) async fn retry(call: Call) -> Result<Done, Problem> {
-    let (queue, ids) = chosen(&call).await?;
-    let broker = &call.app.parts.broker;
-    let mut count = 0;
-    for ids in ids.chunks(STEP) {
-        count += broker.requeue_dead(&queue, ids, None).await?;
-    }
-    done(&queue, &ids, count, "run again")
+    act(&call, Deed::Retry).await
 }
 
 pub(crate) async fn delete(call: Call) -> Result<Done, Problem> {
-    let (queue, ids) = chosen(&call).await?;
-    let broker = &call.app.parts.broker;
-    let mut count = 0;
-    for ids in ids.chunks(STEP) {
-        count += broker.delete_dead(&queue, ids).await?;
-    }
-    done(&queue, &ids, count, "were deleted")
+    act(&call, Deed::Delete).await
 }
 
-fn done(queue: &QueueName, ids: &[TaskId], count: usize, what: &str) -> Result<Done, Problem> {
+async fn act(call: &Call, deed: Deed) -> Result<Done, Problem> {
+    let queue = existing(call, "queue").await?;
+    if call.input.get("all").is_some() {
+        return all(call, deed, queue);
+    }
+    let ids =
+        call.input.all("ids").map(str::parse).collect::<Result<Vec<TaskId>, _>>().map_err(Problem::wrong)?;
+    if ids.is_empty() {
+        return Err(Problem::wrong("nothing was selected: check the boxes of those that are meant"));
+    }
+    let mut count = 0;
+    for ids in ids.chunks(STEP) {
+        count += deed.apply(&*call.app.parts.broker, &queue, ids).await?;
+    }
+    done(&queue, &ids, count, deed)
+}
+
+fn done(queue: &QueueName, ids: &[TaskId], count: usize, deed: Deed) -> Result<Done, Problem> {
     if count == 0 {
         return Err(Problem::conflict(format!("none of these is a dead letter of `{queue}` any more")));
     }
@@ -38,44 +58,125 @@ fn done(queue: &QueueName, ids: &[TaskId], count: usize, what: &str) -> Result<D
         0 => String::new(),
         missed => format!(" {missed} were no dead letters any more."),
     };
+    let what = match deed {
+        Deed::Retry => "run again",
+        Deed::Delete => "were deleted",
+    };
     let to = ids.iter().take(10).map(ToString::to_string).collect::<Vec<_>>().join(" ");
     let sentence = format!("{count} of the dead letters of `{queue}` {what}.{missed}");
     Ok(Done::new(format!("{queue}: {to}"), sentence).count(count))
 }
 
-/// Those that are named, or all that match.
-async fn chosen(call: &Call) -> Result<(QueueName, Vec<TaskId>), Problem> {
-    let queue = existing(call, "queue").await?;
-    if call.input.get("all").is_some() {
-        let ids = matching(call, &queue).await?;
-        return Ok((queue, ids));
+/// Begins a job.
+fn all(call: &Call, deed: Deed, queue: QueueName) -> Result<Done, Problem> {
+    let reason = call.input.get("reason").map(known).transpose()?;
+    let task = call.input.get("task").map(str::to_owned);
+    let reasons = reason.map_or_else(String::new, |reason| format!(" given up as {}", reason.as_str()));
+    let tasks = task.as_ref().map_or_else(String::new, |task| format!(" of the task `{task}`"));
+    let to = format!("all dead letters in `{queue}`{tasks}{reasons}");
+    let (action, title, done) = match deed {
+        Deed::Retry => ("dead/retry", "Retry dead letters", "made ready again"),
+        Deed::Delete => ("dead/delete", "Delete dead letters", "deleted"),
+    };
+    if deed == Deed::Delete {
+        confirmed(call, &queue)?;
     }
-    let ids =
-        call.input.all("ids").map(str::parse).collect::<Result<Vec<TaskId>, _>>().map_err(Problem::wrong)?;
-    if ids.is_empty() {
-        return Err(Problem::wrong("nothing was selected: check the boxes of those that are meant"));
-    }
-    Ok((queue, ids))
+    let plan = Plan { action, title, to, one: "dead letter", done, total: None };
+    Jobs::start(call, plan, DeadLetters { deed, reason, task, ..DeadLetters::of(queue) })
 }
 
-async fn matching(call: &Call, queue: &QueueName) -> Result<Vec<TaskId>, Problem> {
-    let (reason, task) = (call.input.get("reason"), call.input.get("task"));
-    let is_meant = |message: &StoredMessage| {
-        reason.is_none_or(|reason| message.reason.is_some_and(|found| found.as_str() == reason))
-            && task.is_none_or(|task| name(message).is_some_and(|name| name == task))
-    };
-    let mut ids = Vec::new();
-    let mut page = Page::first(STEP);
-    while ids.len() < limits::DEAD_LETTERS {
-        let found = call.app.parts.broker.peek(queue, Place::Dead, page).await?;
-        ids.extend(found.items.iter().filter(|message| is_meant(message)).map(|message| message.id));
-        let Some(next) = found.next else { break };
-        page = Page { after: Some(next), limit: STEP };
+fn known(word: &str) -> Result<DeadReason, Problem> {
+    DeadReason::parse(word).ok_or_else(|| {
+        Problem::wrong(format!(
+            "reason `{word}` is not valid: expected exhausted, permanent, poisoned, undeliverable or unreadable"
+        ))
+    })
+}
+
+impl Deed {
+    /// Answers how many of these were dead letters.
+    async fn apply(
+        self,
+        broker: &dyn Broker,
+        queue: &QueueName,
+        ids: &[TaskId],
+    ) -> Result<usize, BackendError> {
+        match self {
+            Self::Retry => broker.requeue_dead(queue, ids, None).await,
+            Self::Delete => broker.delete_dead(queue, ids).await,
+        }
     }
-    if ids.is_empty() {
-        return Err(Problem::conflict(format!("no dead letter of `{queue}` matches any more")));
+}
+
+/// Does something to all dead letters that match. They are read to the end of their list before any is touched: where a
+/// part begins may be counted from the head, which moves. So does what others do meanwhile: it is read until a whole reading
+/// finds nothing more.
+struct DeadLetters {
+    deed: Deed,
+    queue: QueueName,
+    reason: Option<DeadReason>,
+    task: Option<String>,
+    /// The newest one when the job began, by the broker's clock: what is given up later is not meant.
+    newest: Option<Timestamp>,
+    after: Option<String>,
+    is_read: bool,
+    seen: HashSet<TaskId>,
+    waiting: Vec<TaskId>,
+}
+
+impl DeadLetters {
+    fn of(queue: QueueName) -> Self {
+        Self {
+            deed: Deed::Retry,
+            queue,
+            reason: None,
+            task: None,
+            newest: None,
+            after: None,
+            is_read: false,
+            seen: HashSet::new(),
+            waiting: Vec::new(),
+        }
     }
-    Ok(ids)
+
+    fn is_meant(&self, message: &StoredMessage) -> bool {
+        message.at <= self.newest
+            && self.reason.is_none_or(|reason| message.reason == Some(reason))
+            && self.task.as_ref().is_none_or(|task| name(message).as_ref() == Some(task))
+    }
+
+    async fn read(&mut self, app: &App) -> Result<Step, BackendError> {
+        let page = Page { after: self.after.clone(), limit: STEP };
+        let found = app.parts.broker.peek(&self.queue, Place::Dead, page).await?;
+        if self.newest.is_none() {
+            self.newest = found.items.first().and_then(|message| message.at);
+        }
+        for message in &found.items {
+            if self.is_meant(message) && self.seen.insert(message.id) {
+                self.waiting.push(message.id);
+            }
+        }
+        self.after = found.next;
+        self.is_read = self.after.is_none();
+        let total = self.is_read.then(|| u64::try_from(self.seen.len()).unwrap_or(u64::MAX));
+        Ok(Step { total, is_last: self.is_read && self.waiting.is_empty(), ..Step::default() })
+    }
+}
+
+#[async_trait]
+impl Work for DeadLetters {
+    async fn step(&mut self, app: &App) -> Result<Step, BackendError> {
+        if !self.is_read {
+            return self.read(app).await;
+        }
+        let part = &self.waiting[..self.waiting.len().min(STEP)];
+        let count = self.deed.apply(&*app.parts.broker, &self.queue, part).await?;
+        let gone = part.len() - count.min(part.len());
+        self.waiting.drain(..part.len());
+        self.is_read = !self.waiting.is_empty();
+        let why = "somebody else took it meanwhile: it was no dead letter any more".to_owned();
+        Ok(Step { done: count, failed: vec![(None, why); gone], ..Step::default() })
+    }
 }
 
 fn name(message: &StoredMessage) -> Option<String> {

@@ -1,42 +1,64 @@
-//! What can be done to tasks that ended, several at a time.
+//! What can be done to tasks that ended: to those that are named, or by a job to all that match.
 
-use lovage_core::TaskId;
+use async_trait::async_trait;
+use lovage_core::{BackendError, Page, ResultFilter, TaskId, TaskRecord, Timestamp};
 
-use super::tasks::send_again;
+use super::again::{Batch, Known, with_messages};
+use crate::app::App;
 use crate::call::Call;
+use crate::jobs::{Jobs, Plan, Step, Work};
+use crate::look;
 use crate::problem::Problem;
 use crate::routes::Done;
 
-/// Tasks of one request.
+/// Tasks that are named in one request.
 const MOST: usize = 1_000;
+/// Tasks of one step of a job.
+const STEP: usize = 200;
+/// What somebody types who means to delete all that match.
+pub(crate) const CONFIRMATION: &str = "delete";
 
 /// Sends tasks once more, each under a new id. It goes on after one that cannot be sent, and says why.
 pub(crate) async fn again(call: Call) -> Result<Done, Problem> {
-    let ids = chosen(&call)?;
-    let mut sent = Vec::new();
-    let mut failed = Vec::new();
-    for id in &ids {
-        match send_again(&call, *id, None, None).await {
-            Ok((new, _)) => sent.push(new.to_string()),
-            // Nothing else will go through either.
-            Err(problem) if problem.status.is_server_error() && sent.is_empty() => return Err(problem),
-            Err(problem) => failed.push(format!("{id}: {}", problem.sentence)),
-        }
+    if call.input.get("all").is_some() {
+        let rows = Rows::matching(&call).await?;
+        let plan = plan(&call, "finished/again", "Run finished tasks again", "sent again under new ids")?;
+        return Jobs::start(&call, plan, Again { rows, batch: None });
     }
-    let why = failed.first().map_or_else(String::new, |first| format!(" {} cannot: {first}.", failed.len()));
-    if sent.is_empty() {
+    let ids = chosen(&call)?;
+    let known = known(&call.app, &ids).await?;
+    let sent = Batch::new(&call.app, &known).send(&call.app).await?;
+    let why = sent
+        .failed
+        .first()
+        .map_or_else(String::new, |(id, why)| format!(" {} cannot: {id}: {why}.", sent.failed.len()));
+    if sent.count == 0 {
         return Err(Problem::conflict(format!("nothing runs again.{why}")));
     }
-    let sentence = format!("{} of {} tasks run again, under new ids.{why}", sent.len(), ids.len());
-    Ok(Done::new(listed(&ids), sentence).count(sent.len()))
+    let sentence = format!("{} of {} tasks run again, under new ids.{why}", sent.count, ids.len());
+    Ok(Done::new(listed(&ids), sentence).count(sent.count))
 }
 
 /// Removes the rows of tasks; what runs or waits is not touched.
 pub(crate) async fn delete(call: Call) -> Result<Done, Problem> {
+    if call.input.get("all").is_some() {
+        if call.input.get("confirm") != Some(CONFIRMATION) {
+            let sentence = format!("nothing was deleted: to confirm, type the word {CONFIRMATION}");
+            return Err(Problem::wrong(sentence));
+        }
+        let rows = Rows::matching(&call).await?;
+        let plan = plan(&call, "finished/delete", "Delete finished tasks", "deleted from the results")?;
+        return Jobs::start(&call, plan, Delete { rows, part: None });
+    }
     let ids = chosen(&call)?;
     let count = call.app.parts.results.delete(&ids).await?;
     let sentence = format!("The results of {count} of {} tasks were deleted.", ids.len());
     Ok(Done::new(listed(&ids), sentence).count(count))
+}
+
+fn plan(call: &Call, action: &'static str, title: &'static str, done: &'static str) -> Result<Plan, Problem> {
+    let to = look::finished::words(&look::finished::filter(call)?);
+    Ok(Plan { action, title, to, one: "task", done, total: None })
 }
 
 fn chosen(call: &Call) -> Result<Vec<TaskId>, Problem> {
@@ -53,4 +75,122 @@ fn chosen(call: &Call) -> Result<Vec<TaskId>, Problem> {
 
 fn listed(ids: &[TaskId]) -> String {
     ids.iter().take(10).map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+/// What broker and results know of tasks that are named, in their order.
+async fn known(app: &App, ids: &[TaskId]) -> Result<Vec<Known>, BackendError> {
+    let rows = app.parts.results.get(ids, None).await?;
+    let mut with_rows = with_messages(app, rows.iter().flatten().cloned().collect()).await?.into_iter();
+    let mut known = Vec::new();
+    for (id, row) in ids.iter().zip(rows) {
+        let found = if row.is_some() { with_rows.next() } else { None };
+        known.push(match found {
+            Some(found) => found,
+            // Nobody knows its queue.
+            None => Known { id: *id, message: app.parts.broker.find(*id, None).await?, record: None },
+        });
+    }
+    Ok(known)
+}
+
+/// The rows that match, part by part, the newest first.
+struct Rows {
+    filter: ResultFilter,
+    after: Option<String>,
+}
+
+/// A part of them.
+struct Part {
+    rows: Vec<TaskRecord>,
+    next: Option<String>,
+    reached: Option<Timestamp>,
+}
+
+impl Rows {
+    /// What a request means by all: what has ended by now, so that the job never meets what it began itself.
+    async fn matching(call: &Call) -> Result<Self, Problem> {
+        let mut filter = look::finished::filter(call)?;
+        filter.until = Some(filter.until.map_or(call.now, |until| until.min(call.now)));
+        // A store that cannot list says so now.
+        let first = call.app.parts.results.list(&filter, Page::first(1)).await?;
+        if first.items.is_empty() && first.next.is_none() {
+            return Err(Problem::conflict("nothing was begun: no task that ended matches"));
+        }
+        Ok(Self { filter, after: None })
+    }
+
+    /// The next part, which stays the next one until [`went_on`](Self::went_on).
+    async fn read(&self, app: &App) -> Result<Part, BackendError> {
+        let page = Page { after: self.after.clone(), limit: STEP };
+        let found = app.parts.results.list(&self.filter, page).await?;
+        let last = found.items.last().map(|row| row.finished_at);
+        // Without a state those that run, or wait for a retry, are listed too.
+        let is_meant = |row: &TaskRecord| row.state.is_terminal() || self.filter.states.contains(&row.state);
+        let rows = found.items.into_iter().filter(is_meant).collect();
+        Ok(Part { rows, next: found.next, reached: found.searched_back_to.or(last) })
+    }
+
+    fn went_on(&mut self, next: Option<String>) -> bool {
+        self.after = next;
+        self.after.is_none()
+    }
+}
+
+/// Sends all that match once more.
+struct Again {
+    rows: Rows,
+    /// What was read and is not known to be sent.
+    batch: Option<(Batch, Option<String>, Option<Timestamp>)>,
+}
+
+#[async_trait]
+impl Work for Again {
+    async fn step(&mut self, app: &App) -> Result<Step, BackendError> {
+        let (batch, next, reached) = match self.batch.take() {
+            Some(unsent) => unsent,
+            None => {
+                let part = self.rows.read(app).await?;
+                let known = with_messages(app, part.rows).await?;
+                (Batch::new(app, &known), part.next, part.reached)
+            }
+        };
+        match batch.send(app).await {
+            Ok(sent) => {
+                let failed = sent.failed.into_iter().map(|(id, why)| (Some(id), why)).collect();
+                let is_last = self.rows.went_on(next);
+                Ok(Step { done: sent.count, failed, reached, is_last, ..Step::default() })
+            }
+            Err(error) => {
+                self.batch = Some((batch, next, reached));
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Deletes all that match.
+struct Delete {
+    rows: Rows,
+    /// What was read and is not known to be deleted.
+    part: Option<Part>,
+}
+
+#[async_trait]
+impl Work for Delete {
+    async fn step(&mut self, app: &App) -> Result<Step, BackendError> {
+        let part = match self.part.take() {
+            Some(part) => part,
+            None => self.rows.read(app).await?,
+        };
+        let ids: Vec<TaskId> = part.rows.iter().map(|row| row.id).collect();
+        if !ids.is_empty()
+            && let Err(error) = app.parts.results.delete(&ids).await
+        {
+            self.part = Some(part);
+            return Err(error);
+        }
+        // Whoever deleted them: after a lost answer nobody knows.
+        let is_last = self.rows.went_on(part.next);
+        Ok(Step { done: ids.len(), reached: part.reached, is_last, ..Step::default() })
+    }
 }

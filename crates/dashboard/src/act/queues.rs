@@ -1,16 +1,18 @@
 //! Pausing, resuming and emptying queues.
 
-use lovage_core::{Place, RateLimit};
+use async_trait::async_trait;
+use lovage_core::{BackendError, Place, QueueName, RateLimit};
 
+use super::confirmed;
+use crate::app::App;
 use crate::call::Call;
+use crate::jobs::{Jobs, Plan, Step, Work};
 use crate::look::queues::existing;
 use crate::problem::Problem;
 use crate::routes::Done;
 
 /// Messages that are removed in one step.
 const STEP: usize = 1_000;
-/// Steps of one request: what is left then is said.
-const STEPS: usize = 1_000;
 
 pub(crate) async fn pause(call: Call) -> Result<Done, Problem> {
     let queue = existing(&call, "queue").await?;
@@ -41,21 +43,43 @@ pub(crate) async fn limit(call: Call) -> Result<Done, Problem> {
 pub(crate) async fn purge(call: Call) -> Result<Done, Problem> {
     let queue = existing(&call, "queue").await?;
     let place = removable(call.input.required("place")?)?;
-    if call.input.get("confirm") != Some(queue.as_str()) {
-        return Err(Problem::wrong(format!(
-            "nothing was removed: to confirm, type the name of the queue, {queue}"
-        )));
+    confirmed(&call, &queue)?;
+    let depth = call.app.parts.broker.depth(&queue, None).await?;
+    let left = match place {
+        Place::Ready => depth.ready,
+        Place::Delayed => depth.delayed,
+        Place::Leased => depth.leased,
+        Place::Dead => depth.dead,
+    };
+    let to = format!("the {} tasks in `{queue}`", place.as_str());
+    let plan = Plan {
+        action: "queues/purge",
+        title: "Empty a queue",
+        to,
+        one: "task",
+        done: "removed",
+        total: Some(left),
+    };
+    let left = usize::try_from(left).unwrap_or(usize::MAX);
+    Jobs::start(&call, plan, Purge { queue, place, left })
+}
+
+/// Removes as many as there were when it began: what is sent meanwhile must not keep it going.
+struct Purge {
+    queue: QueueName,
+    place: Place,
+    left: usize,
+}
+
+#[async_trait]
+impl Work for Purge {
+    async fn step(&mut self, app: &App) -> Result<Step, BackendError> {
+        let asked = self.left.min(STEP);
+        let count =
+            if asked == 0 { 0 } else { app.parts.broker.purge(&self.queue, self.place, asked).await? };
+        self.left -= count.min(self.left);
+        Ok(Step { done: count, is_last: count == 0 || self.left == 0, ..Step::default() })
     }
-    let mut removed = 0;
-    for _ in 0..STEPS {
-        let count = call.app.parts.broker.purge(&queue, place, STEP).await?;
-        removed += count;
-        if count == 0 {
-            break;
-        }
-    }
-    let sentence = format!("{removed} {} tasks were removed from `{queue}`.", place.as_str());
-    Ok(Done::new(format!("{queue}/{}", place.as_str()), sentence).count(removed))
 }
 
 fn removable(word: &str) -> Result<Place, Problem> {

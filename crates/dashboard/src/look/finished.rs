@@ -68,6 +68,23 @@ pub(crate) fn filter(call: &Call) -> Result<ResultFilter, Problem> {
     })
 }
 
+/// What a filter finds, in words.
+pub(crate) fn words(filter: &ResultFilter) -> String {
+    let ResultFilter { task, states, worker, queue, since, until, arguments, error_contains } = filter;
+    let states: Vec<String> = states.iter().map(ToString::to_string).collect();
+    let parts = [
+        task.as_ref().map(|task| format!(" of the task `{task}`")),
+        (!states.is_empty()).then(|| format!(" in the state {}", states.join(" or "))),
+        queue.as_ref().map(|queue| format!(" of the queue `{queue}`")),
+        worker.as_ref().map(|worker| format!(" by the worker `{worker}`")),
+        error_contains.as_ref().map(|text| format!(" whose error has `{text}`")),
+        arguments.as_ref().map(|json| format!(" with the arguments `{json}`")),
+        since.map(|since| format!(" since {since}")),
+        until.map(|until| format!(" until {until}")),
+    ];
+    parts.into_iter().flatten().fold("all finished tasks".to_owned(), |words, part| words + &part)
+}
+
 /// JSON without white space between its parts, as messages have it; their order stays.
 fn compact(json: &str) -> String {
     let (mut in_text, mut escaped) = (false, false);

@@ -3,6 +3,7 @@
 pub(crate) mod charts;
 pub(crate) mod findings;
 pub(crate) mod finished;
+pub(crate) mod jobs;
 pub(crate) mod overview;
 pub(crate) mod queues;
 pub(crate) mod registered;

@@ -1,12 +1,12 @@
 //! Dead letters: grouped, and one by one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use lovage_core::{Envelope, Page as Slice, Place, StoredMessage};
+use lovage_core::{Envelope, Page as Slice, Place, QueueName, StoredMessage};
 use maud::{Markup, html};
 
 use super::kit::{Table, button, code, count, counted, empty, hidden, next_page, when};
-use super::{Nav, Page, Url};
+use super::{Nav, Page, Url, jobs};
 use crate::call::Call;
 use crate::look::tasks::{Choice, LiveRow, Part, choice, peek};
 use crate::problem::Problem;
@@ -30,6 +30,12 @@ pub(crate) async fn page(call: Call) -> Result<Page, Problem> {
     let groups = grouped(&newest.items);
     let part = peek(&call, queue, Place::Dead).await?;
     let is_all = newest.next.is_none();
+    let foot = if call.is_operator() && !groups.is_empty() {
+        all(&call, queue, &groups)
+    } else {
+        html! {}
+    };
+    let page = page.foot(html! { (foot) (jobs::link(&call)) });
     Ok(page.live(html! {
         @if part.items.is_empty() {
             (empty(&format!("`{queue}` has no dead letters: nothing was given up.")))
@@ -87,6 +93,49 @@ fn by_group(call: &Call, queue: &str, groups: &Groups) -> Markup {
         table.row(cells.into_iter().chain(retry));
     }
     table.show()
+}
+
+/// Not in the part that is kept up to date: nobody's typing is lost.
+fn all(call: &Call, queue: &QueueName, groups: &Groups) -> Markup {
+    let reasons: BTreeSet<&str> = groups.keys().map(|(reason, _)| reason.as_str()).collect();
+    let tasks: BTreeSet<&str> =
+        groups.keys().map(|(_, task)| task.as_str()).filter(|task| !task.is_empty()).collect();
+    html! {
+        details.careful #all {
+            summary { "Do something to all that match" }
+            form.card method="post" action=(Url::new(&call.app.base, "/dead/retry")) {
+                p { "A job does it, which can be watched and stopped. What is given up after it began is not meant. Nobody gets back what is deleted." }
+                (hidden(call))
+                input type="hidden" name="queue" value=(queue);
+                input type="hidden" name="all" value="yes";
+                div.filter {
+                    (choose("reason", "Given up as", &reasons))
+                    (choose("task", "Task", &tasks))
+                    // The name of the queue is for deleting only.
+                    button.main type="submit" formnovalidate { "Retry them" }
+                }
+                div.filter {
+                    div.field {
+                        label for="confirm" { "To delete them, type the name of the queue: " (queue) }
+                        input #confirm name="confirm" required autocomplete="off" spellcheck="false";
+                    }
+                    button.danger type="submit" formaction=(Url::new(&call.app.base, "/dead/delete")) { "Delete them" }
+                }
+            }
+        }
+    }
+}
+
+fn choose(name: &str, label: &str, words: &BTreeSet<&str>) -> Markup {
+    html! {
+        div.field {
+            label for=(name) { (label) }
+            select id=(name) name=(name) {
+                option value="" { "any" }
+                @for word in words { option value=(word) { (word) } }
+            }
+        }
+    }
 }
 
 fn list(call: &Call, queue: &str, part: &Part<LiveRow>) -> Markup {

@@ -8,7 +8,8 @@ use maud::{Markup, html};
 use super::kit::{
     Table, ago, code, empty, field, hidden, id_search, next_page, next_part, precise, prose, state, when,
 };
-use super::{Nav, Page, Url};
+use super::{Nav, Page, Url, jobs};
+use crate::act::finished::CONFIRMATION;
 use crate::call::Call;
 use crate::look;
 use crate::look::finished::Found;
@@ -27,7 +28,48 @@ pub(crate) async fn page(call: Call) -> Result<Page, Problem> {
         }
         Err(problem) => return Err(problem),
     };
-    Ok(page.live(list(&call, &found)))
+    let page = page.live(list(&call, &found));
+    let is_none = found.part.items.is_empty() && found.part.next.is_none();
+    let foot = if call.is_operator() && !is_none {
+        all(&call)?
+    } else {
+        html! {}
+    };
+    Ok(page.foot(html! { (foot) (jobs::link(&call)) }))
+}
+
+/// Not in the part that is kept up to date: nobody's typing is lost.
+fn all(call: &Call) -> Result<Markup, Problem> {
+    let meant = look::finished::words(&look::finished::filter(call)?);
+    let form = |path: &str, rest: Markup| {
+        html! {
+            form.filter method="post" action=(Url::new(&call.app.base, path)) {
+                (hidden(call))
+                input type="hidden" name="all" value="yes";
+                @for field in FIELDS {
+                    @for text in call.input.all(field) { input type="hidden" name=(field) value=(text); }
+                }
+                (rest)
+            }
+        }
+    };
+    Ok(html! {
+        details.careful #all {
+            summary { "Do something to all that match" }
+            div.card {
+                p { "This means " (prose(&meant)) ", not only those of this page. A job does it, which can be watched and stopped. What ends after it began is not meant, nor what has not ended yet." }
+                (form("/finished/again", html! { button.main type="submit" { "Run all that match again" } }))
+                (form("/finished/delete", html! {
+                    div.field {
+                        label for="confirm" { "To delete them, type: " (CONFIRMATION) }
+                        input #confirm name="confirm" required autocomplete="off" spellcheck="false";
+                    }
+                    button.danger type="submit" { "Delete all that match" }
+                }))
+                p.soft { "Only the results are deleted; tasks that wait or run are not touched." }
+            }
+        }
+    })
 }
 
 fn filter(call: &Call) -> Markup {

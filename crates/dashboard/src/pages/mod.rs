@@ -3,6 +3,7 @@
 mod charts;
 pub(crate) mod dead;
 pub(crate) mod finished;
+pub(crate) mod jobs;
 pub(crate) mod kit;
 pub(crate) mod layout;
 pub(crate) mod overview;

@@ -4,7 +4,7 @@ use lovage_core::Place;
 use maud::{Markup, html};
 
 use super::kit::{Table, button, count, empty, hidden, prose, when};
-use super::{Nav, Page, Url};
+use super::{Nav, Page, Url, jobs};
 use crate::call::Call;
 use crate::look;
 use crate::look::queues::QueueRow;
@@ -18,7 +18,9 @@ pub(crate) async fn list(call: Call) -> Result<Page, Problem> {
 pub(crate) async fn one(call: Call) -> Result<Page, Problem> {
     let row = look::queues::one(&call).await?;
     let page = Page::new(Nav::Queues, format!("Queue {}", row.name)).live(now(&call, &row));
-    Ok(if call.is_operator() { page.foot(html! { (limit(&call, &row)) (purge(&call, &row)) }) } else { page })
+    let foot =
+        html! { @if call.is_operator() { (limit(&call, &row)) (purge(&call, &row)) } (jobs::link(&call)) };
+    Ok(page.foot(foot))
 }
 
 /// Queues with their depths.
@@ -115,7 +117,7 @@ fn purge(call: &Call, row: &QueueRow) -> Markup {
             form.card method="post" action=(Url::new(&call.app.base, "/queues/purge")) {
                 (hidden(call))
                 input type="hidden" name="queue" value=(row.name);
-                p { "Nobody gets them back. What a worker runs now is not touched." }
+                p { "Nobody gets them back. What a worker runs now is not touched, nor what is sent after it began." }
                 div.filter {
                     div.field {
                         label for="place" { "Which" }

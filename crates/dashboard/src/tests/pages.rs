@@ -9,7 +9,7 @@ use lovage_core::{
     DeadReason, Envelope, Note, Page, Payload, Place, Reserve, ResultStore as _, Settle, Settlement, TaskId,
     TaskState, Token,
 };
-use lovage_testkit::{message, queue, record};
+use lovage_testkit::{message, queue, record, settled_down};
 use serde_json::json;
 
 use super::site::Site;
@@ -41,6 +41,7 @@ async fn every_empty_page_says_why_it_is_empty() {
         ("/workers", "No worker is alive"),
         ("/registered", "No worker is alive"),
         ("/dead", "nothing was given up"),
+        ("/jobs", "Nobody has begun a job"),
         ("/schedules", "There is no schedule yet"),
         ("/schedules?prefix=x", "No schedule matches"),
     ] {
@@ -75,7 +76,8 @@ async fn a_queue_is_paused_resumed_and_emptied_by_its_typed_name() {
     assert!(ann.get(&site, "/").await.says("to confirm, type the name of the queue"));
     assert_eq!(site.broker.depth(&queue("sums"), None).await.unwrap().ready, 2);
     ann.act(&site, "/queues/purge", &[("queue", "sums"), ("place", "ready"), ("confirm", "sums")]).await;
-    assert!(ann.get(&site, "/").await.says("2 ready tasks were removed"));
+    settled_down().await;
+    assert!(ann.get(&site, "/jobs").await.says("the ready tasks in `sums`"));
     assert_eq!(site.broker.depth(&queue("sums"), None).await.unwrap().ready, 0);
     let nowhere = ann.get(&site, "/queue?name=none").await;
     assert_eq!(nowhere.status, StatusCode::NOT_FOUND);
@@ -89,6 +91,7 @@ async fn a_queue_is_paused_resumed_and_emptied_by_its_typed_name() {
             "queues/limit",
             "queues/limit",
             "queues/limit",
+            "queues/purge",
             "queues/purge",
             "queues/purge"
         ]
@@ -204,6 +207,7 @@ async fn dead_letters_are_retried_and_deleted_by_group_or_one_by_one() {
     assert!(ann.get(&site, "/").await.says("nothing was selected"));
     let fields = [("queue", "q"), ("all", "yes"), ("task", "pay"), ("reason", "permanent")];
     ann.act(&site, "/dead/retry", &fields).await;
+    settled_down().await;
     for (id, place) in [(first, Place::Ready), (second, Place::Ready), (mail, Place::Dead)] {
         assert_eq!(site.broker.find(id, None).await.unwrap().unwrap().place, place);
     }

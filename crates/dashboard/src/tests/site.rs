@@ -11,10 +11,11 @@ use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use lovage_broker_memory::{MemoryResults, MemorySchedules, MemoryStore};
 use lovage_core::schedule::ScheduleStore as _;
-use lovage_core::{Broker, Clock, Entropy, ResultStore};
-use lovage_testkit::{FakeClock, SeededEntropy};
+use lovage_core::{Broker, Clock, Entropy};
+use lovage_testkit::{FakeClock, FaultyBroker, SeededEntropy};
 use tower::ServiceExt as _;
 
+use super::results::{Failures, FaultyResults};
 use crate::pages::Url;
 use crate::{Access, Action, Audit, Dashboard, LoginLinks, Parts, Role, UserFile, Users};
 
@@ -24,7 +25,11 @@ pub(super) const PASSWORD: &str = "correct horse";
 pub(super) struct Site {
     pub(super) router: Router,
     pub(super) broker: Arc<dyn Broker>,
+    /// In front of the broker.
+    pub(super) faults: Arc<FaultyBroker>,
     pub(super) results: Arc<MemoryResults>,
+    /// What the dashboard's next calls of the results fail with.
+    pub(super) failures: Failures,
     pub(super) schedules: MemorySchedules,
     pub(super) clock: FakeClock,
     pub(super) links: LoginLinks,
@@ -93,13 +98,15 @@ impl Site {
     fn made(access: Access, base: &str, stop: impl Future<Output = ()> + Send + 'static) -> Self {
         let clock = FakeClock::new();
         let shared: Arc<dyn Clock> = Arc::new(clock.clone());
-        let broker = MemoryStore::new(Arc::clone(&shared)).handle();
+        let faults = FaultyBroker::new(MemoryStore::new(Arc::clone(&shared)).handle());
+        let broker = Arc::clone(&faults) as Arc<dyn Broker>;
         let results = Arc::new(MemoryResults::new(Arc::clone(&shared)));
+        let failures = Failures::default();
         let schedules = MemorySchedules::new(Arc::clone(&shared));
         let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(11));
         let parts = Parts {
             broker: Arc::clone(&broker),
-            results: Arc::clone(&results) as Arc<dyn ResultStore>,
+            results: Arc::new(FaultyResults { inner: Arc::clone(&results), failures: failures.clone() }),
             schedules: Some(Arc::new(schedules.handle())),
             clock: shared,
             entropy,
@@ -108,7 +115,7 @@ impl Site {
         let kept = Arc::clone(&audit) as Arc<dyn Audit>;
         let dashboard = Dashboard::new(parts).base(base).unwrap().access(access).audit(kept).stop_on(stop);
         let links = dashboard.links();
-        Self { router: dashboard.router(), broker, results, schedules, clock, links, audit }
+        Self { router: dashboard.router(), broker, faults, results, failures, schedules, clock, links, audit }
     }
 
     /// A browser that came by a link.

@@ -9,7 +9,7 @@ use lovage_testkit::{message, settled_down};
 
 use super::site::{Browser, Site};
 
-async fn open(site: &Site, browser: &mut Browser, of: &str) -> BodyDataStream {
+pub(super) async fn open(site: &Site, browser: &mut Browser, of: &str) -> BodyDataStream {
     let response = browser.open(site, Method::GET, &format!("/live?of={of}"), None, String::new()).await;
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()["content-type"], "text/event-stream");
@@ -17,7 +17,7 @@ async fn open(site: &Site, browser: &mut Browser, of: &str) -> BodyDataStream {
 }
 
 /// The next event, after the time that passes before it.
-async fn next(site: &Site, stream: &mut BodyDataStream) -> Option<String> {
+pub(super) async fn next(site: &Site, stream: &mut BodyDataStream) -> Option<String> {
     let waiting =
         async { stream.next().await.map(|chunk| String::from_utf8(chunk.unwrap().to_vec()).unwrap()) };
     tokio::pin!(waiting);
