@@ -124,7 +124,10 @@ impl Browser {
     /// Presses a key where the focus is.
     pub(super) fn press(&self, key: fantoccini::key::Key) {
         let text = char::from(key).to_string();
-        self.run(async { self.client.active_element().await?.send_keys(&text).await }).unwrap();
+        // A live page may take the element away before the key reaches it.
+        self.until("no key can be pressed", || {
+            self.run(async { self.client.active_element().await?.send_keys(&text).await.map(|()| true) })
+        });
     }
 
     /// The whole page as a PNG.

@@ -1,4 +1,4 @@
-//! The ten jobs.
+//! The eleven jobs.
 
 use std::io::Write as _;
 use std::process::Stdio;
@@ -121,11 +121,38 @@ fn retry_all_of_one_kind() {
     browser.click("Dead letters");
     browser.sees("By reason and task");
     browser.click("Retry all of these");
+    browser.sees("3 dead letters were made ready again.");
     // They fail again, as the second run.
     site.bed.until(&["dead", "list"], |dead| {
         let dead = dead.as_array().unwrap();
         dead.len() == 3 && dead.iter().all(|message| message["run"] == json!(2))
     });
+}
+
+#[test]
+fn delete_all_that_match() {
+    let site = Site::open(Screen::WIDE);
+    let kept = site.ended("success", &["own.divide", "8", "4"]);
+    for divisor in ["1", "2", "3"] {
+        site.ended("failure", &["own.divide", divisor, "0"]);
+    }
+    let browser = &site.browser;
+    browser.click("Finished tasks");
+    browser.write("Error has", "divides nothing");
+    browser.click("Search");
+    browser.sees("divides nothing");
+    browser.click("Do something to all that match");
+    browser.sees("This means all finished tasks whose error has divides nothing");
+    browser.write("To delete them, type: delete", "delete");
+    browser.click("Delete all that match");
+    browser.sees("3 tasks were deleted from the results.");
+    browser.sees("Begun by");
+    browser.click("Recent jobs");
+    browser.click("Delete finished tasks");
+    browser.click("Finished tasks");
+    browser.sees("own.divide");
+    assert_eq!(newest(&site), kept);
+    browser.sees_no_more("divides nothing");
 }
 
 #[test]
