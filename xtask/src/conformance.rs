@@ -15,7 +15,7 @@ struct Suite {
 }
 
 /// The suites: each trait has one.
-const SUITES: [&str; 4] = ["broker", "results", "stats", "schedules"];
+const SUITES: [&str; 5] = ["broker", "results", "stats", "audit", "schedules"];
 
 /// Each backend with what it implements, in the order of [`SUITES`]. Every line of the test log names the binary.
 const BACKENDS: [(&str, [Option<Suite>; SUITES.len()]); 5] = [
@@ -23,8 +23,9 @@ const BACKENDS: [(&str, [Option<Suite>; SUITES.len()]); 5] = [
         "memory",
         [
             all("lovage-broker-memory::conformance"),
-            picked("lovage-broker-memory::results", |test| !is_stats(test)),
+            picked("lovage-broker-memory::results", is_results),
             picked("lovage-broker-memory::results", is_stats),
+            picked("lovage-broker-memory::results", is_audit),
             all("lovage-broker-memory::schedules"),
         ],
     ),
@@ -32,8 +33,9 @@ const BACKENDS: [(&str, [Option<Suite>; SUITES.len()]); 5] = [
         "sqlite",
         [
             picked("lovage-broker-sql::conformance", |test| !is_postgres(test)),
-            picked("lovage-results-sql::conformance", |test| !is_postgres(test) && !is_stats(test)),
+            picked("lovage-results-sql::conformance", |test| !is_postgres(test) && is_results(test)),
             picked("lovage-results-sql::conformance", |test| !is_postgres(test) && is_stats(test)),
+            picked("lovage-results-sql::conformance", |test| !is_postgres(test) && is_audit(test)),
             picked("lovage-schedules-sql::conformance", |test| !is_postgres(test)),
         ],
     ),
@@ -41,20 +43,22 @@ const BACKENDS: [(&str, [Option<Suite>; SUITES.len()]); 5] = [
         "postgres",
         [
             picked("lovage-broker-sql::conformance", is_postgres),
-            picked("lovage-results-sql::conformance", |test| is_postgres(test) && !is_stats(test)),
+            picked("lovage-results-sql::conformance", |test| is_postgres(test) && is_results(test)),
             picked("lovage-results-sql::conformance", |test| is_postgres(test) && is_stats(test)),
+            picked("lovage-results-sql::conformance", |test| is_postgres(test) && is_audit(test)),
             picked("lovage-schedules-sql::conformance", is_postgres),
         ],
     ),
     (
         "redis",
-        [all("lovage-broker-redis::conformance"), all("lovage-results-redis::conformance"), None, None],
+        [all("lovage-broker-redis::conformance"), all("lovage-results-redis::conformance"), None, None, None],
     ),
     (
         "redis-cluster",
         [
             all("lovage-broker-redis::conformance_cluster"),
             all("lovage-results-redis::conformance_cluster"),
+            None,
             None,
             None,
         ],
@@ -139,9 +143,21 @@ fn is_postgres(test: &str) -> bool {
     test.starts_with("postgres::")
 }
 
-/// The counts per minute are beside the results, and their cases in the same binary.
+/// What is kept beside the results has its cases in the same binary.
+fn is_results(test: &str) -> bool {
+    !is_stats(test) && !is_audit(test)
+}
+
 fn is_stats(test: &str) -> bool {
-    test.split("::").any(|module| module == "stats")
+    is_in(test, "stats")
+}
+
+fn is_audit(test: &str) -> bool {
+    is_in(test, "audit")
+}
+
+fn is_in(test: &str, suite: &str) -> bool {
+    test.split("::").any(|module| module == suite)
 }
 
 #[cfg(test)]
@@ -163,6 +179,9 @@ mod tests {
             case("lovage-broker-memory::results", "stats::a", "/>"),
             case("lovage-results-sql::conformance", "sqlite::stats::a", "/>"),
             case("lovage-results-sql::conformance", "postgres::stats::a", "/>"),
+            case("lovage-broker-memory::results", "audit::a", "/>"),
+            case("lovage-results-sql::conformance", "sqlite::audit::a", "/>"),
+            case("lovage-results-sql::conformance", "postgres::audit::a", "/>"),
             case("lovage-broker-memory::schedules", "a", "/>"),
             case("lovage-schedules-sql::conformance", "sqlite::a", "/>"),
             case("lovage-schedules-sql::conformance", "postgres::a", postgres_end),
@@ -178,11 +197,15 @@ mod tests {
     fn each_backend_is_told_apart() {
         let counts = count(&report("/>"));
         let of = |backend: &str| if backend.starts_with("redis") { None } else { Some(1) };
-        let right = |(backend, found): &Count| *found == [Some(1), Some(1), of(backend), of(backend)];
+        let right =
+            |(backend, found): &Count| *found == [Some(1), Some(1), of(backend), of(backend), of(backend)];
         assert!(counts.iter().all(right), "{counts:?}");
         assert!(judge(&counts).is_ok());
         let text = table(&counts);
-        assert!(text.lines().any(|line| line.split_whitespace().eq(["redis", "1", "1", "-", "-"])), "{text}");
+        assert!(
+            text.lines().any(|line| line.split_whitespace().eq(["redis", "1", "1", "-", "-", "-"])),
+            "{text}"
+        );
     }
 
     #[test]

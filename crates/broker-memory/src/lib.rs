@@ -7,6 +7,7 @@
 //! `queue` decides (a pure state machine of one queue), `state` joins queues, handles and workers, `handle` is the
 //! traits over it behind one lock.
 
+mod audit;
 mod handle;
 mod page;
 mod queue;

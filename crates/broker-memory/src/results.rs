@@ -6,12 +6,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use lovage_core::audit;
 use lovage_core::stats::StatsStore;
 use lovage_core::{
     AttemptRecord, BackendError, Clock, Found, Outcome, Page, Paged, Recorded, ResultFilter, ResultStore,
     TaskId, TaskRecord, TaskState, Timestamp, limits,
 };
 
+use crate::audit::Actions;
 use crate::page::{bad_page, paged};
 use crate::stats::Minutes;
 
@@ -23,6 +25,7 @@ pub struct MemoryResults {
     clock: Arc<dyn Clock>,
     rows: Mutex<BTreeMap<TaskId, Row>>,
     minutes: Mutex<Minutes>,
+    actions: Mutex<Actions>,
 }
 
 struct Row {
@@ -36,11 +39,15 @@ impl MemoryResults {
     /// An empty store that lives by this clock.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, rows: Mutex::default(), minutes: Mutex::default() }
+        Self { clock, rows: Mutex::default(), minutes: Mutex::default(), actions: Mutex::default() }
     }
 
     pub(crate) fn minutes(&self) -> MutexGuard<'_, Minutes> {
         self.minutes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn actions(&self) -> MutexGuard<'_, Actions> {
+        self.actions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<TaskId, Row>> {
@@ -115,6 +122,10 @@ impl ResultStore for MemoryResults {
     }
 
     fn stats(&self) -> Option<&dyn StatsStore> {
+        Some(self)
+    }
+
+    fn audit(&self) -> Option<&dyn audit::AuditStore> {
         Some(self)
     }
 }

@@ -27,3 +27,4 @@ async fn bed() -> Box<dyn StoreBed> {
 
 lovage_conformance::store_suite!(bed);
 lovage_conformance::stats_suite!(bed);
+lovage_conformance::audit_suite!(bed);

@@ -16,6 +16,7 @@
     reason = "a case is a test: it fails by panicking, although it is not compiled as one here"
 )]
 
+pub mod audit;
 pub mod broker;
 mod documented;
 pub mod results;

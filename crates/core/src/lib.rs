@@ -7,6 +7,7 @@
 //! [`Broker`] (what a queue promises), [`transition`] (the life of a task) and [`ResultStore`] (where it ends).
 
 mod args;
+pub mod audit;
 mod broker;
 mod clock;
 mod context;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::audit::AuditStore;
 use crate::stats::StatsStore;
 use crate::{
     BackendError, ErrorReport, Lineage, Page, Priority, QueueName, ScheduledSlot, Settled, Settlement,
@@ -54,6 +55,11 @@ pub trait ResultStore: Send + Sync + fmt::Debug {
 
     /// Where what happened is counted per minute; `None` where this store does not.
     fn stats(&self) -> Option<&dyn StatsStore> {
+        None
+    }
+
+    /// Where it is kept who did what; `None` where this store does not.
+    fn audit(&self) -> Option<&dyn AuditStore> {
         None
     }
 }

@@ -1,8 +1,11 @@
 //! Lovage results in SQL, to be kept, filtered and joined.
 //!
 //! `lovage_result` has one row per task, its newest state; `lovage_attempt` its ended attempts. Both are there to be read by
-//! other programs too; see `migrations/` for their columns. `lovage_stat` and `lovage_stat_depth` have what happened per minute.
+//! other programs too; see `migrations/` for their columns. `lovage_stat` and `lovage_stat_depth` have what happened per minute,
+//! `lovage_audit` who did what by a dashboard.
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod audit;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod page;
 #[cfg(feature = "postgres")]
@@ -27,6 +30,7 @@ pub static MIGRATIONS: Migrations = Migrations {
     sqlite: &[
         Migration { version: 1, name: "results", sql: include_str!("../migrations/sqlite/0001_results.sql") },
         Migration { version: 2, name: "stats", sql: include_str!("../migrations/sqlite/0002_stats.sql") },
+        Migration { version: 3, name: "audit", sql: include_str!("../migrations/sqlite/0003_audit.sql") },
     ],
     postgres: &[
         Migration {
@@ -36,6 +40,7 @@ pub static MIGRATIONS: Migrations = Migrations {
         },
         Migration { version: 2, name: "stats", sql: include_str!("../migrations/postgres/0002_stats.sql") },
         Migration { version: 3, name: "search", sql: include_str!("../migrations/postgres/0003_search.sql") },
+        Migration { version: 4, name: "audit", sql: include_str!("../migrations/postgres/0004_audit.sql") },
     ],
 };
 

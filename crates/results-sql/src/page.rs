@@ -10,7 +10,7 @@ pub(crate) const SEARCH_WINDOW: usize = 20_000;
 /// What errors name.
 pub(crate) const CONTEXT: &str = "listing results";
 
-const LARGEST_PAGE: usize = 1_000;
+pub(crate) const LARGEST_PAGE: usize = 1_000;
 
 /// What to list.
 #[derive(Debug)]
@@ -115,9 +115,11 @@ fn read_key(text: &str) -> Result<Key, BackendError> {
     let parts = text
         .split_once('_')
         .and_then(|(micros, id)| Some((Timestamp::from_micros(micros.parse().ok()?), id.parse().ok()?)));
-    let (finished_at, id) = parts.ok_or_else(|| {
-        let message = format!("`{text}` is no end of a page: pass on what the last page said");
-        BackendError::new(BackendErrorKind::Config, message)
-    })?;
+    let (finished_at, id) = parts.ok_or_else(|| no_page(text))?;
     Ok(Key { finished_at, id })
+}
+
+pub(crate) fn no_page(text: &str) -> BackendError {
+    let message = format!("`{text}` is no end of a page: pass on what the last page said");
+    BackendError::new(BackendErrorKind::Config, message)
 }

@@ -32,6 +32,7 @@ mod sqlite {
 
     lovage_conformance::store_suite!(bed);
     lovage_conformance::stats_suite!(bed);
+    lovage_conformance::audit_suite!(bed);
 }
 
 #[cfg(feature = "postgres")]
@@ -63,4 +64,5 @@ mod postgres {
 
     lovage_conformance::store_suite!(bed);
     lovage_conformance::stats_suite!(bed);
+    lovage_conformance::audit_suite!(bed);
 }

@@ -1,5 +1,6 @@
 //! PostgreSQL: a typed column for each part of a record.
 
+mod audit;
 mod batch;
 mod list;
 mod results;

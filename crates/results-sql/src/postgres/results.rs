@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
+use lovage_core::audit;
 use lovage_core::stats::StatsStore;
 use lovage_core::{
     AttemptRecord, BackendError, Found, Page, Recorded, ResultFilter, ResultStore, TaskId, TaskRecord,
@@ -153,6 +154,10 @@ impl ResultStore for PgResults {
     }
 
     fn stats(&self) -> Option<&dyn StatsStore> {
+        Some(self)
+    }
+
+    fn audit(&self) -> Option<&dyn audit::AuditStore> {
         Some(self)
     }
 }

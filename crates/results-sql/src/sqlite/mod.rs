@@ -1,5 +1,6 @@
 //! SQLite: each row keeps its record as JSON, and what is filtered by is computed from it.
 
+mod audit;
 mod list;
 mod results;
 mod stats;

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use async_trait::async_trait;
+use lovage_core::audit;
 use lovage_core::stats::StatsStore;
 use lovage_core::{
     AttemptRecord, BackendError, Clock as _, Found, Page, Recorded, ResultFilter, ResultStore, TaskId,
@@ -156,6 +157,10 @@ impl ResultStore for SqliteResults {
     }
 
     fn stats(&self) -> Option<&dyn StatsStore> {
+        Some(self)
+    }
+
+    fn audit(&self) -> Option<&dyn audit::AuditStore> {
         Some(self)
     }
 }

@@ -1,6 +1,7 @@
 //! Each statement has its index, although nobody ever analyzed the tables: plans are made while they are empty.
 
 use super::*;
+use crate::postgres::audit::actions_sql;
 use crate::postgres::list::{BY_TEXT, PREPARE, end_sql, list_sql};
 
 /// As it is made once and kept, whatever the values.
@@ -77,6 +78,27 @@ async fn counts_are_read_and_written_by_their_key() {
         let steps = plan(&fixture, "", statement).await;
         assert!(steps.iter().any(|step| step.contains(index)), "{index}\n{steps:#?}");
         assert!(!steps.iter().any(|step| is_step(step, "Seq Scan")), "{statement}\n{steps:#?}");
+    }
+}
+
+/// Each filter has an index in the order of the list.
+#[tokio::test]
+async fn actions_are_listed_and_trimmed_by_their_index() {
+    let fixture = fixture().await;
+    let range = "(at >= $1) AND (ROW(at, id) < ROW($2, $3))";
+    for (statement, index, condition) in [
+        (actions_sql!("audit_all"), "at", format!("({range})")),
+        (actions_sql!("audit_who"), "who", format!("((who = $5) AND {range})")),
+        (actions_sql!("audit_what"), "what", format!("((what = $6) AND {range})")),
+        (actions_sql!("audit_both"), "both", format!("((who = $5) AND (what = $6) AND {range})")),
+        (sql!("audit_trim"), "at", "(at < $1)".to_owned()),
+    ] {
+        let steps = plan(&fixture, "", statement).await;
+        let is_scan = |step: &String| step.contains(&format!("using lovage_audit_{index} on lovage_audit"));
+        let at = steps.iter().position(is_scan);
+        let at = at.unwrap_or_else(|| panic!("lovage_audit_{index} is not used:\n{steps:#?}"));
+        assert_eq!(steps[at + 1], format!("Index Cond: {condition}"), "{steps:#?}");
+        assert!(!steps.iter().any(|step| is_step(step, "Sort") || is_step(step, "Seq Scan")), "{steps:#?}");
     }
 }
 

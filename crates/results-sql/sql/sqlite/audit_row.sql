@@ -1,0 +1,2 @@
+-- The columns of an action.
+SELECT id, at, who, address, what, target, outcome
