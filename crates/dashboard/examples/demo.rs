@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lovage_broker_memory::{MemoryResults, MemorySchedules, MemoryStore};
+use lovage_core::audit::Action;
 use lovage_core::schedule::{Entry, Expected, Schedule, ScheduleStore};
 use lovage_core::stats::{Counts, DepthSample, StatsStore as _, Tally};
 use lovage_core::{
@@ -69,6 +70,7 @@ impl Demo {
         self.waiting().await?;
         self.results().await?;
         self.statistics().await?;
+        self.audit().await?;
         self.entries().await?;
         self.workers().await
     }
@@ -108,6 +110,30 @@ impl Demo {
         }
         self.results.add(&tallies).await?;
         Ok(self.results.sample(&samples).await?)
+    }
+
+    /// What people did today.
+    async fn audit(&self) -> Fallible {
+        let now = self.clock.now();
+        let action = |minutes: u64, who: &str, what: &str, to: &str, outcome: &str| Action {
+            at: now.minus(Duration::from_secs(minutes * 60)),
+            who: who.to_owned(),
+            address: "10.0.0.7".to_owned(),
+            what: what.to_owned(),
+            to: to.to_owned(),
+            outcome: outcome.to_owned(),
+        };
+        let store = self.results.audit().ok_or("these results keep actions")?;
+        let paused = "`mail` is paused: its tasks wait until it is resumed.";
+        let batch = [
+            action(310, "(unknown)", "login/failed", "", "Name or password were wrong."),
+            action(95, "ann", "login", "", "Logged in."),
+            action(92, "ann", "queues/pause", "mail", paused),
+            action(61, "ann", "queues/resume", "mail", "`mail` is open again."),
+            action(60, "ci", "queues/pause", "nowhere", "refused: there is no queue `nowhere`"),
+            action(12, "bob", "schedules/disable", "`nightly`", "The schedule `nightly` is disabled."),
+        ];
+        Ok(store.record(&batch).await?)
     }
 
     async fn dead_letters(&self) -> Fallible {

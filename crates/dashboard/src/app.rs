@@ -9,7 +9,7 @@ use lovage_core::schedule::ScheduleStore;
 use lovage_core::{Broker, Clock, Entropy, ResultStore};
 use tokio::sync::Semaphore;
 
-use crate::Audit;
+use crate::audit::Audit;
 use crate::auth::Guard;
 use crate::jobs::Jobs;
 use crate::problem::Problem;
@@ -33,7 +33,7 @@ pub struct Parts {
 pub(crate) struct App {
     pub(crate) parts: Parts,
     pub(crate) guard: Guard,
-    pub(crate) audit: Arc<dyn Audit>,
+    pub(crate) audit: Audit,
     /// Before every path: empty, or `/lovage`.
     pub(crate) base: String,
     /// Whether browsers reach it by TLS.

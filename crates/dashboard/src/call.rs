@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::http::request::Parts;
 use lovage_core::Timestamp;
+use lovage_core::audit::Action;
 use serde_json::Value;
 
 use crate::app::App;
@@ -39,6 +40,19 @@ impl Call {
     /// Whom the audit names.
     pub(crate) fn name(&self) -> &str {
         self.who.as_ref().map_or("", |who| who.name.as_str())
+    }
+
+    /// What the audit keeps of what somebody does by this request.
+    pub(crate) fn action(&self, what: &str, to: String, outcome: impl Into<String>) -> Action {
+        let address = self.app.guard.client(&self.parts);
+        Action {
+            at: self.now,
+            who: self.name().to_owned(),
+            address: address.map(|address| address.to_string()).unwrap_or_default(),
+            what: what.to_owned(),
+            to,
+            outcome: outcome.into(),
+        }
     }
 
     /// What forms must carry.

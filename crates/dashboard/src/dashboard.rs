@@ -16,14 +16,14 @@ use futures_util::future::{BoxFuture, Shared, pending, select};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use crate::LoginLinks;
 use crate::app::{App, Parts};
 use crate::assets;
-use crate::audit::LogAudit;
+use crate::audit::Audit;
 use crate::auth::{Access, Guard};
 use crate::dispatch::dispatch;
 use crate::jobs::Jobs;
 use crate::routes::{Route, table};
-use crate::{Audit, LoginLinks};
 
 /// Pages that are kept up to date at the same time.
 const STREAMS: usize = 256;
@@ -38,7 +38,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Dashboard {
     parts: Parts,
     access: Access,
-    audit: Arc<dyn Audit>,
     base: String,
     secure: bool,
     proxies: Vec<IpAddr>,
@@ -80,11 +79,9 @@ impl Dashboard {
     pub fn new(parts: Parts) -> Self {
         let links = LoginLinks::new(Arc::clone(&parts.entropy), String::new());
         let stop = pending::<()>().boxed().shared();
-        let audit = Arc::new(LogAudit);
         Self {
             parts,
             access: Access::Link,
-            audit,
             base: String::new(),
             secure: false,
             proxies: Vec::new(),
@@ -96,11 +93,6 @@ impl Dashboard {
     /// How people prove who they are.
     pub fn access(self, access: Access) -> Self {
         Self { access, ..self }
-    }
-
-    /// Where actions are kept; the log by default.
-    pub fn audit(self, audit: Arc<dyn Audit>) -> Self {
-        Self { audit, ..self }
     }
 
     /// The path under which browsers reach it, such as `/lovage`. Links that were made before do not know it.
@@ -150,9 +142,9 @@ impl Dashboard {
     }
 
     fn mounted(self) -> (Router, Arc<App>) {
-        let Self { parts, access, audit, base, secure, proxies, stop, links } = self;
+        let Self { parts, access, base, secure, proxies, stop, links } = self;
         let guard = Guard::new(access, links, Arc::clone(&parts.clock), Arc::clone(&parts.entropy), proxies);
-        let streams = Arc::new(Semaphore::new(STREAMS));
+        let (streams, audit) = (Arc::new(Semaphore::new(STREAMS)), Audit::default());
         let (jobs, sampled) = (Jobs::new(), AtomicI64::default());
         let app = Arc::new(App { parts, guard, audit, base, secure, streams, sampled, jobs, stop });
         let router = table().iter().fold(Router::new(), |router, route| mount(router, route, &app));

@@ -11,12 +11,12 @@ use axum::{Form, Json};
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::audit::Action;
-use crate::auth::{Access, Flash, Permission, Tone, Who, check_origin, digest, session_cookie};
+use crate::auth::{Access, Permission, Who, check_origin, digest, session_cookie};
 use crate::call::{Call, Input};
+use crate::doing;
 use crate::pages::{self, layout};
 use crate::problem::Problem;
-use crate::routes::{Done, Filled, Handler, Route, Surface};
+use crate::routes::{Handler, Route, Surface};
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
     form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
@@ -196,7 +196,7 @@ fn stale() -> Problem {
     )
 }
 
-async fn handle(route: &Route, call: Call) -> Result<Response, Problem> {
+async fn handle(route: &'static Route, call: Call) -> Result<Response, Problem> {
     match &route.handler {
         Handler::Raw(run) => run(call).await,
         Handler::Data(run) => Ok(Json(run(call).await?).into_response()),
@@ -204,47 +204,8 @@ async fn handle(route: &Route, call: Call) -> Result<Response, Problem> {
             let page = run(call.clone()).await?;
             Ok(layout::whole(&call, page).into_response())
         }
-        Handler::Action(run) => {
-            let result = run(call.clone()).await;
-            finish(route, &call, result).await
-        }
-        Handler::Form(run) => match run(call.clone()).await {
-            Ok(Filled::Again(page)) => {
-                Ok((StatusCode::UNPROCESSABLE_ENTITY, layout::whole(&call, *page)).into_response())
-            }
-            Ok(Filled::Done(done)) => finish(route, &call, Ok(done)).await,
-            Err(problem) => finish(route, &call, Err(problem)).await,
-        },
+        Handler::Action(_) | Handler::Form(_) => doing::to_its_end(route, call).await,
     }
-}
-
-/// Tells the audit and whoever asked.
-async fn finish(route: &Route, call: &Call, result: Result<Done, Problem>) -> Result<Response, Problem> {
-    let (to, outcome) = match &result {
-        Ok(done) => (done.to.clone(), done.sentence.clone()),
-        Err(problem) => (target(&call.input), format!("refused: {}", problem.sentence)),
-    };
-    let what = route.path.trim_start_matches(crate::routes::API).trim_start_matches('/').to_owned();
-    let (at, who) = (call.now, call.name().to_owned());
-    call.app.audit.record(Action { at, who, what, to, outcome }).await;
-    if route.surface == Surface::Api {
-        return result.map(|done| Json(done).into_response());
-    }
-    let (flash, then) = match result {
-        Ok(done) => (Flash { tone: Tone::Good, text: done.sentence }, done.then),
-        Err(problem) => (Flash { tone: Tone::Bad, text: problem.sentence }, None),
-    };
-    if let Some(session) = call.who.as_ref().and_then(|who| who.session.as_ref()) {
-        call.app.guard.sessions.say(&session.id, flash);
-    }
-    let back = then.or_else(|| call.input.get("back").filter(|back| is_local(back)).map(str::to_owned));
-    Ok(see_other(&format!("{}{}", call.app.base, back.as_deref().unwrap_or("/"))))
-}
-
-/// What an action that was refused was meant for.
-fn target(input: &Input) -> String {
-    let names = ["queue", "id", "name", "worker"];
-    names.into_iter().find_map(|name| input.get(name)).unwrap_or_default().chars().take(200).collect()
 }
 
 /// Whether a path is one of this dashboard and not of another site: `//evil` and `/\evil` are.

@@ -19,6 +19,7 @@ mod auth;
 mod call;
 mod dashboard;
 mod dispatch;
+mod doing;
 mod health;
 mod jobs;
 mod live;
@@ -32,6 +33,5 @@ mod routes;
 mod tests;
 
 pub use app::Parts;
-pub use audit::{Action, Audit};
 pub use auth::{Access, LoginLinks, Proxy, Role, UserFile, Users, UsersError};
 pub use dashboard::{Dashboard, DashboardError};

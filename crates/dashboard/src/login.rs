@@ -2,9 +2,11 @@
 
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use lovage_core::audit::Action;
 use maud::{Markup, html};
 
-use crate::auth::{Access, Guard, Refused, Secret, digest, login_cookie, session_cookie};
+use crate::audit::{FAILED_LOGIN, LOGIN, LOGOUT, UNKNOWN};
+use crate::auth::{Access, Guard, LOCAL, Refused, Secret, digest, login_cookie, session_cookie};
 use crate::call::Call;
 use crate::dispatch::{is_local, is_secure, see_other};
 use crate::pages::{Url, layout};
@@ -15,8 +17,8 @@ pub(crate) async fn form(call: Call) -> Result<Response, Problem> {
     let token = call.input.get("token").filter(|_| call.parts.method == Method::GET);
     if let Some(token) = token {
         return Ok(match call.app.guard.by_link(&call.parts, token) {
-            Ok(session) => welcome(&call, &session),
-            Err(refused) => again(&call, refused),
+            Ok(session) => welcome(&call, LOCAL, &session).await,
+            Err(refused) => again(&call, refused).await,
         });
     }
     if call.who.is_some() {
@@ -36,24 +38,36 @@ pub(crate) async fn by_password(call: Call) -> Result<Response, Problem> {
     let name = call.input.get("name").unwrap_or_default();
     let password = call.input.raw("password").unwrap_or_default();
     Ok(match call.app.guard.by_password(&call.parts, name, password).await {
-        Ok(session) => welcome(&call, &session),
-        Err(refused) => again(&call, refused),
+        Ok(session) => welcome(&call, name, &session).await,
+        Err(refused) => again(&call, refused).await,
     })
 }
 
 /// Ends the session.
 pub(crate) async fn out(call: Call) -> Result<Response, Problem> {
     call.app.guard.forget(&call.parts);
+    call.app.audit.record(&call.app.parts, call.action(LOGOUT, String::new(), "Logged out.")).await;
     let gone = session_cookie(&call.app.base, is_secure(&call.app, &call.parts), "");
     Ok(with_cookie(see_other(&format!("{}/login", call.app.base)), &gone))
 }
 
-fn welcome(call: &Call, session: &Secret) -> Response {
+async fn welcome(call: &Call, name: &str, session: &Secret) -> Response {
+    let action = Action { who: name.to_owned(), ..call.action(LOGIN, String::new(), "Logged in.") };
+    call.app.audit.record(&call.app.parts, action).await;
     let cookie = session_cookie(&call.app.base, is_secure(&call.app, &call.parts), session.reveal());
     with_cookie(see_other(&format!("{}{}", call.app.base, next(call))), &cookie)
 }
 
-fn again(call: &Call, refused: Refused) -> Response {
+async fn again(call: &Call, refused: Refused) -> Response {
+    let (app, name) = (&call.app, call.input.get("name").unwrap_or_default());
+    let outcome = match (refused, app.guard.has_form()) {
+        (Refused::TooMany(_), _) => "Refused: there were too many attempts.",
+        (Refused::Wrong, true) => "Name or password were wrong.",
+        (Refused::Wrong, false) => "The link was used before, or was none of this dashboard.",
+    };
+    let who = if app.guard.knows(name) { name } else { UNKNOWN };
+    let action = Action { who: who.to_owned(), ..call.action(FAILED_LOGIN, String::new(), outcome) };
+    app.audit.failed(&app.parts, action).await;
     match refused {
         Refused::Wrong => {
             let why = match call.app.guard.access {

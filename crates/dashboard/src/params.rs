@@ -54,6 +54,11 @@ pub(crate) const ARGUMENTS_EXACTLY: Param =
     optional("arguments", "The arguments as JSON text, exactly, but for white space between them.");
 pub(crate) const SINCE: Param = optional("since", "Ended at or after: an instant, or how long ago (`2h`).");
 pub(crate) const UNTIL: Param = optional("until", "Ended before: an instant, or how long ago (`10m`).");
+pub(crate) const WHO: Param = optional("who", "The name of a person or a program, whole.");
+pub(crate) const WHAT: Param = optional("what", "What was done, such as `queues/pause`, whole.");
+pub(crate) const DONE_SINCE: Param =
+    optional("since", "Done at or after: an instant, or how long ago (`2h`).");
+pub(crate) const DONE_UNTIL: Param = optional("until", "Done before: an instant, or how long ago (`10m`).");
 pub(crate) const ALL: Param = optional("all", "`yes`: all that match.");
 pub(crate) const REASON: Param = optional(
     "reason",

@@ -151,6 +151,7 @@ fn views() -> Vec<Route> {
         page("/job", "One long action, and how far it is.", pages::jobs::one),
         page("/schedules", "The schedule.", pages::schedules::list),
         page("/schedule", "One entry of the schedule.", pages::schedules::one),
+        page("/audit", "Who did what.", pages::audit::page),
         for_operators(page("/schedule/new", "The form of a new entry.", pages::schedule_form::new)),
         for_operators(page("/schedule/edit", "The form of an entry.", pages::schedule_form::edit)),
         raw(Method::GET, "/schedule/preview", "What a form would do.", run(pages::schedule_form::preview)),
@@ -193,6 +194,12 @@ fn data() -> Vec<Route> {
             "What became of the slots of an entry, the newest first.",
             &[NAME, AFTER, LIMIT],
             look::schedules::history,
+        ),
+        answer(
+            "/audit",
+            "Who did what, the newest first.",
+            &[WHO, WHAT, DONE_SINCE, DONE_UNTIL, AFTER, LIMIT],
+            look::audit::data,
         ),
         raw_api("/openapi.json", "This description.", run(api::openapi::document)),
     ]
@@ -285,7 +292,8 @@ fn actions() -> Vec<Route> {
         action("/schedules/put", "Adds or edits an entry of the schedule.", ENTRY, act::schedules::put);
     let save = Handler::Form(run(act::schedules::save));
     let what = "Adds or edits an entry, from its form.";
-    let save = Route { handler: save, ..raw(Method::POST, "/schedules/save", what, run(login::out)) };
+    let save =
+        Route { handler: save, params: ENTRY, ..raw(Method::POST, "/schedules/save", what, run(login::out)) };
     routes.extend([put, for_operators(save)]);
     routes
 }

@@ -17,6 +17,8 @@ use super::{
 
 /// Passwords that are checked at the same time; each takes 19 MiB.
 const CHECKS: usize = 2;
+/// The name of whoever came by a link.
+pub(crate) const LOCAL: &str = "local";
 const SESSION: &str = "lovage_session";
 const LOGIN: &str = "lovage_login";
 
@@ -121,7 +123,7 @@ impl Guard {
         if !matches!(self.access, Access::Link) || !self.links.redeem(token) {
             return Err(Refused::Wrong);
         }
-        let new = NewSession { name: "local".to_owned(), role: Role::Operator, proof: None };
+        let new = NewSession { name: LOCAL.to_owned(), role: Role::Operator, proof: None };
         Ok(self.let_in(parts, &sources, new))
     }
 
@@ -130,6 +132,12 @@ impl Guard {
         if let Some(id) = cookie(&parts.headers, SESSION) {
             self.sessions.close(&digest(id));
         }
+    }
+
+    /// Whether somebody of this name could log in by a password.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        let Access::Users(file) = &self.access else { return false };
+        file.current(self.clock.monotonic()).list().any(|(known, _)| known == name)
     }
 
     /// Whether there is a form to log in with.
@@ -168,7 +176,7 @@ impl Guard {
 
     /// The address that a request comes from: behind proxies that are believed, the one that the outermost of them saw. Each
     /// adds what it saw at the end; what stands before that is what the browser says of itself.
-    fn client(&self, parts: &Parts) -> Option<IpAddr> {
+    pub(crate) fn client(&self, parts: &Parts) -> Option<IpAddr> {
         let peer = peer(parts)?.to_canonical();
         let is_proxy = |address: &IpAddr| self.proxies.contains(address);
         if !is_proxy(&peer) {

@@ -8,11 +8,11 @@ use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, select};
 use lovage_core::BackendError;
+use lovage_core::audit::Action;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{End, Job, Step};
 use crate::app::App;
-use crate::audit::Action;
 
 /// How often a step is tried again that did not go through.
 const TRIES: u32 = 5;
@@ -33,7 +33,8 @@ pub(super) async fn run(app: Arc<App>, job: Arc<Job>, mut work: Box<dyn Work>, s
     job.lock().end_with(at, end);
     let (who, what, to) = (job.who.clone(), job.plan.action.to_owned(), job.plan.to.clone());
     let outcome = format!("the job {} ended: {}", job.id, job.sentence());
-    app.audit.record(Action { at, who, what, to, outcome }).await;
+    let address = String::new();
+    app.audit.record(&app.parts, Action { at, who, address, what, to, outcome }).await;
     drop(slot);
 }
 

@@ -1,11 +1,11 @@
 //! Tasks that ended: from the results.
 
-use lovage_core::{Outcome, Page, ResultFilter, TaskRecord, TaskState, Timestamp, parse_duration};
+use lovage_core::{Outcome, Page, ResultFilter, TaskRecord, TaskState};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::tasks::Part;
-use super::{At, limit};
+use super::{At, instant, limit};
 use crate::call::Call;
 use crate::problem::Problem;
 
@@ -95,17 +95,6 @@ fn compact(json: &str) -> String {
         in_text || !c.is_ascii_whitespace()
     };
     json.chars().filter(is_part).collect()
-}
-
-/// An instant, or how long ago it was.
-fn instant(call: &Call, field: &str) -> Result<Option<Timestamp>, Problem> {
-    let Some(text) = call.input.get(field) else { return Ok(None) };
-    let read = Timestamp::parse(text).or_else(|_| parse_duration(text).map(|ago| call.now.minus(ago)));
-    read.map(Some).map_err(|_| {
-        Problem::wrong(format!(
-            "`{field}`: `{text}` is no point in time: write how long ago, such as 2h, or 2026-11-23T13:00:00Z"
-        ))
-    })
 }
 
 impl From<&TaskRecord> for FinishedRow {

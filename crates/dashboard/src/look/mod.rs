@@ -1,5 +1,6 @@
 //! What pages and the API show, gathered from broker, results and schedule.
 
+pub(crate) mod audit;
 pub(crate) mod charts;
 pub(crate) mod findings;
 pub(crate) mod finished;
@@ -12,7 +13,7 @@ pub(crate) mod task;
 pub(crate) mod tasks;
 pub(crate) mod workers;
 
-use lovage_core::Timestamp;
+use lovage_core::{Timestamp, parse_duration};
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
@@ -43,6 +44,17 @@ impl From<At> for Timestamp {
     fn from(at: At) -> Self {
         at.0
     }
+}
+
+/// An instant, or how long ago it was.
+fn instant(call: &Call, field: &str) -> Result<Option<Timestamp>, Problem> {
+    let Some(text) = call.input.get(field) else { return Ok(None) };
+    let read = Timestamp::parse(text).or_else(|_| parse_duration(text).map(|ago| call.now.minus(ago)));
+    read.map(Some).map_err(|_| {
+        Problem::wrong(format!(
+            "`{field}`: `{text}` is no point in time: write how long ago, such as 2h, or 2026-11-23T13:00:00Z"
+        ))
+    })
 }
 
 /// How many rows are asked for: 1 to 1,000.

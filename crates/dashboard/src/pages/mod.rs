@@ -1,5 +1,6 @@
 //! The pages.
 
+pub(crate) mod audit;
 mod charts;
 pub(crate) mod dead;
 pub(crate) mod finished;
@@ -63,12 +64,13 @@ pub(crate) enum Nav {
     Registered,
     Dead,
     Schedules,
+    Audit,
     /// In none of them.
     None,
 }
 
 impl Nav {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Overview,
         Self::Queues,
         Self::Tasks,
@@ -77,6 +79,7 @@ impl Nav {
         Self::Workers,
         Self::Registered,
         Self::Schedules,
+        Self::Audit,
     ];
 
     const fn path(self) -> &'static str {
@@ -89,6 +92,7 @@ impl Nav {
             Self::Registered => "/registered",
             Self::Dead => "/dead",
             Self::Schedules => "/schedules",
+            Self::Audit => "/audit",
         }
     }
 
@@ -102,6 +106,7 @@ impl Nav {
             Self::Registered => "Registered tasks",
             Self::Dead => "Dead letters",
             Self::Schedules => "Schedules",
+            Self::Audit => "Audit",
             Self::None => "",
         }
     }

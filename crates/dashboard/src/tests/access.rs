@@ -108,7 +108,7 @@ async fn a_program_needs_its_token_and_json() {
     assert_eq!(form.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
     let seen = Browser::program(&viewer).get(&site, "/api/v1/queues").await;
     assert!(seen.text.contains(r#""paused":true"#), "{}", seen.text);
-    let kept = site.audit.all();
+    let kept = site.actions().await;
     assert_eq!(kept.len(), 1, "{kept:?}");
     assert_eq!(
         (kept[0].who.as_str(), kept[0].what.as_str(), kept[0].to.as_str()),

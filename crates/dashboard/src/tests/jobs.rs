@@ -81,8 +81,8 @@ async fn look(site: &Site, browser: &mut Browser, job: &str) -> Answer {
 }
 
 /// The audit's sentences of one action.
-fn audited(site: &Site, what: &str) -> Vec<String> {
-    let kept = site.audit.all().into_iter().filter(|action| action.what == what);
+async fn audited(site: &Site, what: &str) -> Vec<String> {
+    let kept = site.audit().await.into_iter().filter(|action| action.what == what);
     kept.map(|action| format!("{}: {}", action.who, action.outcome)).collect()
 }
 
@@ -125,7 +125,7 @@ async fn all_that_match_run_again_part_by_part_and_a_page_tells_how_far_it_is() 
     assert_eq!(ready(&site, "default").await, 450);
     assert_eq!(site.faults.calls(Operation::Publish), 3, "a part is sent at once");
     assert!(site.faults.calls(Operation::Inspect) - asked <= 3, "a part is looked up at once");
-    let said = audited(&site, "finished/again");
+    let said = audited(&site, "finished/again").await;
     assert_eq!(said.len(), 2, "{said:?}");
     assert!(said[0].contains("began: run finished tasks again, all finished tasks in the state FAILURE"));
     assert!(said[1].contains("ended: 450 tasks were sent again"), "{said:?}");
@@ -226,7 +226,7 @@ async fn a_broker_that_stays_away_ends_a_job_that_says_how_far_it_came() {
     );
     assert!(!page.says("tries again"), "{}", page.text);
     site.faults.come_back();
-    assert!(audited(&site, "finished/again")[1].contains("ended early"));
+    assert!(audited(&site, "finished/again").await[1].contains("ended early"));
 }
 
 #[tokio::test(flavor = "current_thread")]

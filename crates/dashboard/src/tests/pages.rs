@@ -82,7 +82,7 @@ async fn a_queue_is_paused_resumed_and_emptied_by_its_typed_name() {
     let nowhere = ann.get(&site, "/queue?name=none").await;
     assert_eq!(nowhere.status, StatusCode::NOT_FOUND);
     assert_eq!(site.broker.queues().await.unwrap().len(), 1, "asking for a queue does not make it");
-    let done: Vec<String> = site.audit.all().into_iter().map(|action| action.what).collect();
+    let done: Vec<String> = site.actions().await.into_iter().map(|action| action.what).collect();
     assert_eq!(
         done,
         [

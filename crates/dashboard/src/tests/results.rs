@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use lovage_broker_memory::MemoryResults;
+use lovage_core::audit::AuditStore;
 use lovage_core::stats::StatsStore;
 use lovage_core::{
     AttemptRecord, BackendError, BackendErrorKind, Found, Page, Recorded, ResultFilter, ResultStore, TaskId,
@@ -17,7 +17,7 @@ pub(super) type Failures = Arc<Mutex<VecDeque<(&'static str, BackendErrorKind)>>
 /// In front of another.
 #[derive(Debug)]
 pub(super) struct FaultyResults {
-    pub(super) inner: Arc<MemoryResults>,
+    pub(super) inner: Arc<dyn ResultStore>,
     pub(super) failures: Failures,
 }
 
@@ -69,5 +69,9 @@ impl ResultStore for FaultyResults {
 
     fn stats(&self) -> Option<&dyn StatsStore> {
         self.inner.stats()
+    }
+
+    fn audit(&self) -> Option<&dyn AuditStore> {
+        self.inner.audit()
     }
 }

@@ -2,22 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use async_trait::async_trait;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use lovage_broker_memory::{MemoryResults, MemorySchedules, MemoryStore};
+use lovage_core::audit::{Action, AuditFilter};
 use lovage_core::schedule::ScheduleStore as _;
-use lovage_core::{Broker, Clock, Entropy};
+use lovage_core::{Broker, Clock, Entropy, Page, ResultStore};
 use lovage_testkit::{FakeClock, FaultyBroker, SeededEntropy};
 use tower::ServiceExt as _;
 
 use super::results::{Failures, FaultyResults};
 use crate::pages::Url;
-use crate::{Access, Action, Audit, Dashboard, LoginLinks, Parts, Role, UserFile, Users};
+use crate::{Access, Dashboard, LoginLinks, Parts, Role, UserFile, Users};
 
 pub(super) const PASSWORD: &str = "correct horse";
 
@@ -33,24 +33,6 @@ pub(super) struct Site {
     pub(super) schedules: MemorySchedules,
     pub(super) clock: FakeClock,
     pub(super) links: LoginLinks,
-    pub(super) audit: Arc<Kept>,
-}
-
-/// Keeps actions for a look at them.
-#[derive(Debug, Default)]
-pub(super) struct Kept(Mutex<Vec<Action>>);
-
-#[async_trait]
-impl Audit for Kept {
-    async fn record(&self, action: Action) {
-        self.0.lock().unwrap().push(action);
-    }
-}
-
-impl Kept {
-    pub(super) fn all(&self) -> Vec<Action> {
-        self.0.lock().unwrap().clone()
-    }
 }
 
 /// A browser, or a program.
@@ -88,14 +70,27 @@ impl Site {
     }
 
     pub(super) fn build(access: Access, base: &str) -> Self {
-        Self::made(access, base, std::future::pending())
+        Self::made(access, base, std::future::pending(), |results| results)
+    }
+
+    /// With these results over those in memory.
+    pub(super) fn over(
+        access: Access,
+        wrap: impl FnOnce(Arc<MemoryResults>) -> Arc<dyn ResultStore>,
+    ) -> Self {
+        Self::made(access, "", std::future::pending(), wrap)
     }
 
     pub(super) fn stopping_on(stop: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self::made(Access::Link, "", stop)
+        Self::made(Access::Link, "", stop, |results| results)
     }
 
-    fn made(access: Access, base: &str, stop: impl Future<Output = ()> + Send + 'static) -> Self {
+    fn made(
+        access: Access,
+        base: &str,
+        stop: impl Future<Output = ()> + Send + 'static,
+        wrap: impl FnOnce(Arc<MemoryResults>) -> Arc<dyn ResultStore>,
+    ) -> Self {
         let clock = FakeClock::new();
         let shared: Arc<dyn Clock> = Arc::new(clock.clone());
         let faults = FaultyBroker::new(MemoryStore::new(Arc::clone(&shared)).handle());
@@ -106,16 +101,31 @@ impl Site {
         let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(11));
         let parts = Parts {
             broker: Arc::clone(&broker),
-            results: Arc::new(FaultyResults { inner: Arc::clone(&results), failures: failures.clone() }),
+            results: Arc::new(FaultyResults {
+                inner: wrap(Arc::clone(&results)),
+                failures: failures.clone(),
+            }),
             schedules: Some(Arc::new(schedules.handle())),
             clock: shared,
             entropy,
         };
-        let audit = Arc::new(Kept::default());
-        let kept = Arc::clone(&audit) as Arc<dyn Audit>;
-        let dashboard = Dashboard::new(parts).base(base).unwrap().access(access).audit(kept).stop_on(stop);
+        let dashboard = Dashboard::new(parts).base(base).unwrap().access(access).stop_on(stop);
         let links = dashboard.links();
-        Self { router: dashboard.router(), broker, faults, results, failures, schedules, clock, links, audit }
+        Self { router: dashboard.router(), broker, faults, results, failures, schedules, clock, links }
+    }
+
+    /// What the audit has of actions, logins left out, the oldest first.
+    pub(super) async fn actions(&self) -> Vec<Action> {
+        let all = self.audit().await;
+        all.into_iter().filter(|action| !action.what.starts_with("log")).collect()
+    }
+
+    /// All that the audit has, the oldest first.
+    pub(super) async fn audit(&self) -> Vec<Action> {
+        let audit = ResultStore::audit(&*self.results).unwrap();
+        let mut all = audit.list(&AuditFilter::default(), Page::first(1_000)).await.unwrap().items;
+        all.reverse();
+        all
     }
 
     /// A browser that came by a link.

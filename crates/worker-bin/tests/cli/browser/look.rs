@@ -155,6 +155,8 @@ fn filled(screen: Screen) -> (Site, Vec<(&'static str, String)>) {
         ("registered", "/registered".to_owned()),
         ("schedules", "/schedules".to_owned()),
         ("schedule", "/schedule?name=greet".to_owned()),
+        ("audit", "/audit".to_owned()),
+        ("audit-nothing", "/audit?who=nobody".to_owned()),
         ("schedule-new", "/schedule/new".to_owned()),
         ("schedule-edit", "/schedule/edit?name=nightly".to_owned()),
         ("problem", "/queue?name=there-is-no-such-queue".to_owned()),
