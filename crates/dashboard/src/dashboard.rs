@@ -8,8 +8,9 @@ use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::Method;
+use axum::middleware::map_response;
 use axum::routing::{MethodFilter, on};
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, pending, select};
@@ -20,13 +21,17 @@ use crate::LoginLinks;
 use crate::app::{App, Parts};
 use crate::assets;
 use crate::audit::Audit;
-use crate::auth::{Access, Guard};
-use crate::dispatch::dispatch;
+use crate::auth::{Access, Guard, Permission};
+use crate::dispatch::{dispatch, harden};
 use crate::jobs::Jobs;
 use crate::routes::{Route, table};
 
 /// Pages that are kept up to date at the same time.
 const STREAMS: usize = 256;
+/// Largest body in bytes: what is typed into forms, or lists of ids.
+const BODY: usize = 2 * 1024 * 1024;
+/// The same from people who are not logged in.
+const LOGIN_BODY: usize = 32 * 1024;
 
 /// How long jobs may take to end when it stops.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -148,7 +153,7 @@ impl Dashboard {
         let (jobs, sampled) = (Jobs::new(), AtomicI64::default());
         let app = Arc::new(App { parts, guard, audit, base, secure, streams, sampled, jobs, stop });
         let router = table().iter().fold(Router::new(), |router, route| mount(router, route, &app));
-        (router, app)
+        (router.route_layer(map_response(harden)), app)
     }
 
     /// Serves it by itself until `stop` ends, open requests were answered and jobs have ended.
@@ -202,11 +207,13 @@ impl fmt::Debug for Dashboard {
 fn mount(router: Router, route: &'static Route, app: &Arc<App>) -> Router {
     let method = if route.method == Method::POST { MethodFilter::POST } else { MethodFilter::GET };
     let shared = Arc::clone(app);
+    let limit = if route.permission == Permission::Public { LOGIN_BODY } else { BODY };
     let answer = on(method, move |request: Request| dispatch(route, shared, request));
+    let answer = answer.layer(DefaultBodyLimit::max(limit));
     let router = router.route(&format!("{}{}", app.base, route.path), answer.clone());
     if route.path == "/" && !app.base.is_empty() { router.route(&app.base, answer) } else { router }
 }
 
 async fn not_found() -> axum::response::Response {
-    assets::not_found()
+    harden(assets::not_found()).await
 }

@@ -1,6 +1,8 @@
 //! The way of every request: who, may they, is it theirs, then the handler; and what every answer carries.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{FromRequest, Query, Request};
@@ -8,6 +10,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Form, Json};
+use futures_util::future::{Either, select};
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -20,6 +23,9 @@ use crate::routes::{Handler, Route, Surface};
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
     form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+/// A body has arrived after this time, or nobody waits for it any longer.
+const READ: Duration = Duration::from_secs(30);
 
 /// Answers a request.
 pub(crate) async fn dispatch(route: &'static Route, app: Arc<App>, request: Request) -> Response {
@@ -44,11 +50,11 @@ pub(crate) async fn dispatch(route: &'static Route, app: Arc<App>, request: Requ
     {
         response.headers_mut().append(header::SET_COOKIE, value);
     }
-    harden(response)
+    response
 }
 
-/// What every answer carries.
-fn harden(mut response: Response) -> Response {
+/// What every answer carries, also those to methods that a path does not have.
+pub(crate) async fn harden(mut response: Response) -> Response {
     let headers = response.headers_mut();
     let fixed = [
         (header::CONTENT_SECURITY_POLICY, POLICY),
@@ -132,8 +138,15 @@ async fn read(
 ) -> Result<Call, Problem> {
     let mut input = query(parts)?;
     if parts.method == Method::POST {
+        let reading = pin!(fields(route, parts, body));
+        let Either::Left((fields, _)) = select(reading, app.parts.clock.sleep(READ)).await else {
+            return Err(Problem::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "the form did not arrive in time: send it again",
+            ));
+        };
         // Fields of the body come first: a link cannot change what a form says.
-        let mut fields = fields(route, parts, body).await?;
+        let mut fields = fields?;
         fields.join(std::mem::take(&mut input));
         input = fields;
         if route.permission != Permission::Public {

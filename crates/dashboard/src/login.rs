@@ -14,7 +14,8 @@ use crate::problem::Problem;
 
 /// The form; with a one-time token in the URL it logs in at once.
 pub(crate) async fn form(call: Call) -> Result<Response, Problem> {
-    let token = call.input.get("token").filter(|_| call.parts.method == Method::GET);
+    let is_meant = call.parts.method == Method::GET && matches!(call.app.guard.access, Access::Link);
+    let token = call.input.get("token").filter(|_| is_meant);
     if let Some(token) = token {
         return Ok(match call.app.guard.by_link(&call.parts, token) {
             Ok(session) => welcome(&call, LOCAL, &session).await,

@@ -14,6 +14,8 @@ use crate::problem::Problem;
 
 /// What stands in the place of a hidden value.
 const HIDDEN: &str = "[redacted]";
+/// The place of a hidden argument of which only the name is known.
+const NO_PLACE: u8 = u8::MAX;
 
 /// What is known of a task that is to be sent once more.
 #[derive(Debug)]
@@ -148,7 +150,7 @@ fn of_record(record: &TaskRecord) -> (Envelope, QueueName, Priority) {
         Value::Array(values) => hidden_places(values),
         Value::Object(map) => {
             let hidden = map.iter().filter(|(_, value)| *value == HIDDEN);
-            hidden.map(|(name, _)| RedactedArg { index: u8::MAX, name: name.clone() }).collect()
+            hidden.map(|(name, _)| RedactedArg { index: NO_PLACE, name: name.clone() }).collect()
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
     };
@@ -160,7 +162,7 @@ fn of_record(record: &TaskRecord) -> (Envelope, QueueName, Priority) {
 }
 
 fn hidden_places(values: &[Value]) -> Vec<RedactedArg> {
-    let places = (0_u8..=u8::MAX).zip(values).filter(|(_, value)| *value == HIDDEN);
+    let places = (0..NO_PLACE).zip(values).filter(|(_, value)| *value == HIDDEN);
     places.map(|(index, _)| RedactedArg { index, name: String::new() }).collect()
 }
 
@@ -177,6 +179,7 @@ fn replace(envelope: &mut Envelope, arguments: &str) -> Result<(), Problem> {
     };
     let before: Value = serde_json::from_str(before).unwrap_or_default();
     let mut after: Value = serde_json::from_str(arguments).map_err(|_| not_arguments())?;
+    check_form(envelope, &after)?;
     for arg in &envelope.redacted {
         let index = usize::from(arg.index);
         let (old, new) = match &mut after {
@@ -191,6 +194,18 @@ fn replace(envelope: &mut Envelope, arguments: &str) -> Result<(), Problem> {
         }
     }
     envelope.payload = Payload::Json(after.to_string());
+    Ok(())
+}
+
+/// Marks of a row know either places or names: arguments in the other form would be shown.
+fn check_form(envelope: &Envelope, after: &Value) -> Result<(), Problem> {
+    let is_lost = |arg: &RedactedArg| {
+        if after.is_object() { arg.name.is_empty() } else { arg.index == NO_PLACE }
+    };
+    if envelope.redacted.iter().any(is_lost) {
+        let sentence = "an argument is hidden: write the arguments as they were, by position or by name, so that it stays hidden";
+        return Err(Problem::wrong(sentence));
+    }
     Ok(())
 }
 
@@ -236,6 +251,23 @@ mod tests {
         replace(&mut envelope, r#"[7,"4111"]"#).unwrap();
         assert_eq!(check(&envelope), Ok(()));
         assert_eq!(render_arguments(&envelope.payload, &envelope.redacted), record.arguments);
+    }
+
+    #[test]
+    fn what_was_hidden_by_its_place_is_not_shown_by_its_name() {
+        let mut record =
+            lovage_testkit::record(TaskId::from_bytes([1; 16]), (1, 1, 0), lovage_core::TaskState::Success);
+        for (kept, typed, same) in [
+            (r#"[7,"[redacted]"]"#, r#"{"id":7,"card":"4111"}"#, r#"[7,"4111"]"#),
+            (r#"{"id":7,"card":"[redacted]"}"#, r#"[7,"4111"]"#, r#"{"id":7,"card":"4111"}"#),
+        ] {
+            record.arguments = kept.to_owned();
+            let (mut envelope, _, _) = of_record(&record);
+            let refused = replace(&mut envelope, typed).unwrap_err().sentence;
+            assert!(refused.contains("so that it stays hidden") && !refused.contains("4111"), "{refused}");
+            replace(&mut envelope, same).unwrap();
+            assert!(!render_arguments(&envelope.payload, &envelope.redacted).contains("4111"));
+        }
     }
 
     #[test]

@@ -9,14 +9,18 @@ use super::{Digest, digest};
 
 /// Attempts are counted for this long from the first.
 const WINDOW: Duration = Duration::from_secs(15 * 60);
-/// Attempts for one name.
-const PER_NAME: u32 = 10;
+/// Attempts for one name from one address.
+const PER_PAIR: u32 = 10;
+/// Attempts for one name from everywhere: more than one address may try, so that nobody locks somebody out alone.
+const PER_NAME: u32 = 100;
 /// Attempts from one address: several people may share it.
 const PER_ADDRESS: u32 = 50;
-/// Names and addresses that are remembered; beyond that the one that was counted first is forgotten.
+/// Names and addresses that are remembered; beyond that those that were counted first are forgotten.
 const REMEMBERED: usize = 10_000;
+/// How many are forgotten at a time: each attempt of a flood looks at few others that way.
+const FORGOTTEN: usize = REMEMBERED / 10;
 
-/// Counts attempts to log in, by name and by address. An attempt counts when it begins, so that many at the same time do
+/// Counts attempts to log in, by name, by address, and by both. An attempt counts when it begins, so that many at the same time do
 /// not slip through; a success takes its count back.
 #[derive(Debug, Default)]
 pub(crate) struct Attempts {
@@ -28,6 +32,8 @@ pub(crate) struct Attempts {
 pub(crate) enum Source {
     Name(Digest),
     Address(IpAddr),
+    /// The address where it is known.
+    Pair(Digest, Option<IpAddr>),
 }
 
 #[derive(Debug)]
@@ -37,25 +43,28 @@ struct Count {
 }
 
 impl Source {
-    pub(crate) fn name(name: &str) -> Self {
-        Self::Name(digest(name))
-    }
-
-    /// One person may have a whole /64 of IPv6.
-    pub(crate) fn address(address: IpAddr) -> Self {
-        Self::Address(match address.to_canonical() {
-            IpAddr::V6(address) => {
-                IpAddr::from((u128::from_be_bytes(address.octets()) & (u128::MAX << 64)).to_be_bytes())
-            }
-            address @ IpAddr::V4(_) => address,
-        })
+    /// What an attempt for a name from an address counts for.
+    pub(crate) fn of(name: &str, address: Option<IpAddr>) -> Vec<Self> {
+        let (name, address) = (digest(name), address.map(whole));
+        [Self::Pair(name, address), Self::Name(name)].into_iter().chain(address.map(Self::Address)).collect()
     }
 
     const fn limit(self) -> u32 {
         match self {
+            Self::Pair(..) => PER_PAIR,
             Self::Name(_) => PER_NAME,
             Self::Address(_) => PER_ADDRESS,
         }
+    }
+}
+
+/// One person may have a whole /64 of IPv6.
+fn whole(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            IpAddr::from((u128::from_be_bytes(address.octets()) & (u128::MAX << 64)).to_be_bytes())
+        }
+        address @ IpAddr::V4(_) => address,
     }
 }
 
@@ -88,7 +97,7 @@ impl Attempts {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         for source in sources {
             match source {
-                Source::Name(_) => drop(counts.remove(source)),
+                Source::Name(_) | Source::Pair(..) => drop(counts.remove(source)),
                 // Somebody who knows one password must not guess others without end.
                 Source::Address(_) => {
                     counts
@@ -112,9 +121,14 @@ fn make_room(counts: &mut HashMap<Source, Count>, now: Duration) {
     if counts.len() < REMEMBERED {
         return;
     }
-    if let Some(first) = counts.iter().min_by_key(|(_, count)| count.since).map(|(source, _)| *source) {
-        counts.remove(&first);
-    }
+    let mut begins: Vec<Duration> = counts.values().map(|count| count.since).collect();
+    let (_, &mut latest, _) = begins.select_nth_unstable(FORGOTTEN - 1);
+    let mut left = FORGOTTEN;
+    counts.retain(|_, count| {
+        let goes = left > 0 && count.since <= latest;
+        left -= usize::from(goes);
+        !goes
+    });
 }
 
 #[cfg(test)]
@@ -123,45 +137,77 @@ mod tests {
 
     const NOW: Duration = Duration::from_secs(1_000);
 
+    fn from(name: &str, address: &str) -> Vec<Source> {
+        Source::of(name, Some(address.parse().unwrap()))
+    }
+
     #[test]
     fn a_name_is_tried_ten_times_and_again_after_the_window() {
-        let attempts = Attempts::default();
-        let name = [Source::name("ann")];
-        for _ in 0..PER_NAME {
-            assert_eq!(attempts.begin(NOW, &name), Ok(()));
+        for sources in [from("ann", "10.0.0.1"), Source::of("ann", None)] {
+            let attempts = Attempts::default();
+            for _ in 0..PER_PAIR {
+                assert_eq!(attempts.begin(NOW, &sources), Ok(()));
+            }
+            let later = NOW + Duration::from_secs(60);
+            assert_eq!(attempts.begin(later, &sources), Err(Duration::from_secs(14 * 60)));
+            assert_eq!(attempts.begin(NOW, &from("bob", "10.0.0.1")), Ok(()));
+            assert_eq!(attempts.begin(NOW + WINDOW, &sources), Ok(()));
         }
-        assert_eq!(attempts.begin(NOW + Duration::from_secs(60), &name), Err(Duration::from_secs(14 * 60)));
-        assert_eq!(attempts.begin(NOW, &[Source::name("bob")]), Ok(()));
-        assert_eq!(attempts.begin(NOW + WINDOW, &name), Ok(()));
+    }
+
+    #[test]
+    fn nobody_locks_somebody_out_from_one_address() {
+        let attempts = Attempts::default();
+        for _ in 0..1_000 {
+            for name in ["ann", "bob"] {
+                let _refused_at_some_time = attempts.begin(NOW, &from(name, "10.0.0.1"));
+            }
+        }
+        assert_eq!(attempts.begin(NOW, &from("ann", "10.0.0.2")), Ok(()));
+        assert_eq!(attempts.begin(NOW, &from("bob", "10.0.0.2")), Ok(()));
+    }
+
+    #[test]
+    fn a_name_is_tried_a_hundred_times_from_everywhere() {
+        let attempts = Attempts::default();
+        let tries = (0..10_000_u32).filter(|n| {
+            let address = IpAddr::from(n.to_be_bytes());
+            attempts.begin(NOW, &Source::of("ann", Some(address))).is_ok()
+        });
+        assert_eq!(tries.count(), 100);
+        assert_eq!(attempts.begin(NOW, &from("bob", "10.0.0.2")), Ok(()));
     }
 
     #[test]
     fn a_refused_attempt_counts_nowhere_and_a_good_one_is_taken_back() {
         let attempts = Attempts::default();
-        let address = Source::address(IpAddr::from([10, 0, 0, 1]));
         for round in 0..200_u32 {
-            let sources = [Source::name(&format!("user{round}")), address];
+            let sources = from(&format!("user{round}"), "10.0.0.1");
             assert_eq!(attempts.begin(NOW, &sources), Ok(()));
             attempts.succeeded(&sources);
         }
-        for _ in 0..PER_ADDRESS {
-            assert_eq!(attempts.begin(NOW, &[address]), Ok(()));
+        for round in 0..PER_ADDRESS {
+            assert_eq!(attempts.begin(NOW, &from(&format!("user{round}"), "10.0.0.1")), Ok(()));
         }
-        let victim = Source::name("ann");
-        assert!(attempts.begin(NOW, &[victim, address]).is_err());
+        let victim = from("ann", "10.0.0.1");
+        assert!(attempts.begin(NOW, &victim).is_err());
         let counts = attempts.counts.lock().unwrap();
-        assert!(!counts.contains_key(&victim));
+        assert!(!counts.contains_key(&victim[0]) && !counts.contains_key(&victim[1]));
     }
 
     #[test]
     fn a_whole_64_of_ipv6_is_one_source_and_memory_is_bounded() {
-        let one = Source::address("2001:db8::1".parse().unwrap());
-        assert_eq!(one, Source::address("2001:db8::ffff:1".parse().unwrap()));
-        assert_ne!(one, Source::address("2001:db8:0:1::1".parse().unwrap()));
+        let one = from("ann", "2001:db8::1");
+        assert_eq!(one, from("ann", "2001:db8::ffff:1"));
+        assert_ne!(one, from("ann", "2001:db8:0:1::1"));
         let attempts = Attempts::default();
-        for number in 0..REMEMBERED + 100 {
-            assert_eq!(attempts.begin(NOW, &[Source::name(&number.to_string())]), Ok(()));
+        for number in 0..REMEMBERED {
+            let at = NOW + Duration::from_millis(u64::try_from(number / 20).unwrap());
+            assert_eq!(attempts.begin(at, &Source::of(&number.to_string(), None)), Ok(()));
         }
-        assert_eq!(attempts.counts.lock().unwrap().len(), REMEMBERED);
+        let counts = attempts.counts.lock().unwrap();
+        assert!((REMEMBERED - FORGOTTEN..=REMEMBERED).contains(&counts.len()), "{}", counts.len());
+        let is_known = |name: usize| counts.contains_key(&Source::of(&name.to_string(), None)[0]);
+        assert!(is_known(REMEMBERED - 1) && !is_known(0), "the first are forgotten");
     }
 }

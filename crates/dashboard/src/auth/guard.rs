@@ -105,7 +105,8 @@ impl Guard {
         password: &str,
     ) -> Result<Secret, Refused> {
         let Access::Users(file) = &self.access else { return Err(Refused::Wrong) };
-        let sources = self.begin(parts, Some(name))?;
+        let sources = Source::of(name, self.client(parts));
+        self.attempts.begin(self.clock.monotonic(), &sources).map_err(Refused::TooMany)?;
         let users = file.current(self.clock.monotonic());
         let (name, password) = (name.to_owned(), password.to_owned());
         let Ok(_permit) = self.checks.acquire().await else { return Err(Refused::Wrong) };
@@ -114,17 +115,18 @@ impl Guard {
             found.map(|(role, proof)| NewSession { name, role, proof: Some(proof) })
         });
         let new = checked.await.ok().flatten().ok_or(Refused::Wrong)?;
-        Ok(self.let_in(parts, &sources, new))
+        self.attempts.succeeded(&sources);
+        Ok(self.let_in(parts, new))
     }
 
-    /// Logs in by a one-time link.
+    /// Logs in by a one-time link. Attempts are not counted: nobody guesses 32 random bytes, and pages of other sites could
+    /// use up those of somebody who looks at them.
     pub(crate) fn by_link(&self, parts: &Parts, token: &str) -> Result<Secret, Refused> {
-        let sources = self.begin(parts, None)?;
         if !matches!(self.access, Access::Link) || !self.links.redeem(token) {
             return Err(Refused::Wrong);
         }
         let new = NewSession { name: LOCAL.to_owned(), role: Role::Operator, proof: None };
-        Ok(self.let_in(parts, &sources, new))
+        Ok(self.let_in(parts, new))
     }
 
     /// Ends the session that a browser has a cookie of.
@@ -167,13 +169,6 @@ impl Guard {
         }
     }
 
-    fn begin(&self, parts: &Parts, name: Option<&str>) -> Result<Vec<Source>, Refused> {
-        let address = self.client(parts).map(Source::address);
-        let sources: Vec<Source> = name.map(Source::name).into_iter().chain(address).collect();
-        self.attempts.begin(self.clock.monotonic(), &sources).map_err(Refused::TooMany)?;
-        Ok(sources)
-    }
-
     /// The address that a request comes from: behind proxies that are believed, the one that the outermost of them saw. Each
     /// adds what it saw at the end; what stands before that is what the browser says of itself.
     pub(crate) fn client(&self, parts: &Parts) -> Option<IpAddr> {
@@ -198,8 +193,7 @@ impl Guard {
     }
 
     /// The session that the browser had before ends: nobody else goes on with it.
-    fn let_in(&self, parts: &Parts, sources: &[Source], new: NewSession) -> Secret {
-        self.attempts.succeeded(sources);
+    fn let_in(&self, parts: &Parts, new: NewSession) -> Secret {
         self.forget(parts);
         self.sessions.open(self.clock.monotonic(), &*self.entropy, new)
     }

@@ -1,7 +1,6 @@
 //! Who did what: what is kept of it, what is not, and what happens where it cannot be kept.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,6 +15,7 @@ use lovage_testkit::{message, queue, settled_down};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
+use super::log::Log;
 use super::site::{Answer, Browser, PASSWORD, Site};
 use crate::Access;
 
@@ -104,34 +104,6 @@ impl AuditStore for Troubled {
 
 fn troubled(access: Access, trouble: Trouble) -> Site {
     Site::over(access, |inner| Arc::new(Troubled { inner, trouble }))
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    /// What this thread logs from now on.
-    fn of_this_thread() -> (Self, tracing::subscriber::DefaultGuard) {
-        let log = Self::default();
-        let writer = log.clone();
-        let subscriber =
-            tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-        (log, tracing::subscriber::set_default(subscriber))
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
 }
 
 fn told(actions: &[Action]) -> Vec<[&str; 4]> {

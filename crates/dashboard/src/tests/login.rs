@@ -198,3 +198,46 @@ async fn where_others_can_reach_it_a_link_is_not_enough() {
     }
     assert!(site.clock.now() > lovage_core::Timestamp::default());
 }
+
+#[tokio::test(flavor = "current_thread")]
+async fn nobody_is_locked_out_from_another_address_and_the_sentence_is_clear() {
+    let site = Site::with_users();
+    let mut attacker = Browser { peer: Some(([10, 6, 6, 6], 1).into()), ..Browser::default() };
+    let csrf = attacker.get(&site, "/login").await.field("csrf");
+    let mut checked = 0;
+    for n in 0..10_000_u32 {
+        let name = ["ann", "vic"][n as usize % 2];
+        let fields = [("csrf", &*csrf), ("name", name), ("password", "guess guess")];
+        let answer = attacker.post(&site, "/login", &fields).await;
+        checked += u32::from(answer.status == StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(checked, 20, "ten for each name");
+    for name in ["ann", "vic"] {
+        let (_, answer) = site.log_in(name, PASSWORD).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{name} from another address");
+    }
+    let fields = [("csrf", &*csrf), ("name", "ann"), ("password", PASSWORD)];
+    let told = attacker.post(&site, "/login", &fields).await;
+    assert!(told.says("There were too many attempts: try again in 15 min."), "{}", told.text);
+    site.clock.advance(Duration::from_secs(15 * 60));
+    assert_eq!(attacker.post(&site, "/login", &fields).await.status, StatusCode::SEE_OTHER);
+}
+
+/// An image on another site may ask for it as often as it likes.
+#[tokio::test(flavor = "current_thread")]
+async fn links_that_are_none_keep_nobody_from_a_good_one() {
+    let site = Site::new();
+    for n in 0..1_000 {
+        let answer = Browser::default().get(&site, &format!("/login?token={n}")).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(site.operator().await.get(&site, "/").await.status, StatusCode::OK);
+    // Where people have passwords a link is nothing, and no attempt either.
+    let site = Site::with_users();
+    for n in 0..100 {
+        let answer = Browser::default().get(&site, &format!("/login?token={n}")).await;
+        assert_eq!(answer.status, StatusCode::OK);
+    }
+    assert!(site.audit().await.is_empty());
+    assert_eq!(site.log_in("ann", PASSWORD).await.1.status, StatusCode::SEE_OTHER);
+}

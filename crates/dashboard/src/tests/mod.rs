@@ -3,12 +3,15 @@
 mod access;
 mod audit;
 mod charts;
+mod doors;
 mod escaping;
 mod goldens;
 mod jobs;
+mod log;
 mod login;
 mod pages;
 mod results;
+mod secrets;
 mod site;
 mod streams;
 mod workers;

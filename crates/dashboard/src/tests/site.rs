@@ -33,6 +33,7 @@ pub(super) struct Site {
     pub(super) schedules: MemorySchedules,
     pub(super) clock: FakeClock,
     pub(super) links: LoginLinks,
+    parts: Parts,
 }
 
 /// A browser, or a program.
@@ -109,9 +110,14 @@ impl Site {
             clock: shared,
             entropy,
         };
-        let dashboard = Dashboard::new(parts).base(base).unwrap().access(access).stop_on(stop);
+        let dashboard = Dashboard::new(parts.clone()).base(base).unwrap().access(access).stop_on(stop);
         let links = dashboard.links();
-        Self { router: dashboard.router(), broker, faults, results, failures, schedules, clock, links }
+        Self { router: dashboard.router(), broker, faults, results, failures, schedules, clock, links, parts }
+    }
+
+    /// For another dashboard over the same.
+    pub(super) fn parts(&self) -> Parts {
+        self.parts.clone()
     }
 
     /// What the audit has of actions, logins left out, the oldest first.
@@ -213,9 +219,9 @@ impl Browser {
         method: Method,
         path: &str,
         kind: Option<&str>,
-        body: String,
+        body: impl Into<Body>,
     ) -> axum::response::Response {
-        let mut request = Request::builder().method(method).uri(path).body(Body::from(body)).unwrap();
+        let mut request = Request::builder().method(method).uri(path).body(body.into()).unwrap();
         *request.headers_mut() = self.headers.clone();
         if !self.cookies.is_empty() {
             let pairs: Vec<String> =

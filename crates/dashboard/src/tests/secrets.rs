@@ -1,0 +1,172 @@
+//! What nobody may read: hidden arguments, passwords, links, ids of sessions, tokens of programs.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Method, StatusCode};
+use futures_util::StreamExt as _;
+use lovage_core::{
+    Clock as _, DeadReason, Envelope, Note, Payload, RedactedArg, Reserve, ResultStore as _, Settle,
+    Settlement, TaskState, Token, WorkerId, WorkerInfo, render_arguments,
+};
+use lovage_testkit::{SeededEntropy, message, queue, record};
+use serde_json::json;
+
+use super::log::Log;
+use super::site::{Browser, PASSWORD, Site};
+use crate::routes::{Handler, table};
+use crate::{Access, Role, UserFile, Users};
+
+const SECRET: &str = "4111222233334444";
+
+fn envelope() -> Envelope {
+    let mut envelope = Envelope::new("pay", Payload::Json(format!("{{\"card\":\"{SECRET}\",\"id\":7}}")));
+    envelope.redacted = vec![RedactedArg { index: 0, name: "card".into() }];
+    envelope
+}
+
+/// A task with a hidden argument in every place where a task can be; their ids.
+async fn everywhere(site: &Site) -> Vec<String> {
+    let (now, q) = (site.clock.now(), queue("q"));
+    let build = |priority, delay| {
+        message("q").envelope(&envelope()).priority(priority).delay(Duration::from_secs(delay)).build()
+    };
+    let (dead, leased, ready, delayed) = (build(9, 0), build(8, 0), build(1, 0), build(1, 600));
+    let batch = [dead.clone(), leased.clone(), ready.clone(), delayed.clone()];
+    site.broker.publish(&batch, None).await.unwrap();
+    for token in [Token::from_bytes([1; 16]), Token::from_bytes([2; 16])] {
+        let reserve = Reserve { queue: &q, max: 1, token, lease: Duration::from_secs(600), suspects: true };
+        site.broker.reserve(reserve, None).await.unwrap();
+    }
+    let how = Settle::DeadLetter { reason: DeadReason::Exhausted, note: Note::new(now, "w", "no money") };
+    let settled = [Settlement { id: dead.id, how }];
+    site.broker.settle(&q, Token::from_bytes([1; 16]), &settled, None).await.unwrap();
+    let active = json!({ "id": leased.id, "task": "pay", "queue": "q", "started_at": now });
+    let info: WorkerInfo = serde_json::from_value(json!({
+        "id": WorkerId::new(&SeededEntropy::new(9)), "name": "w", "host": "h", "pid": 1, "version": "1",
+        "started_at": now, "mode": "running", "queues": ["q"], "concurrency": 1, "blocking": 1,
+        "tasks": [{ "name": "pay", "signature": "(card: String, id: i64) -> ()" }], "active": [active],
+        "reserved": 0, "succeeded": 0, "failed": 0,
+    }))
+    .unwrap();
+    site.broker.heartbeat(&info, Duration::from_secs(600), None).await.unwrap();
+    let ended = [TaskState::Success, TaskState::Failure, TaskState::Retry].map(|state| {
+        let mut ended = record(message("q").build().id, (1, 1, 1), state);
+        ended.task = "pay".into();
+        ended.arguments = render_arguments(&envelope().payload, &envelope().redacted);
+        ended.finished_at = now;
+        ended
+    });
+    site.results.record(&ended, None).await.unwrap();
+    let ids = batch.iter().map(|one| one.id).chain(ended.iter().map(|one| one.id));
+    ids.map(|id| id.to_string()).collect()
+}
+
+/// Every page, every answer of the API, and every stream, for each of the tasks.
+async fn read_everything(site: &Site, browser: &mut Browser, ids: &[String]) -> Vec<(String, String)> {
+    let mut read = Vec::new();
+    for route in table().iter().filter(|route| route.method == Method::GET && route.path != "/live") {
+        let path = route.path.replace("{file}", "none.css");
+        for id in ids {
+            for place in ["ready", "delayed", "leased", "dead"] {
+                let path = format!("{path}?id={id}&queue=q&name=q&place={place}");
+                let answer = browser.get(site, &path).await;
+                read.push((path.clone(), format!("{:?} {}", answer.headers, answer.text)));
+                if matches!(route.handler, Handler::Page(_)) && place == "ready" {
+                    let of = crate::pages::Url::new("", "/live").with("of", &path).to_string();
+                    let stream = browser.open(site, Method::GET, &of, None, Body::empty()).await;
+                    let first = stream.into_body().into_data_stream().next().await.unwrap().unwrap();
+                    read.push((of, String::from_utf8(first.to_vec()).unwrap()));
+                }
+            }
+        }
+    }
+    read
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn what_is_hidden_stays_hidden_on_every_page_in_the_api_and_in_the_log() {
+    let site = Site::with_users();
+    let (log, _guard) = Log::of_this_thread();
+    let mut ids = everywhere(&site).await;
+    let (mut ann, _) = site.log_in("ann", PASSWORD).await;
+    let (mut vic, _) = site.log_in("vic", PASSWORD).await;
+    // Copies of it: as it is, with another argument beside it, and with the secret typed again where it was not kept.
+    let typed = format!("{{\"card\":\"{SECRET}\",\"id\":9}}");
+    for (id, arguments) in [
+        (0, r#"{"card":"[redacted]","id":7}"#),
+        (1, r#"{"card":"[redacted]","id":8}"#),
+        (2, &typed),
+        (4, &typed),
+        (5, &typed),
+    ] {
+        let again = ann.act(&site, "/tasks/again", &[("id", &ids[id]), ("arguments", arguments)]).await;
+        let new =
+            again.location().strip_prefix("/task?id=").unwrap_or_else(|| panic!("{again:?}")).to_owned();
+        ids.push(new);
+    }
+    for (path, id) in
+        [("/tasks/promote", 3), ("/tasks/cancel", 2), ("/dead/retry", 0), ("/finished/again", 4)]
+    {
+        ann.act(&site, path, &[("id", &ids[id]), ("ids", &ids[id]), ("queue", "q")]).await;
+    }
+    let mut hidden = 0;
+    for browser in [&mut ann, &mut vic] {
+        for (path, text) in read_everything(&site, browser, &ids).await {
+            assert!(!text.contains(SECRET), "{path}: {text}");
+            hidden += usize::from(text.contains("[redacted]"));
+        }
+    }
+    assert!(hidden > 100, "it is on {hidden} answers");
+    assert!(!log.text().contains(SECRET), "{}", log.text());
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_link_and_the_id_of_a_session_are_on_no_page_and_in_no_log() {
+    let site = Site::new();
+    let (log, _guard) = Log::of_this_thread();
+    let ids = everywhere(&site).await;
+    let link = site.links.link(([127, 0, 0, 1], 8410).into());
+    let path = link.strip_prefix("http://127.0.0.1:8410").unwrap().to_owned();
+    let token = path.split("token=").nth(1).unwrap().to_owned();
+    let mut ann = Browser::default();
+    let welcome = ann.get(&site, &path).await;
+    assert_eq!((welcome.status, welcome.location()), (StatusCode::SEE_OTHER, "/"));
+    let session = ann.cookies["lovage_session"].clone();
+    let mut late = Browser::default();
+    let mut read = read_everything(&site, &mut ann, &ids[..1]).await;
+    read.push((path.clone(), late.get(&site, &path).await.text));
+    for (path, text) in &read {
+        assert!(!text.contains(&token) && !text.contains(&session), "{path}: {text}");
+    }
+    assert!(!log.text().contains(&token) && !log.text().contains(&session), "{}", log.text());
+    let audit = format!("{:?}", site.audit().await);
+    assert!(!audit.contains(&token) && !audit.contains(&session), "{audit}");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_password_and_the_token_of_a_program_are_on_no_page_and_in_no_log() {
+    let (mut users, entropy) = (Users::new(), SeededEntropy::new(5));
+    let token = users.add_token("ci", Role::Operator, &entropy).unwrap();
+    users.set_password("ann", Role::Operator, PASSWORD, &entropy).unwrap();
+    let hash = users.to_string().lines().find(|line| line.starts_with("user ann")).unwrap().to_owned();
+    let hash = hash.rsplit('$').next().unwrap().to_owned();
+    let site = Site::with(Access::Users(UserFile::fixed(users)));
+    let (log, _guard) = Log::of_this_thread();
+    let ids = everywhere(&site).await;
+    let mut ci = Browser::program(&token);
+    ci.json(&site, "/api/v1/queues/pause", &json!({ "queue": "q" })).await;
+    let (_, wrong) = site.log_in("ann", "another wrong one").await;
+    let (mut ann, welcome) = site.log_in("ann", PASSWORD).await;
+    let mut read = read_everything(&site, &mut ci, &ids[..1]).await;
+    read.extend(read_everything(&site, &mut ann, &ids[..1]).await);
+    read.push(("a wrong password".into(), format!("{wrong:?}")));
+    read.push(("a right one".into(), format!("{welcome:?}")));
+    read.push(("the log".into(), log.text()));
+    read.push(("the audit".into(), format!("{:?}", site.audit().await)));
+    for (path, text) in &read {
+        for secret in [token.as_str(), &token[7..], PASSWORD, "another wrong one", &hash] {
+            assert!(!text.contains(secret), "{path} has {secret}: {text}");
+        }
+    }
+}
