@@ -5,7 +5,8 @@ use std::time::Duration;
 use axum::body::{Body, BodyDataStream};
 use axum::http::{Method, StatusCode};
 use futures_util::StreamExt as _;
-use lovage_testkit::{message, settled_down};
+use lovage_core::{Clock as _, ErrorReport, Outcome, ResultStore as _, TaskId, TaskState};
+use lovage_testkit::{message, record, settled_down};
 
 use super::site::{Browser, Site};
 
@@ -90,4 +91,26 @@ async fn an_open_page_does_not_hold_up_a_server_that_stops() {
     let clock = lovage_system::SystemClock::new();
     let end = lovage_testkit::within(&clock, Duration::from_secs(10), "the end", stream.next());
     assert!(end.await.is_none());
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn the_lines_of_a_text_forge_no_event() {
+    let site = Site::new();
+    let mut ann = site.operator().await;
+    for (ends, n) in ["\n", "\r", "\r\n", "\r\n\r\n"].into_iter().zip(1_u8..) {
+        let text = format!("x{ends}event: fragment{ends}data: forged{ends}{ends}event: forged");
+        let mut failed = record(TaskId::from_bytes([n; 16]), (1, 1, 1), TaskState::Failure);
+        failed.outcome = Outcome::Error(ErrorReport::new(&*text, &*text));
+        failed.finished_at = site.clock.now();
+        site.results.record(&[failed.clone()], None).await.unwrap();
+        let mut stream = open(&site, &mut ann, &format!("/task?id={}", failed.id)).await;
+        let event = next(&site, &mut stream).await.unwrap();
+        let lines: Vec<&str> = event.trim_end_matches('\n').split(['\r', '\n']).collect();
+        assert_eq!(lines[0], "event: fragment");
+        assert!(lines[1..].iter().all(|line| line.starts_with("data: ")), "{lines:#?}");
+        // And nothing that is answered for a page breaks the stream itself.
+        let trouble = crate::pages::Url::new("", "/finished").with("since", &text).to_string();
+        let path = crate::pages::Url::new("", "/live").with("of", &trouble).to_string();
+        assert_eq!(ann.open(&site, Method::GET, &path, None, String::new()).await.status(), StatusCode::OK);
+    }
 }
