@@ -289,6 +289,29 @@ mod tests {
         assert_eq!(seen(&["10.0.0.1"], "10.0.0.1", &[]), "10.0.0.1");
     }
 
+    /// So that a flood of logins takes neither all memory nor all threads.
+    #[tokio::test(flavor = "current_thread")]
+    async fn few_passwords_are_checked_at_the_same_time_and_the_others_wait_for_their_turn() {
+        let entropy: Arc<dyn Entropy> = Arc::new(lovage_testkit::SeededEntropy::new(1));
+        let mut users = crate::Users::new();
+        users.set_password("ann", Role::Operator, "correct horse", &*entropy).unwrap();
+        let links = LoginLinks::new(Arc::clone(&entropy), String::new());
+        let access = Access::Users(crate::UserFile::fixed(users));
+        let guard =
+            Guard::new(access, links, Arc::new(lovage_testkit::FakeClock::new()), entropy, Vec::new());
+        let parts = axum::http::Request::new(()).into_parts().0;
+        let others = guard.checks.acquire_many(2).await.unwrap();
+        let checking = guard.by_password(&parts, "ann", "correct horse");
+        tokio::pin!(checking);
+        tokio::select! {
+            biased;
+            _ = &mut checking => panic!("it did not wait for its turn"),
+            () = lovage_testkit::settled_down() => {}
+        }
+        drop(others);
+        assert!(checking.await.is_ok());
+    }
+
     #[test]
     fn a_cookie_is_found_among_others_and_by_its_whole_name() {
         let headers = headers(&[("cookie", "a=1; xlovage_session=no; lovage_session=yes")]);

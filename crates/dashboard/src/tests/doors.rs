@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use futures_util::stream::pending;
+use lovage_core::Clock as _;
 use lovage_testkit::{message, queue, settled_down};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -255,6 +256,7 @@ async fn a_huge_body_is_refused_early_and_a_slow_one_after_a_time_while_others_a
     let endless = Body::from_stream(pending::<Result<Vec<u8>, std::io::Error>>());
     let asking = nobody.open(&site, Method::POST, "/login", FORM, endless);
     tokio::pin!(asking);
+    let began = site.clock.now();
     let answer = loop {
         tokio::select! {
             biased;
@@ -266,6 +268,7 @@ async fn a_huge_body_is_refused_early_and_a_slow_one_after_a_time_while_others_a
         }
     };
     assert_eq!(answer.status(), StatusCode::REQUEST_TIMEOUT);
+    assert!(site.clock.now().since(began) <= Duration::from_secs(40));
 }
 
 #[tokio::test(flavor = "current_thread")]
