@@ -18,6 +18,7 @@ mod explain;
 mod id;
 mod message;
 mod name;
+mod parameter;
 mod payload;
 mod rate;
 mod redact;
@@ -49,6 +50,7 @@ pub use explain::{Ahead, DeadLetter, Ended, Explanation, Facts, Point, Running, 
 pub use id::{TaskId, Token, WorkerId};
 pub use message::{Delay, Fence, Message, MessageError, UniqueClaim, UniquePolicy};
 pub use name::{EntryName, NameError, QueueName, Source, TaskName};
+pub use parameter::{Parameter, ParameterKind, lay_out};
 pub use payload::Payload;
 pub use rate::RateLimit;
 pub use redact::{RedactedArg, render_arguments};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Progress, QueueName, TaskDef, TaskId, Timestamp, WorkerId};
+use crate::{ParameterKind, Progress, QueueName, TaskDef, TaskId, Timestamp, WorkerId};
 
 /// Stands behind the type of a parameter that has a default.
 pub(crate) const MAY_BE_LEFT_OUT: &str = " = …";
@@ -155,7 +155,7 @@ impl From<&TaskDef> for TaskInfo {
             .params
             .iter()
             .map(|param| {
-                let says_so = param.type_name.split('<').next().is_some_and(|path| path.ends_with("Option"));
+                let says_so = matches!(ParameterKind::of(param.type_name), ParameterKind::Option(_));
                 let mark = if param.optional && !says_so { MAY_BE_LEFT_OUT } else { "" };
                 format!("{}: {}{mark}", param.name, param.type_name)
             })

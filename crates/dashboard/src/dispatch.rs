@@ -115,7 +115,7 @@ fn gate(app: &App, route: &Route, parts: &Parts, who: Option<&Who>) -> Result<()
 }
 
 fn to_login(app: &App, route: &Route, parts: &Parts) -> Turned {
-    let is_page = route.surface == Surface::Page && matches!(route.handler, Handler::Page(_));
+    let is_page = parts.method == Method::GET && matches!(route.handler, Handler::Page(_));
     let site = parts.headers.get("sec-fetch-site");
     if is_page && site.is_some_and(|site| site == "cross-site") {
         // A link from elsewhere comes without the cookie, which is strict: the page asks for itself again, from here.

@@ -31,6 +31,7 @@ mod problem;
 mod routes;
 #[cfg(test)]
 mod tests;
+mod typed;
 
 pub use app::Parts;
 pub use auth::{Access, LoginLinks, Proxy, Role, UserFile, Users, UsersError};

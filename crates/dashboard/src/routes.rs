@@ -154,6 +154,14 @@ fn views() -> Vec<Route> {
         page("/audit", "Who did what.", pages::audit::page),
         for_operators(page("/schedule/new", "The form of a new entry.", pages::schedule_form::new)),
         for_operators(page("/schedule/edit", "The form of an entry.", pages::schedule_form::edit)),
+        Route {
+            method: Method::POST,
+            ..for_operators(page(
+                "/schedule/form",
+                "The form with the fields of its task.",
+                pages::schedule_form::with_its_fields,
+            ))
+        },
         raw(Method::GET, "/schedule/preview", "What a form would do.", run(pages::schedule_form::preview)),
         raw(Method::GET, "/live", "Keeps a page up to date.", run(live::stream)),
         raw(Method::POST, "/logout", "Ends the session.", run(login::out)),

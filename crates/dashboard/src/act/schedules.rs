@@ -1,15 +1,18 @@
 //! Changing the schedule.
 
-use lovage_core::schedule::{Entry, EntryText, Expected, Saved};
+use lovage_core::schedule::{Entry, EntryText, Expected, Saved, arguments_fit};
 use lovage_scheduler::{ByHand, run_by_hand};
 use serde_json::{Map, Value, json};
 
 use crate::Parts;
 use crate::call::{Call, Input};
+use crate::look;
+use crate::look::registered::Registered;
 use crate::look::schedules::name;
 use crate::pages;
 use crate::problem::Problem;
 use crate::routes::{Done, Filled};
+use crate::typed::{Arguments, Json};
 
 pub(crate) async fn enable(call: Call) -> Result<Done, Problem> {
     switch(&call, true).await
@@ -62,18 +65,28 @@ pub(crate) async fn run(call: Call) -> Result<Done, Problem> {
 
 /// Adds or edits an entry; the form comes back with what is wrong.
 pub(crate) async fn save(call: Call) -> Result<Filled, Problem> {
-    match put(call.clone()).await {
+    match put_typed(&call).await {
         Ok(done) => Ok(Filled::Done(done)),
         Err(problem) if problem.status.is_client_error() => {
-            Ok(Filled::Again(Box::new(pages::schedule_form::again(&call, &problem.sentence))))
+            Ok(Filled::Again(Box::new(pages::schedule_form::again(&call, &problem.sentence).await)))
         }
         Err(problem) => Err(problem),
     }
 }
 
+/// With the arguments from their fields.
+async fn put_typed(call: &Call) -> Result<Done, Problem> {
+    let tasks = look::registered::if_known(&call.app).await;
+    let Json { args, kwargs } = Arguments::settled(&call.input, &tasks).map_err(Problem::wrong)?;
+    let mut input = Input::new(vec![("args".to_owned(), args), ("kwargs".to_owned(), kwargs)]);
+    input.join(call.input.clone());
+    put(Call { input, ..call.clone() }).await
+}
+
 /// Adds an entry, or edits the one of a revision.
 pub(crate) async fn put(call: Call) -> Result<Done, Problem> {
     let entry = entry(&call.input)?;
+    check_arguments(&entry, &look::registered::if_known(&call.app).await)?;
     let expected = match call.input.parsed::<i64>("revision")? {
         Some(revision) => Expected::Revision(revision),
         None => Expected::New,
@@ -93,6 +106,20 @@ pub(crate) async fn put(call: Call) -> Result<Done, Problem> {
         ))),
         Saved::Conflict(None) => Err(Problem::conflict(format!("somebody deleted `{name}` meanwhile"))),
     }
+}
+
+/// What no live worker of the task can run is refused. A task that none of them knows may come yet.
+fn check_arguments(entry: &Entry, tasks: &[Registered]) -> Result<(), Problem> {
+    let Some(task) = tasks.iter().find(|task| task.name == entry.task.as_str()) else { return Ok(()) };
+    let mut wrong = None;
+    for signature in &task.signatures {
+        match arguments_fit(entry, signature) {
+            // Of two releases one is enough.
+            Ok(()) => return Ok(()),
+            Err(error) => wrong = Some(error),
+        }
+    }
+    wrong.map_or(Ok(()), |error| Err(Problem::wrong(error.to_string())))
 }
 
 /// The entry that a form or a JSON body describes.

@@ -104,20 +104,34 @@
     });
   }
 
+  // Puts each part of an answer where it belongs. Fields that look the same stay, so that nobody is disturbed in them.
+  function place(html) {
+    const answer = new DOMParser().parseFromString(html, "text/html");
+    answer.querySelectorAll("[data-into]").forEach((part) => {
+      const target = document.getElementById(part.dataset.into);
+      if (!target || ("look" in part.dataset && part.dataset.look === target.dataset.look)) return;
+      const focus = target.contains(document.activeElement) ? document.activeElement.id : "";
+      target.innerHTML = part.innerHTML;
+      if ("look" in part.dataset) target.dataset.look = part.dataset.look;
+      if (focus && document.getElementById(focus)) document.getElementById(focus).focus();
+    });
+  }
+
   // A form that shows what it would do while somebody types.
   function previews() {
     document.querySelectorAll("form[data-preview]").forEach((form) => {
-      const target = document.getElementById(form.dataset.previewInto);
       let timer = 0;
-      let asked = 0;
+      let typed = 0;
       const ask = async () => {
-        const mine = ++asked;
+        const before = typed;
         const query = new URLSearchParams(new FormData(form));
         query.delete("csrf");
         const answer = await fetch(form.dataset.preview + "?" + query).catch(() => null);
-        if (mine === asked && answer && answer.ok) target.innerHTML = await answer.text();
+        const html = answer && answer.ok ? await answer.text() : null;
+        // Whoever has typed on since then is asked for again.
+        if (html !== null && before === typed) place(html);
       };
-      form.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(ask, 200); });
+      form.addEventListener("input", () => { typed++; clearTimeout(timer); timer = setTimeout(ask, 200); });
       const kind = form.querySelector("[data-kind]");
       const fit = () => form.querySelectorAll("[data-for]").forEach((field) => {
         field.hidden = kind && field.dataset.for !== kind.value;

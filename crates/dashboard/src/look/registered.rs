@@ -6,6 +6,7 @@ use lovage_core::WorkerInfo;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::app::App;
 use crate::call::Call;
 use crate::problem::Problem;
 
@@ -24,6 +25,14 @@ pub(crate) struct Registered {
 
 pub(crate) async fn data(call: Call) -> Result<Vec<Registered>, Problem> {
     Ok(collect(&call.app.parts.broker.workers(None).await?))
+}
+
+/// The same for whoever can do without: nothing where the broker does not answer.
+pub(crate) async fn if_known(app: &App) -> Vec<Registered> {
+    let workers = app.parts.broker.workers(None).await.inspect_err(|error| {
+        tracing::debug!("which tasks there are is not known: {error}");
+    });
+    collect(&workers.unwrap_or_default())
 }
 
 /// By name.

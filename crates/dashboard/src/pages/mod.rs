@@ -1,5 +1,6 @@
 //! The pages.
 
+mod arguments;
 pub(crate) mod audit;
 mod charts;
 pub(crate) mod dead;

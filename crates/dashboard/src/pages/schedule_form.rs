@@ -7,49 +7,76 @@ use serde_json::Value;
 
 use super::kit::{hidden, prose};
 use super::schedules::runs;
-use super::{Nav, Page, Url};
+use super::{Nav, Page, Url, arguments};
 use crate::act::schedules::entry;
 use crate::call::{Call, Input};
 use crate::look;
+use crate::look::registered::Registered;
 use crate::look::schedules::find;
 use crate::problem::Problem;
+use crate::typed::Arguments;
+
+/// What the form needs to know of the live workers.
+struct Tasks(Vec<Registered>);
 
 /// An empty form.
 pub(crate) async fn new(call: Call) -> Result<Page, Problem> {
     call.app.schedules()?;
     let mut input = call.input.clone();
     input.join(Input::new(vec![("enabled".to_owned(), "on".to_owned())]));
-    Ok(Page::new(Nav::Schedules, "New schedule").head(form(&call, &input, None)))
+    Ok(Page::new(Nav::Schedules, "New schedule").head(form(&call, &input, &tasks(&call).await, None)))
 }
 
 /// A form with an entry in it; for one that cannot be read only its name.
 pub(crate) async fn edit(call: Call) -> Result<Page, Problem> {
     let listed = find(&call).await?;
     let title = format!("Edit {}", call.input.raw("name").unwrap_or_default());
-    Ok(Page::new(Nav::Schedules, title).head(form(&call, &fields(&listed), None)))
+    Ok(Page::new(Nav::Schedules, title).head(form(&call, &fields(&listed), &tasks(&call).await, None)))
+}
+
+/// The form as it came, with the fields of the task that stands in it: for browsers without scripts.
+pub(crate) async fn with_its_fields(call: Call) -> Result<Page, Problem> {
+    call.app.schedules()?;
+    Ok(Page::new(Nav::Schedules, title(&call.input)).head(form(
+        &call,
+        &call.input,
+        &tasks(&call).await,
+        None,
+    )))
 }
 
 /// The form as it came, with what is wrong.
-pub(crate) fn again(call: &Call, why: &str) -> Page {
-    let title = if call.input.get("revision").is_some() { "Edit schedule" } else { "New schedule" };
-    Page::new(Nav::Schedules, title).head(form(call, &call.input, Some(why)))
+pub(crate) async fn again(call: &Call, why: &str) -> Page {
+    Page::new(Nav::Schedules, title(&call.input)).head(form(call, &call.input, &tasks(call).await, Some(why)))
 }
 
-/// What the entry in a form would do.
+async fn tasks(call: &Call) -> Tasks {
+    Tasks(look::registered::if_known(&call.app).await)
+}
+
+fn title(input: &Input) -> &'static str {
+    if input.get("revision").is_some() { "Edit schedule" } else { "New schedule" }
+}
+
+/// What the entry in a form would do, and the fields of its task: each for the place in the form that it names.
 pub(crate) async fn preview(call: Call) -> Result<Response, Problem> {
+    let arguments = Arguments::of(&call.input, &tasks(&call).await.0);
+    let fragment = html! {
+        div data-into="preview" { (will_run(&call)) }
+        div data-into=(arguments::PLACE) data-look=(arguments::look(&arguments)) { (arguments::fields(&arguments, false)) }
+        @for (place, error) in arguments::errors(&arguments) { div data-into=(place) { (prose(&error)) } }
+    };
+    Ok(Html(fragment.into_string()).into_response())
+}
+
+fn will_run(call: &Call) -> Markup {
     let is_written = ["schedule", "expression", "every", "latitude", "at"]
         .iter()
         .any(|name| call.input.get(name).is_some());
     if !is_written {
-        let fragment = html! { p.soft { "Write when it runs, and its next runs appear here." } };
-        return Ok(Html(fragment.into_string()).into_response());
+        return html! { p.soft { "Write when it runs, and its next runs appear here." } };
     }
-    // A name and a task may not have been written yet: times do not need them.
-    let mut input = call.input.clone();
-    let named = [("name", "preview"), ("task", "preview")];
-    let missing = named.into_iter().filter(|(name, _)| call.input.get(name).is_none());
-    input.join(Input::new(missing.map(|(name, text)| (name.to_owned(), text.to_owned())).collect()));
-    let fragment = match entry(&input) {
+    match entry(&only_times(&call.input)) {
         Err(problem) => html! { p.flash.warn { (prose(&problem.sentence)) } },
         Ok(entry) => {
             let next = look::schedules::runs(&entry, call.now);
@@ -58,8 +85,18 @@ pub(crate) async fn preview(call: Call) -> Result<Response, Problem> {
                 @if next.is_empty() { p.flash.warn { "It never fires: there is no slot from now on." } } @else { (runs(&next)) }
             }
         }
-    };
-    Ok(Html(fragment.into_string()).into_response())
+    }
+}
+
+/// Without what says nothing of times: it may not have been written yet, or be wrong while somebody writes it. The name
+/// stays, as the jitter follows from it.
+fn only_times(input: &Input) -> Input {
+    let names = ["name", "schedule", "start_time", "end_time", "one_off", "jitter"];
+    let is_of_times = |name: &str| names.contains(&name) || SCHEDULE.contains(&name);
+    let kept = input.fields().filter(|(name, text)| is_of_times(name) && !text.trim().is_empty());
+    // Of a field that is there twice the first counts.
+    let unsaid = [("name", "preview"), ("task", "preview")];
+    Input::new(kept.chain(unsaid).map(|(name, text)| (name.to_owned(), text.to_owned())).collect())
 }
 
 /// The fields of an entry as the form has them.
@@ -120,18 +157,18 @@ const EVENTS: [&str; 9] = [
     "dusk_astronomical",
 ];
 
-fn form(call: &Call, input: &Input, why: Option<&str>) -> Markup {
+fn form(call: &Call, input: &Input, tasks: &Tasks, why: Option<&str>) -> Markup {
     let base = &call.app.base;
     let revision = input.get("revision");
     html! {
         @if let Some(why) = why { p.flash.bad role="alert" { (prose(why)) } }
-        form method="post" action=(Url::new(base, "/schedules/save")) data-preview=(Url::new(base, "/schedule/preview")) data-preview-into="preview" {
+        form method="post" action=(Url::new(base, "/schedules/save")) data-preview=(Url::new(base, "/schedule/preview")) {
             (hidden(call))
             input type="hidden" name="form" value="yes";
             @if let Some(revision) = revision { input type="hidden" name="revision" value=(revision); }
             div.two {
                 div {
-                    section.card.edit aria-label="What" { (what(input, revision.is_some())) }
+                    section.card.edit aria-label="What" { (what(call, input, tasks, why.is_some())) }
                     h2 { "When" }
                     section.card.edit aria-label="When" { (times(input)) }
                     details #more open[has_more(input)] {
@@ -149,15 +186,24 @@ fn form(call: &Call, input: &Input, why: Option<&str>) -> Markup {
     }
 }
 
-fn what(input: &Input, exists: bool) -> Markup {
+fn what(call: &Call, input: &Input, Tasks(tasks): &Tasks, is_sent: bool) -> Markup {
+    let exists = input.get("revision").is_some();
+    let arguments = Arguments::of(input, tasks);
     html! {
         div.field {
             label for="name" { "Name" }
             input #name name="name" required maxlength="200" readonly[exists] value=(input.raw("name").unwrap_or_default());
         }
-        (text(input, "task", "Task", "movies.tasks.add", ""))
-        (text(input, "args", "Arguments by position", "[16, 16]", "A JSON list"))
-        (text(input, "kwargs", "Arguments by name", "{\"x\": 16}", "A JSON object, where none are given by position"))
+        div.field {
+            label for="task" { "Task" }
+            input #task name="task" list="tasks" value=(input.get("task").unwrap_or_default()) placeholder="movies.tasks.add" autocomplete="off" spellcheck="false";
+            datalist #tasks { @for task in tasks { option value=(task.name) {} } }
+            // Scripts bring its fields while it is written.
+            noscript {
+                button type="submit" formaction=(Url::new(&call.app.base, "/schedule/form")) formnovalidate { "Show the fields of this task" }
+            }
+        }
+        div.wide.edit #(arguments::PLACE) data-look=(arguments::look(&arguments)) { (arguments::fields(&arguments, is_sent)) }
         (text(input, "queue", "Queue", "default", ""))
         (text(input, "priority", "Priority", "0", "0 to 9, 9 first"))
         div.field.wide {

@@ -5,6 +5,7 @@ mod audit;
 mod charts;
 mod doors;
 mod escaping;
+mod forms;
 mod goldens;
 mod jobs;
 mod log;

@@ -177,9 +177,13 @@ fn create_a_crontab_entry_and_watch_it_fire() {
     browser.click("New schedule");
     browser.write("Name", "every-second");
     browser.write("Task", "own.divide");
-    browser.write("Arguments by position", "[8, 4]");
+    // The fields of its arguments come while typing, and so does what is wrong in them.
+    browser.write("x", "8");
+    browser.write("y", "9223372036854775808");
+    browser.sees("expected a whole number from -9223372036854775808 to 9223372036854775807");
+    browser.write("y", "4");
+    browser.sees_no_more("expected a whole number");
     browser.write("Crontab", "* * * * * *");
-    // While typing.
     browser.sees("every second");
     browser.click("Save");
     browser.sees("every-second");

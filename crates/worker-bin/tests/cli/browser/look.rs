@@ -74,7 +74,7 @@ fn everything_is_reached_by_the_keyboard_and_the_focus_is_seen() {
 }
 
 #[test]
-fn without_scripts_a_queue_is_paused_and_a_task_run_again() {
+fn without_scripts_a_queue_is_paused_a_task_run_again_and_an_entry_made_by_fields() {
     let site = Site::open(Screen { width: 1_400, dark: false, scripts: false });
     let failed = site.ended("failure", &["own.divide", "8", "0"]);
     let browser = &site.browser;
@@ -88,6 +88,17 @@ fn without_scripts_a_queue_is_paused_and_a_task_run_again() {
     browser.write("Arguments", "[8, 2]");
     browser.click("Run it again");
     browser.sees_at_last("SUCCESS");
+
+    site.go("/schedule/new");
+    browser.write("Name", "nightly");
+    browser.write("Task", "own.divide");
+    browser.click("Show the fields of this task");
+    browser.write("x", "8");
+    browser.write("y", "4");
+    browser.write("Crontab", "30 2 * * *");
+    browser.click("Save");
+    browser.sees("every day at 02:30");
+    assert_eq!(site.bed.json(&["schedule", "show", "nightly"])["args"], json!([8, 4]));
 }
 
 /// Goes through all pages.
@@ -158,6 +169,8 @@ fn filled(screen: Screen) -> (Site, Vec<(&'static str, String)>) {
         ("audit", "/audit".to_owned()),
         ("audit-nothing", "/audit?who=nobody".to_owned()),
         ("schedule-new", "/schedule/new".to_owned()),
+        ("schedule-new-fields", "/schedule/new?task=own.divide&args=[8,4]".to_owned()),
+        ("schedule-new-unknown", "/schedule/new?task=own.divid".to_owned()),
         ("schedule-edit", "/schedule/edit?name=nightly".to_owned()),
         ("problem", "/queue?name=there-is-no-such-queue".to_owned()),
     ];
