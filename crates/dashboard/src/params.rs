@@ -59,6 +59,9 @@ pub(crate) const WHAT: Param = optional("what", "What was done, such as `queues/
 pub(crate) const DONE_SINCE: Param =
     optional("since", "Done at or after: an instant, or how long ago (`2h`).");
 pub(crate) const DONE_UNTIL: Param = optional("until", "Done before: an instant, or how long ago (`10m`).");
+pub(crate) const FROM: Param =
+    optional("from", "Slots at or after: an instant, or how long ago (`2h`); a day ago unless said.");
+pub(crate) const TO: Param = optional("to", "Slots before: an instant, or how long ago; now unless said.");
 pub(crate) const ALL: Param = optional("all", "`yes`: all that match.");
 pub(crate) const REASON: Param = optional(
     "reason",

@@ -204,6 +204,12 @@ fn data() -> Vec<Route> {
             look::schedules::history,
         ),
         answer(
+            "/schedule/audit",
+            "Which slots of an entry fired, and why the others did not; 10,000 slots at most.",
+            &[NAME, FROM, TO],
+            look::slots::data,
+        ),
+        answer(
             "/audit",
             "Who did what, the newest first.",
             &[WHO, WHAT, DONE_SINCE, DONE_UNTIL, AFTER, LIMIT],
@@ -291,7 +297,7 @@ fn actions() -> Vec<Route> {
             &[NAME],
             act::schedules::reset,
         ),
-        action("/schedules/run", "Sends the task of an entry now.", &[NAME], act::schedules::run),
+        action("/schedules/run", "Sends the tasks of entries now.", &[NAMES], act::schedules::run),
     ]
     .into_iter()
     .flatten()

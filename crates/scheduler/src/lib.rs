@@ -20,9 +20,11 @@ mod plan;
 mod publish;
 mod scheduler;
 mod send;
+mod told;
 mod trouble;
 
 pub use by_hand::{ByHand, run_by_hand};
 pub use plan::{Planned, plan};
 pub use publish::task_id;
 pub use scheduler::{Scheduler, Watch};
+pub use told::{fired_by_results, history, untold};

@@ -85,6 +85,52 @@ impl Outcome {
             Self::Untold => "untold",
         }
     }
+
+    /// In words what the outcome's own word does not tell; empty where that says all.
+    #[must_use]
+    pub fn why(&self) -> String {
+        match self {
+            Self::Fired(id) | Self::FiredBeforeEdit(id) => format!("task {id}"),
+            Self::Manual(id) => format!("run by hand as task {id}"),
+            Self::Skipped(Skip::Misfire) => {
+                "missed while no beat ran; the misfire policy passes it over".to_owned()
+            }
+            Self::Skipped(Skip::Overlap(id)) => format!("task {id} of an earlier slot still waited or ran"),
+            Self::Skipped(Skip::Edited) => {
+                "the entry was edited; it was a slot of what it was before".to_owned()
+            }
+            Self::Skipped(Skip::Refused(why)) => why.clone(),
+            Self::Skipped(Skip::Disabled) => "the entry was disabled".to_owned(),
+            Self::Disabled => "the entry is disabled".to_owned(),
+            Self::Due => "no beat has decided yet: does one run?".to_owned(),
+            Self::ToCome => String::new(),
+            Self::Untold => {
+                "before the entry was made or edited, or the history of then is forgotten".to_owned()
+            }
+        }
+    }
+
+    /// The task that was published, or that was in the way.
+    #[must_use]
+    pub const fn task(&self) -> Option<TaskId> {
+        match self {
+            Self::Fired(id)
+            | Self::FiredBeforeEdit(id)
+            | Self::Manual(id)
+            | Self::Skipped(Skip::Overlap(id)) => Some(*id),
+            Self::Skipped(Skip::Misfire | Skip::Disabled | Skip::Edited | Skip::Refused(_))
+            | Self::Disabled
+            | Self::Due
+            | Self::ToCome
+            | Self::Untold => None,
+        }
+    }
+
+    /// Whether a task was published for a slot.
+    #[must_use]
+    pub const fn has_fired(&self) -> bool {
+        matches!(self, Self::Fired(_) | Self::FiredBeforeEdit(_))
+    }
 }
 
 /// Goes through the slots of a range. `history` is what the store tells of the entry and this range, in any order.

@@ -1,7 +1,9 @@
 //! The next slots of an entry, for people who want to see them before they happen.
 
+use std::time::Duration;
+
 use super::Entry;
-use crate::Timestamp;
+use crate::{Timestamp, format_duration};
 
 /// A slot to come.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -18,6 +20,20 @@ pub struct Upcoming {
     /// How far the clocks of the zone were turned between the slot before and this one, in seconds; 3,600 when summer time
     /// begins. 0 for the first of the list.
     pub turned: i64,
+}
+
+impl Upcoming {
+    /// What summer time does to the slot, and that the clocks were turned before it; `None` when nothing.
+    #[must_use]
+    pub fn summer_time(&self) -> Option<String> {
+        let turned = (self.turned != 0).then(|| {
+            let way = if self.turned > 0 { "forward" } else { "back" };
+            let by = Duration::from_secs(self.turned.unsigned_abs());
+            format!("the clocks were turned {way} by {}", format_duration(by))
+        });
+        let words: Vec<String> = turned.into_iter().chain(self.remark.clone()).collect();
+        (!words.is_empty()).then(|| words.join("; "))
+    }
 }
 
 /// The next `count` slots later than `after`, fewer when there are no more; one of an entry that is to run once. Whether the

@@ -1,5 +1,6 @@
 //! Changing the schedule.
 
+use lovage_core::TaskId;
 use lovage_core::schedule::{Entry, EntryText, Expected, Saved, arguments_fit};
 use lovage_scheduler::{ByHand, run_by_hand};
 use serde_json::{Map, Value, json};
@@ -47,15 +48,35 @@ pub(crate) async fn reset(call: Call) -> Result<Done, Problem> {
     Ok(Done::new(name, format!("The schedule `{name}` is again as the program declares it.")))
 }
 
-/// Sends the task of an entry now, beside its slots.
+/// Sends the tasks of entries now, beside their slots. One that cannot be sent stops no other.
 pub(crate) async fn run(call: Call) -> Result<Done, Problem> {
-    let name = name(&call)?;
+    let names = names(&call)?;
+    let (mut ran, mut not) = (Vec::new(), Vec::new());
+    for name in &names {
+        match run_one(&call, name).await {
+            Ok(id) => ran.push((*name, id)),
+            Err(problem) => not.push(problem),
+        }
+    }
+    let sentence = match &ran[..] {
+        [] => return Err(Problem { sentence: sentences(&not), ..not.swap_remove(0) }),
+        [(name, id)] => format!("The schedule `{name}` runs now, as {id}."),
+        _ => said(&ran.iter().map(|(name, _)| *name).collect::<Vec<_>>(), "sent").sentence,
+    };
+    let refused = if not.is_empty() { String::new() } else { format!(" But {}.", sentences(&not)) };
+    let id = if let [(_, id)] = &ran[..] { Some(id.to_string()) } else { None };
+    let to = ran.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    Ok(Done { id, ..Done::new(to, format!("{sentence}{refused}")).count(ran.len()) })
+}
+
+fn sentences(problems: &[Problem]) -> String {
+    problems.iter().map(|problem| problem.sentence.as_str()).collect::<Vec<_>>().join("; ")
+}
+
+async fn run_one(call: &Call, name: &str) -> Result<TaskId, Problem> {
     let Parts { broker, entropy, .. } = &call.app.parts;
     match run_by_hand(call.app.schedules()?, &**broker, &**entropy, name).await? {
-        ByHand::Published(id) => {
-            let sentence = format!("The schedule `{name}` runs now, as {id}.");
-            Ok(Done { id: Some(id.to_string()), ..Done::new(name, sentence) })
-        }
+        ByHand::Published(id) => Ok(id),
         ByHand::Overlap(id) => {
             Err(Problem::conflict(format!("`{name}` runs already, as {id}, and its runs are not to overlap")))
         }

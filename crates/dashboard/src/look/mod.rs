@@ -9,6 +9,7 @@ pub(crate) mod overview;
 pub(crate) mod queues;
 pub(crate) mod registered;
 pub(crate) mod schedules;
+pub(crate) mod slots;
 pub(crate) mod task;
 pub(crate) mod tasks;
 pub(crate) mod workers;

@@ -60,7 +60,7 @@ pub(crate) struct Run {
     pub(crate) at: At,
     /// On the clock of its zone.
     pub(crate) local: String,
-    /// What summer time did to it.
+    /// What summer time did to it, or that the clocks were turned before it.
     pub(crate) remark: Option<String>,
 }
 
@@ -130,7 +130,7 @@ pub(crate) fn name(call: &Call) -> Result<&str, Problem> {
 
 /// The next runs of an entry.
 pub(crate) fn runs(entry: &Entry, after: Timestamp) -> Vec<Run> {
-    let run = |next: Upcoming| Run { at: At(next.fires_at), local: next.local, remark: next.remark };
+    let run = |next: Upcoming| Run { at: At(next.fires_at), remark: next.summer_time(), local: next.local };
     preview(entry, after, RUNS).into_iter().map(run).collect()
 }
 

@@ -2,11 +2,12 @@
 
 use maud::{Markup, html};
 
-use super::kit::{Table, button, empty, field, hidden, next_page, pretty, when};
+use super::kit::{Table, button, count, counted, empty, field, hidden, next_page, pretty, rough, when};
 use super::{Nav, Page, Url};
 use crate::call::Call;
 use crate::look;
 use crate::look::schedules::{EntryRow, EntryView, FiringRow, Run};
+use crate::look::slots::AuditView;
 use crate::look::tasks::Part;
 use crate::problem::Problem;
 
@@ -22,8 +23,12 @@ pub(crate) async fn list(call: Call) -> Result<Page, Problem> {
 pub(crate) async fn one(call: Call) -> Result<Page, Problem> {
     let view = look::schedules::one(call.clone()).await?;
     let history = look::schedules::history(call.clone()).await?;
+    let audit = match look::schedules::find(&call).await? {
+        Ok(stored) => Some(look::slots::lately(&call, &stored).await?),
+        Err(_) => None,
+    };
     let title = format!("Schedule {}", view.row.name);
-    let page = Page::new(Nav::Schedules, title).live(now(&call, &view, &history));
+    let page = Page::new(Nav::Schedules, title).live(now(&call, &view, audit.as_ref(), &history));
     Ok(if call.is_operator() { page.foot(remove(&call, &view)) } else { page })
 }
 
@@ -91,6 +96,7 @@ fn entries(call: &Call, part: &Part<EntryRow>) -> Markup {
             (table.show())
             div.acts.below {
                 button type="submit" data-key="enable-selected" { "Enable selected" }
+                button type="submit" data-key="run-selected" formaction=(Url::new(&call.app.base, "/schedules/run")) { "Run selected now" }
                 button type="submit" data-key="disable-selected" formaction=(Url::new(&call.app.base, "/schedules/disable")) { "Disable selected" }
                 button.danger type="submit" data-key="delete-selected" formaction=(Url::new(&call.app.base, "/schedules/delete")) { "Delete selected" }
             }
@@ -113,7 +119,7 @@ fn state(row: &EntryRow) -> Markup {
     }
 }
 
-fn now(call: &Call, view: &EntryView, history: &Part<FiringRow>) -> Markup {
+fn now(call: &Call, view: &EntryView, audit: Option<&AuditView>, history: &Part<FiringRow>) -> Markup {
     let row = &view.row;
     html! {
         p.explanation { (state(row)) " " (row.words) }
@@ -121,7 +127,11 @@ fn now(call: &Call, view: &EntryView, history: &Part<FiringRow>) -> Markup {
         (acts(call, row))
         div.two {
             div {
-                h2 { "What became of its slots" }
+                @if let Some(audit) = audit {
+                    h2 { "Did its slots fire?" }
+                    (audited(call, audit))
+                }
+                h2 { "History" }
                 (firings(call, history))
             }
             div {
@@ -186,8 +196,38 @@ pub(super) fn runs(runs: &[Run]) -> Markup {
     }
 }
 
+/// How many of its slots fired lately, and why the others did not.
+fn audited(call: &Call, audit: &AuditView) -> Markup {
+    let range = rough(audit.to.0.since(audit.from.0));
+    let mut table =
+        Table::new("Slots that did not fire").text("Slot").number("Slots").text("Outcome").text("Why");
+    for line in
+        audit.lines.iter().filter(|line| line.slots > 0 && !line.has_fired && line.outcome != "untold")
+    {
+        let task = line.task_id.as_ref().map(|id| Url::new(&call.app.base, "/task").with("id", id));
+        table.row([
+            html! { time datetime=(line.slot.0) { (line.local) } @if line.last_slot != line.slot { " to " time datetime=(line.last_slot.0) { (line.last_local) } } },
+            html! { (count(line.slots)) },
+            html! { span.badge.warn { (line.outcome) } },
+            html! { @if let Some(task) = task { a href=(task) { (line.why) } } @else { (line.why) } },
+        ]);
+    }
+    html! {
+        p {
+            @match (audit.slots - audit.untold, audit.fired) {
+                (0, _) => { "There is nothing to tell of the last " (range) "." }
+                (slots, fired) if slots == fired => { "All of them did: " (counted(slots, "slot")) " in the last " (range) "." }
+                (slots, fired) => { (count(fired)) " of " (counted(slots, "slot")) " in the last " (range) " fired." }
+            }
+            @if audit.untold > 0 { " Of " (count(audit.untold)) " before that nothing is known." }
+        }
+        @if let Some(trouble) = &audit.trouble { p.flash.warn { "Note: " (trouble) "." } }
+        @if !table.is_empty() { (table.show()) }
+    }
+}
+
 fn firings(call: &Call, history: &Part<FiringRow>) -> Markup {
-    let mut table = Table::new("Slots").text("Slot").text("What became of it").text("Task").text("Decided");
+    let mut table = Table::new("History").text("Slot").text("What became of it").text("Task").text("Decided");
     for firing in &history.items {
         let words = match firing.fate {
             "fired" => "fired",

@@ -12,6 +12,7 @@ mod log;
 mod login;
 mod pages;
 mod results;
+mod schedules;
 mod secrets;
 mod site;
 mod streams;

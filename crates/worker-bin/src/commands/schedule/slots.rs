@@ -1,13 +1,13 @@
 //! `schedule preview` and `schedule audit`: the slots to come, and what became of those that passed.
 
 use lovage_core::schedule::{
-    AuditRange, Audited, Firing, HistoryQuery, Outcome, ScheduleStore, Skip, StoredEntry, Upcoming,
-    audit as audited, preview as upcoming,
+    AuditRange, Audited, ScheduleStore, StoredEntry, Upcoming, audit as audited, preview as upcoming,
 };
-use lovage_core::{Page, Timestamp, format_duration, parse_duration};
+use lovage_core::{Timestamp, format_duration, parse_duration};
+use lovage_scheduler::history;
 use serde_json::{Value, json};
 
-use super::{STEP, found, ran};
+use super::{found, ran};
 use crate::cli::Format;
 use crate::error::CliError;
 use crate::output::{Out, Rows, Table};
@@ -46,7 +46,7 @@ pub(super) async fn preview(
             next.local.clone(),
             next.slot.to_string(),
             ahead(Some(next.slot), now),
-            summer_time(next),
+            next.summer_time().unwrap_or_default(),
         ]);
     }
     Out.rows(false, Rows { json: Value::Null, table, none: "there is no slot to come" })
@@ -94,63 +94,20 @@ fn print(stored: &StoredEntry, lines: &[Audited]) -> Result<(), CliError> {
     let (mut slots, mut fired) = (0, 0);
     for line in lines {
         slots += line.slots;
-        let has_fired = matches!(line.outcome, Outcome::Fired(_) | Outcome::FiredBeforeEdit(_));
+        let has_fired = line.outcome.has_fired();
         fired += u64::from(has_fired);
         let until = if line.last_slot == line.slot { String::new() } else { zone.show(line.last_slot) };
         let late =
             line.at.filter(|_| has_fired).map_or_else(String::new, |at| format_duration(at.since(line.slot)));
         let outcome = line.outcome.as_str().to_owned();
-        table.row([zone.show(line.slot), until, line.slots.to_string(), outcome, late, why(&line.outcome)]);
+        table.row([zone.show(line.slot), until, line.slots.to_string(), outcome, late, line.outcome.why()]);
     }
     Out.rows(false, Rows { json: Value::Null, table, none: "there is no slot in that time" })?;
     Out.line(format!("\n{slots} slots, {fired} fired"))
 }
 
-/// In words what the outcome's own word does not tell.
-fn why(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::Fired(id) | Outcome::FiredBeforeEdit(id) => format!("task {id}"),
-        Outcome::Manual(id) => format!("run by hand as task {id}"),
-        Outcome::Skipped(Skip::Misfire) => {
-            "missed while no beat ran; the misfire policy passes it over".to_owned()
-        }
-        Outcome::Skipped(Skip::Overlap(id)) => format!("task {id} of an earlier slot still waited or ran"),
-        Outcome::Skipped(Skip::Edited) => {
-            "the entry was edited; it was a slot of what it was before".to_owned()
-        }
-        Outcome::Skipped(Skip::Refused(why)) => why.clone(),
-        Outcome::Skipped(Skip::Disabled) => "the entry was disabled".to_owned(),
-        Outcome::Disabled => "the entry is disabled".to_owned(),
-        Outcome::Due => "no beat has decided yet: does one run?".to_owned(),
-        Outcome::ToCome => String::new(),
-        Outcome::Untold => {
-            "before the entry was made or edited, or the history of then is forgotten".to_owned()
-        }
-    }
-}
-
 async fn readable(store: &dyn ScheduleStore, name: &str) -> Result<StoredEntry, CliError> {
     found(store, name).await?.map_err(|bad| CliError::from(bad.refusal()))
-}
-
-/// All that the history tells of a time.
-async fn history(
-    store: &dyn ScheduleStore,
-    name: &str,
-    from: Timestamp,
-    until: Timestamp,
-) -> Result<Vec<Firing>, CliError> {
-    let query = HistoryQuery { name: name.to_owned(), since: Some(from), until: Some(until) };
-    let mut page = Page::first(STEP);
-    let mut firings = Vec::new();
-    loop {
-        let part = store.history(&query, page.clone()).await?;
-        firings.extend(part.items);
-        match part.next {
-            Some(next) => page.after = Some(next),
-            None => return Ok(firings),
-        }
-    }
 }
 
 /// RFC 3339, or a duration before now.
@@ -161,19 +118,6 @@ fn instant(flag: &str, text: &str, now: Timestamp) -> Result<Timestamp, CliError
             "{flag} is `{text}`: expected a point in time such as 2026-11-23T13:00:00Z, or a duration such as 2h, which is that long ago"
         ))
     })
-}
-
-/// What summer time does to the slot, or that the clocks were turned before it.
-fn summer_time(next: &Upcoming) -> String {
-    let turned = match next.turned {
-        0 => None,
-        seconds => {
-            let way = if seconds > 0 { "forward" } else { "back" };
-            let by = std::time::Duration::from_secs(seconds.unsigned_abs());
-            Some(format!("the clocks were turned {way} by {}", format_duration(by)))
-        }
-    };
-    turned.into_iter().chain(next.remark.clone()).collect::<Vec<_>>().join("; ")
 }
 
 fn upcoming_json(next: &Upcoming) -> Value {
@@ -193,6 +137,6 @@ fn audited_json(line: &Audited) -> Value {
         "slots": line.slots,
         "at": line.at.map(|at| at.to_string()),
         "outcome": line.outcome.as_str(),
-        "why": why(&line.outcome),
+        "why": line.outcome.why(),
     })
 }

@@ -1,0 +1,167 @@
+//! What is told of entries of the schedule, and what is done to several of them.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use lovage_core::schedule::{Advance, Entry, Expected, Firing, Overlap, Schedule, ScheduleStore as _, Skip};
+use lovage_core::{Clock as _, EntryName, ResultStore as _, TaskId, TaskState, Timestamp};
+use lovage_scheduler::task_id;
+use lovage_testkit::{queue, record};
+use serde_json::{Value, json};
+
+use super::site::{Answer, Browser, Site};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+async fn open() -> (Site, Browser) {
+    let site = Site::new();
+    for name in ["a", "b"] {
+        site.add_entry(name, "0 3 * * *").await;
+    }
+    let ann = site.operator().await;
+    (site, ann)
+}
+
+async fn all_of(site: &Site, ann: &mut Browser, path: &str, names: &[&str]) -> Answer {
+    let fields: Vec<(&str, &str)> = names.iter().map(|name| ("name", *name)).collect();
+    let answer = ann.act(site, path, &fields).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER);
+    ann.get(site, "/schedules").await
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn all_selected_are_disabled_enabled_run_and_deleted() {
+    let (site, mut ann) = open().await;
+    let page = ann.get(&site, "/schedules").await;
+    for button in ["Enable selected", "Disable selected", "Run selected now", "Delete selected"] {
+        assert!(page.says(button), "{button}");
+    }
+    let enabled = async || {
+        let found = site.schedules.get(&["a", "b"]).await.unwrap();
+        found.into_iter().flatten().map(|listed| listed.unwrap().entry.enabled).collect::<Vec<_>>()
+    };
+    let page = all_of(&site, &mut ann, "/schedules/disable", &["a", "b"]).await;
+    assert!(page.says("The schedules `a`, `b` are disabled."));
+    assert_eq!(enabled().await, [false, false]);
+    all_of(&site, &mut ann, "/schedules/enable", &["a", "b"]).await;
+    assert_eq!(enabled().await, [true, true]);
+    let page = all_of(&site, &mut ann, "/schedules/run", &["a", "b"]).await;
+    assert!(page.says("The schedules `a`, `b` are sent."), "{}", page.text);
+    assert_eq!(site.broker.depth(&queue("default"), None).await.unwrap().ready, 2);
+    let page = all_of(&site, &mut ann, "/schedules/run", &[]).await;
+    assert!(page.says("nothing was selected"));
+    all_of(&site, &mut ann, "/schedules/delete", &["a", "b"]).await;
+    assert_eq!(enabled().await, [false; 0]);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn one_that_cannot_run_stops_no_other() {
+    let (site, mut ann) = open().await;
+    let mut alone =
+        Entry::new("alone".parse().unwrap(), "t".parse().unwrap(), Schedule::every(HOUR).unwrap());
+    alone.overlap = Overlap::Skip;
+    site.schedules.put(&alone, Expected::New, None).await.unwrap();
+    let page = all_of(&site, &mut ann, "/schedules/run", &["alone"]).await;
+    assert!(page.says("The schedule `alone` runs now, as "), "{}", page.text);
+    let page = all_of(&site, &mut ann, "/schedules/run", &["alone", "a", "gone"]).await;
+    assert!(page.says("The schedule `a` runs now"), "{}", page.text);
+    assert!(
+        page.says("But `alone` runs already") && page.says("; there is no schedule `gone`."),
+        "{}",
+        page.text
+    );
+    let page = all_of(&site, &mut ann, "/schedules/run", &["alone", "gone"]).await;
+    assert!(page.says("`alone` runs already") && !page.says("But `alone`"), "{}", page.text);
+}
+
+/// An hourly entry that was made six hours ago, and of whose slots a beat has told the fates.
+async fn with_history(site: &Site) -> (EntryName, Vec<Timestamp>) {
+    let name: EntryName = "hourly".parse().unwrap();
+    let entry = Entry::new(name.clone(), "t".parse().unwrap(), Schedule::every(HOUR).unwrap());
+    let made = site.clock.now();
+    site.schedules.put(&entry, Expected::New, None).await.unwrap();
+    site.clock.advance(HOUR * 6);
+    let slots: Vec<Timestamp> = entry.slots_between(made, site.clock.now()).collect();
+    assert_eq!(slots.len(), 6);
+    let stored = site.schedules.get(&["hourly"]).await.unwrap().pop().unwrap().unwrap().unwrap();
+    let skipped =
+        |from: usize, to: usize, why| Firing::skipped(name.clone(), (slots[from], slots[to]), slots[to], why);
+    let firings = vec![
+        Firing::fired(name.clone(), slots[0], slots[0], TaskId::from_bytes([1; 16])),
+        skipped(1, 2, Skip::Misfire),
+        skipped(3, 3, Skip::Refused("<b>the queue is full</b>".to_owned())),
+    ];
+    site.schedules.advance(&[Advance::new(&stored, slots[3], firings)]).await.unwrap();
+    (name, slots)
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn an_entry_tells_which_slots_did_not_fire_and_why() {
+    let site = Site::new();
+    let (name, slots) = with_history(&site).await;
+    let mut ann = site.operator().await;
+    let page = ann.get(&site, "/schedule?name=hourly").await;
+    for part in [
+        "1 of 6 slots in the last 1d fired.",
+        "before that nothing is known",
+        "missed while no beat ran; the misfire policy passes it over",
+        "&lt;b&gt;the queue is full&lt;/b&gt;",
+        "no beat has decided yet: does one run?",
+    ] {
+        assert!(page.says(part), "{part}: {}", page.text);
+    }
+
+    // A beat died before it told; the result of the task does.
+    let fired = task_id(&name, slots[4]);
+    let mut ended = record(fired, (1, 1, 1), TaskState::Success);
+    ended.finished_at = site.clock.now();
+    site.results.record(&[ended], None).await.unwrap();
+    assert!(ann.get(&site, "/schedule?name=hourly").await.says("2 of 6 slots in the last 1d fired."));
+
+    let told = ann.get(&site, "/api/v1/schedule/audit?name=hourly&from=5h30m").await;
+    let told: Value = serde_json::from_str(&told.text).unwrap();
+    let outcomes: Vec<&Value> =
+        told["lines"].as_array().unwrap().iter().map(|line| &line["outcome"]).collect();
+    assert_eq!(
+        outcomes,
+        [&json!("fired"), &json!("misfire"), &json!("refused"), &json!("fired"), &json!("due")]
+    );
+    assert_eq!(
+        (&told["slots"], &told["fired"], &told["lines"][3]["task_id"]),
+        (&json!(6), &json!(2), &json!(fired.to_string()))
+    );
+    let wrong = ann.get(&site, "/api/v1/schedule/audit?name=hourly&from=1h&to=2h").await;
+    assert_eq!(wrong.status, StatusCode::BAD_REQUEST);
+    assert!(wrong.text.contains("expected no earlier than from"), "{}", wrong.text);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn an_entry_with_very_many_slots_is_looked_at_for_a_shorter_time() {
+    let site = Site::new();
+    let often = Schedule::every(Duration::from_secs(1)).unwrap();
+    let entry = Entry::new("often".parse().unwrap(), "t".parse().unwrap(), often);
+    site.schedules.put(&entry, Expected::New, None).await.unwrap();
+    site.clock.advance(HOUR * 30);
+    let mut ann = site.operator().await;
+    let page = ann.get(&site, "/schedule?name=often").await;
+    assert!(page.says("slots in the last 1m fired.") && page.says("does one run?"), "{}", page.text);
+    let told = ann.get(&site, "/api/v1/schedule/audit?name=often").await;
+    let told: Value = serde_json::from_str(&told.text).unwrap();
+    assert_eq!(told["slots"], json!(10_000));
+    let rest = format!("/api/v1/schedule/audit?name=often&from={}", told["next"].as_str().unwrap());
+    let rest: Value = serde_json::from_str(&ann.get(&site, &rest).await.text).unwrap();
+    assert_eq!(rest["from"], told["next"]);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn clocks_that_are_turned_are_marked_between_runs() {
+    let site = Site::new();
+    let mut ann = site.operator().await;
+    let start = "2026-10-25T00:30:00Z";
+    let path =
+        format!("/schedule/preview?kind=crontab&expression=30+*+*+*+*&zone=Europe/Berlin&start_time={start}");
+    let fragment = ann.get(&site, &path).await;
+    for part in ["first of two 02:30", "the clocks were turned back by 1h; second of two 02:30"] {
+        assert!(fragment.says(part), "{part}: {}", fragment.text);
+    }
+}
