@@ -171,7 +171,7 @@ fn views() -> Vec<Route> {
 fn data() -> Vec<Route> {
     vec![
         answer("/overview", "What is going on, and what is stuck.", &[RANGE], look::overview::data),
-        answer("/queues", "All queues.", &[], look::queues::data),
+        answer("/queues", "All queues, and how much goes through them.", &[], look::flow::data),
         answer("/workers", "The live workers.", &[], look::workers::data),
         answer("/registered", "The tasks that the live workers can run.", &[], look::registered::data),
         answer("/tasks", "Tasks of one place of a queue.", &[QUEUE, PLACE, AFTER, LIMIT], look::tasks::live),

@@ -24,6 +24,9 @@ pub(crate) const RANGES: [(&str, Duration); 5] = [
     ("7d", Duration::from_secs(7 * 86_400)),
 ];
 const UNLESS_SAID: (&str, Duration) = RANGES[1];
+/// Why there are no counts.
+pub(super) const NOT_COUNTED: &str =
+    "What happens is not counted here: that needs results in SQLite or PostgreSQL (`LOVAGE_RESULTS_URL`).";
 /// Rows of the tables that tell the same as the charts.
 const ROWS: usize = 12;
 
@@ -107,8 +110,7 @@ pub(crate) async fn data(call: &Call, queues: &[QueueRow]) -> Result<Charts, Pro
         told: Vec::new(),
     };
     let Some(stats) = call.app.parts.results.stats() else {
-        let why = "What happens is not counted here: that needs results in SQLite or PostgreSQL (`LOVAGE_RESULTS_URL`).";
-        return Ok(Charts { trouble: Some(why.to_owned()), ..empty });
+        return Ok(Charts { trouble: Some(NOT_COUNTED.to_owned()), ..empty });
     };
     sample(&call.app, stats, queues, call.now).await;
     match read(stats, window).await {
@@ -131,7 +133,7 @@ fn range(call: &Call) -> Result<(&'static str, Duration), Problem> {
         .ok_or_else(|| Problem::wrong(format!("range `{asked}` is not valid: expected 5m, 1h, 6h, 1d or 7d")))
 }
 
-async fn read(
+pub(super) async fn read(
     stats: &dyn StatsStore,
     window: Window,
 ) -> Result<(Vec<Tally>, Vec<DepthSample>), BackendError> {
@@ -139,7 +141,7 @@ async fn read(
 }
 
 /// Keeps what was just seen, once a minute: so that queues are looked at while no worker is there to do it.
-async fn sample(app: &App, stats: &dyn StatsStore, queues: &[QueueRow], now: Timestamp) {
+pub(super) async fn sample(app: &App, stats: &dyn StatsStore, queues: &[QueueRow], now: Timestamp) {
     let this = minute(now).as_micros();
     if app.sampled.swap(this, Ordering::Relaxed) == this {
         return;

@@ -4,6 +4,7 @@ pub(crate) mod audit;
 pub(crate) mod charts;
 pub(crate) mod findings;
 pub(crate) mod finished;
+pub(crate) mod flow;
 pub(crate) mod jobs;
 pub(crate) mod overview;
 pub(crate) mod queues;

@@ -39,10 +39,6 @@ pub(crate) struct QueueRow {
     pub(crate) words: String,
 }
 
-pub(crate) async fn data(call: Call) -> Result<Vec<QueueRow>, Problem> {
-    rows(&call.app).await
-}
-
 /// All queues by name.
 pub(crate) async fn rows(app: &App) -> Result<Vec<QueueRow>, Problem> {
     let workers = app.parts.broker.workers(None).await?;

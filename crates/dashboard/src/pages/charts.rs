@@ -8,7 +8,7 @@ use lovage_core::{Timestamp, format_duration};
 use maud::{Markup, html};
 
 use super::Url;
-use super::kit::{Table, count, empty, precise};
+use super::kit::{Table, count, empty, precise, rounded};
 use crate::call::Call;
 use crate::look::At;
 use crate::look::charts::{Charts, Ends, Quantiles, RANGES};
@@ -226,13 +226,4 @@ fn seconds(time: f64) -> String {
 #[expect(clippy::cast_precision_loss, reason = "a drawing has far fewer points")]
 fn as_height(number: u64) -> f64 {
     number as f64
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "it was a count before it was a height"
-)]
-fn rounded(height: f64) -> u64 {
-    height.round() as u64
 }

@@ -251,6 +251,21 @@ pub(crate) fn count(number: u64) -> String {
     text
 }
 
+/// A rate: `0`, `0.4`, `12`, `1,234`.
+pub(crate) fn per_minute(rate: f64) -> String {
+    match rate {
+        0.0..0.05 => if rate > 0.0 { "under 0.1" } else { "0" }.to_owned(),
+        0.05..9.95 => format!("{rate:.1}").trim_end_matches(".0").to_owned(),
+        _ => count(rounded(rate)),
+    }
+}
+
+/// A number without its digits behind the point.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rates and heights of counts")]
+pub(super) fn rounded(number: f64) -> u64 {
+    number.round() as u64
+}
+
 /// `1 task`, `2 tasks`.
 pub(crate) fn counted(number: u64, what: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
@@ -280,6 +295,8 @@ mod tests {
         assert_eq!(count(0), "0");
         assert_eq!(count(999), "999");
         assert_eq!(count(1_234_567), "1,234,567");
+        let rates = [0.0, 0.04, 0.42, 4.0, 9.94, 9.96, 1_234.5].map(per_minute);
+        assert_eq!(rates, ["0", "under 0.1", "0.4", "4", "9.9", "10", "1,235"]);
         assert_eq!(counted(1, "task"), "1 task");
         assert_eq!(counted(2_000, "task"), "2,000 tasks");
         assert_eq!(mebibytes(50_541_363), "48.1 MiB");

@@ -18,7 +18,7 @@ pub(crate) async fn page(call: Call) -> Result<Page, Problem> {
         (tiles(&overview))
         (charts(&call, &overview.charts))
         h2 { "Queues" }
-        (table(&call, &overview.queues))
+        (table(&call, overview.queues.iter().map(|row| (row, None))))
         h2 { "Workers" }
         (workers(&call, &overview))
     }))

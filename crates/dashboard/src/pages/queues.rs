@@ -3,28 +3,38 @@
 use lovage_core::Place;
 use maud::{Markup, html};
 
-use super::kit::{Table, button, count, empty, hidden, prose, when};
+use super::kit::{Table, button, count, empty, hidden, per_minute, prose, when};
 use super::{Nav, Page, Url, jobs};
 use crate::call::Call;
 use crate::look;
+use crate::look::flow::{Flow, Flowing};
 use crate::look::queues::QueueRow;
 use crate::problem::Problem;
 
 pub(crate) async fn list(call: Call) -> Result<Page, Problem> {
-    let rows = look::queues::rows(&call.app).await?;
-    Ok(Page::new(Nav::Queues, "Queues").live(table(&call, &rows)))
+    let Flowing { queues, trouble } = look::flow::all(&call).await?;
+    let rows = queues.iter().map(|queue| (&queue.row, Some(&queue.flow)));
+    Ok(Page::new(Nav::Queues, "Queues").live(html! {
+        (table(&call, rows))
+        @if let Some(why) = trouble.filter(|_| !queues.is_empty()) { p.soft { "Rates are not known. " (prose(&why)) } }
+    }))
 }
 
 pub(crate) async fn one(call: Call) -> Result<Page, Problem> {
     let row = look::queues::one(&call).await?;
-    let page = Page::new(Nav::Queues, format!("Queue {}", row.name)).live(now(&call, &row));
+    let flowing = look::flow::of(&call, vec![row.clone()]).await;
+    let page = Page::new(Nav::Queues, format!("Queue {}", row.name)).live(now(&call, &row, &flowing));
     let foot =
         html! { @if call.is_operator() { (limit(&call, &row)) (purge(&call, &row)) } (jobs::link(&call)) };
     Ok(page.foot(foot))
 }
 
-/// Queues with their depths.
-pub(super) fn table(call: &Call, rows: &[QueueRow]) -> Markup {
+/// Queues with their depths, and with what goes through them where that was asked.
+pub(super) fn table<'a>(
+    call: &Call,
+    rows: impl Iterator<Item = (&'a QueueRow, Option<&'a Flow>)> + Clone,
+) -> Markup {
+    let has_flow = rows.clone().any(|(_, flow)| flow.is_some());
     let mut table = Table::new("Queues")
         .text("Queue")
         .text("State")
@@ -34,10 +44,13 @@ pub(super) fn table(call: &Call, rows: &[QueueRow]) -> Markup {
         .number("Dead")
         .text("Oldest sent")
         .text("Workers");
+    if has_flow {
+        table = table.number("In a minute").number("Out a minute").text("Empty");
+    }
     if call.is_operator() {
         table = table.text("Do");
     }
-    for row in rows {
+    for (row, flow) in rows {
         let cells = [
             html! { a href=(Url::new(&call.app.base, "/queue").with("name", &row.name)) { (row.name) } },
             state(row),
@@ -48,7 +61,8 @@ pub(super) fn table(call: &Call, rows: &[QueueRow]) -> Markup {
             when(call, row.oldest_ready),
             html! { (row.workers.len()) },
         ];
-        table.row(cells.into_iter().chain(call.is_operator().then(|| switch(call, row))));
+        let flow = flow.into_iter().flat_map(through);
+        table.row(cells.into_iter().chain(flow).chain(call.is_operator().then(|| switch(call, row))));
     }
     if table.is_empty() {
         return empty("There is no queue yet: the first task that is sent makes one.");
@@ -56,7 +70,12 @@ pub(super) fn table(call: &Call, rows: &[QueueRow]) -> Markup {
     table.show()
 }
 
-fn now(call: &Call, row: &QueueRow) -> Markup {
+fn through(flow: &Flow) -> [Markup; 3] {
+    let rate = |rate: Option<f64>| html! { (rate.map_or_else(|| "not known".to_owned(), per_minute)) };
+    [rate(flow.in_per_minute), rate(flow.out_per_minute), html! { (flow.words) }]
+}
+
+fn now(call: &Call, row: &QueueRow, flowing: &Flowing) -> Markup {
     let places = [
         ("Waiting", row.ready),
         ("Running", row.leased),
@@ -70,10 +89,23 @@ fn now(call: &Call, row: &QueueRow) -> Markup {
         }
         dl.facts.spaced {
             dt { "Oldest waits since" } dd { @if row.oldest_ready.is_some() { (when(call, row.oldest_ready)) } @else { "nothing waits" } }
+            @if let Some(why) = &flowing.trouble { dt { "Rates" } dd { "not known. " (prose(why)) } }
+            @else {
+                @for queue in &flowing.queues { (rates(&queue.flow)) }
+            }
             dt { "Rate limit" } dd { (row.limit.as_deref().unwrap_or("none")) }
             dt { "Read by" } dd { @if row.workers.is_empty() { "no live worker" } @else { (row.workers.join(", ")) } }
         }
         div.acts { (switch(call, row)) }
+    }
+}
+
+fn rates(flow: &Flow) -> Markup {
+    let unseen = "not known yet: nobody looked at it a minute ago or earlier".to_owned();
+    html! {
+        dt { "In a minute" } dd { (flow.in_per_minute.map_or(unseen, per_minute)) }
+        dt { "Out a minute" } dd { (flow.out_per_minute.map(per_minute).unwrap_or_default()) }
+        dt { "Empty" } dd { (flow.words) }
     }
 }
 

@@ -62,6 +62,32 @@ async fn an_open_overview_looks_at_the_queues() {
 }
 
 #[tokio::test(flavor = "current_thread")]
+async fn queues_tell_their_rates_and_when_they_are_empty() {
+    let site = Site::new();
+    let mut ann = site.operator().await;
+    let waiting: Vec<_> = (0..10).map(|_| message("q").build()).collect();
+    site.broker.publish(&waiting, None).await.unwrap();
+    let first = ann.get(&site, "/queue?name=q").await;
+    assert!(first.says("not known yet: nobody looked at it a minute ago"), "{}", first.text);
+    // The list keeps what it sees.
+    ann.get(&site, "/queues").await;
+    site.clock.advance(Duration::from_secs(120));
+    count(&site, Duration::ZERO, 12, 0).await;
+    site.broker
+        .publish(&waiting.iter().map(|_| message("q").build()).collect::<Vec<_>>(), None)
+        .await
+        .unwrap();
+    for path in ["/queue?name=q", "/queues"] {
+        let page = ann.get(&site, path).await;
+        assert!(page.says("grows by ") && page.says(" a minute"), "{path}: {}", page.text);
+    }
+    let told = ann.get(&site, "/api/v1/queues").await;
+    let told: serde_json::Value = serde_json::from_str(&told.text).unwrap();
+    let rate = |name: &str| told[0]["flow"][name].as_f64().unwrap();
+    assert!(rate("in_per_minute") > rate("out_per_minute") && rate("out_per_minute") > 0.0, "{told}");
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn another_range_is_refused_with_those_that_there_are() {
     let site = Site::new();
     let mut ann = site.operator().await;
