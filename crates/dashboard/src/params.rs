@@ -44,6 +44,7 @@ pub(crate) const IDS: Param = many("ids", "The ids of tasks.");
 pub(crate) const ARGUMENTS: Param =
     optional("arguments", "Other arguments, as JSON text: a list (by position) or an object (by name).");
 pub(crate) const TASK: Param = optional("task", "The name of a task, whole.");
+pub(crate) const TASK_NAME: Param = required("name", "The name of the task, whole.");
 pub(crate) const STATE: Param = many("state", "States, such as `failure`; any unless said.");
 pub(crate) const WORKER_NAME: Param = optional("worker", "The name of a worker, whole.");
 pub(crate) const ERROR: Param = optional(
@@ -78,7 +79,7 @@ pub(crate) const AFTER: Param = optional("after", "`next` of the part before.");
 pub(crate) const LIMIT: Param = optional("limit", "Rows: 1 to 1,000, 50 unless said.");
 
 pub(crate) const RANGE: Param =
-    optional("range", "How far back charts go: `5m`, `1h` (unless said), `6h`, `1d` or `7d`.");
+    optional("range", "How far back charts and counts go: `5m`, `1h` (unless said), `6h`, `1d` or `7d`.");
 
 /// Tasks that ended: named, or what they are searched by.
 pub(crate) const FINISHED: &[Param] =

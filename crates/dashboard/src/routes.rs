@@ -146,6 +146,7 @@ fn views() -> Vec<Route> {
         page("/finished", "Tasks that ended.", pages::finished::page),
         page("/workers", "The live workers.", pages::workers::page),
         page("/registered", "The tasks that the live workers can run.", pages::registered::page),
+        page("/registered/task", "One task, and how it did.", pages::registered::one),
         page("/dead", "Dead letters.", pages::dead::page),
         page("/jobs", "Long actions of people and programs.", pages::jobs::list),
         page("/job", "One long action, and how far it is.", pages::jobs::one),
@@ -173,7 +174,13 @@ fn data() -> Vec<Route> {
         answer("/overview", "What is going on, and what is stuck.", &[RANGE], look::overview::data),
         answer("/queues", "All queues, and how much goes through them.", &[], look::flow::data),
         answer("/workers", "The live workers.", &[], look::workers::data),
-        answer("/registered", "The tasks that the live workers can run.", &[], look::registered::data),
+        answer(
+            "/registered",
+            "The tasks that the live workers can run, and how they did.",
+            &[RANGE],
+            look::task_counts::data,
+        ),
+        answer("/registered/task", "One task, and how it did.", &[TASK_NAME, RANGE], look::task_counts::one),
         answer("/tasks", "Tasks of one place of a queue.", &[QUEUE, PLACE, AFTER, LIMIT], look::tasks::live),
         answer("/task", "One task.", &[ID], look::task::data),
         answer(

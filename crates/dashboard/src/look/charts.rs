@@ -97,18 +97,8 @@ pub(crate) struct Seen {
 
 /// Charts of the range that is asked for.
 pub(crate) async fn data(call: &Call, queues: &[QueueRow]) -> Result<Charts, Problem> {
-    let (range, length) = range(call)?;
-    let window = Window::last(length, call.now);
-    let empty = Charts {
-        range,
-        since: At(window.since()),
-        until: At(window.until()),
-        step: window.step().as_secs(),
-        trouble: None,
-        ends: Vec::new(),
-        queues: Vec::new(),
-        told: Vec::new(),
-    };
+    let (range, window) = window(call)?;
+    let empty = Charts::empty(range, window);
     let Some(stats) = call.app.parts.results.stats() else {
         return Ok(Charts { trouble: Some(NOT_COUNTED.to_owned()), ..empty });
     };
@@ -122,6 +112,42 @@ pub(crate) async fn data(call: &Call, queues: &[QueueRow]) -> Result<Charts, Pro
         }),
         Err(error) => {
             Ok(Charts { trouble: Some(format!("What was counted cannot be read: {error}.")), ..empty })
+        }
+    }
+}
+
+/// Charts of one task, without queues, and all that was counted of it.
+pub(super) async fn of_task(call: &Call, task: &str) -> Result<(Charts, Vec<Tally>), Problem> {
+    let (range, window) = window(call)?;
+    let empty = Charts::empty(range, window);
+    let without = |why| Ok((Charts { trouble: Some(why), ..empty.clone() }, Vec::new()));
+    let Some(stats) = call.app.parts.results.stats() else { return without(NOT_COUNTED.to_owned()) };
+    let mut tallies = match stats.read(window).await {
+        Ok(tallies) => tallies,
+        Err(error) => return without(format!("What was counted cannot be read: {error}.")),
+    };
+    tallies.retain(|tally| tally.task == task);
+    let (ends, told) = (ends(&tallies, window.step()), ends(&tallies, coarse(&window)));
+    Ok((Charts { ends, told, ..empty }, tallies))
+}
+
+/// The range that is asked for.
+pub(super) fn window(call: &Call) -> Result<(&'static str, Window), Problem> {
+    let (range, length) = range(call)?;
+    Ok((range, Window::last(length, call.now)))
+}
+
+impl Charts {
+    fn empty(range: &'static str, window: Window) -> Self {
+        Self {
+            range,
+            since: At(window.since()),
+            until: At(window.until()),
+            step: window.step().as_secs(),
+            trouble: None,
+            ends: Vec::new(),
+            queues: Vec::new(),
+            told: Vec::new(),
         }
     }
 }
@@ -186,7 +212,7 @@ fn ends(tallies: &[Tally], step: Duration) -> Vec<Ends> {
     steps.into_iter().map(ends).collect()
 }
 
-fn quantiles(times: &Histogram) -> Option<Quantiles> {
+pub(super) fn quantiles(times: &Histogram) -> Option<Quantiles> {
     let seconds = |p| times.quantile(p).map(|time| time.as_secs_f64());
     Some(Quantiles { p50: seconds(0.5)?, p95: seconds(0.95)?, p99: seconds(0.99)? })
 }

@@ -12,6 +12,7 @@ pub(crate) mod registered;
 pub(crate) mod schedules;
 pub(crate) mod slots;
 pub(crate) mod task;
+pub(crate) mod task_counts;
 pub(crate) mod tasks;
 pub(crate) mod workers;
 

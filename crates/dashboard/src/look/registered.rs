@@ -7,7 +7,6 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::app::App;
-use crate::call::Call;
 use crate::problem::Problem;
 
 /// A task that some live worker can run.
@@ -23,8 +22,8 @@ pub(crate) struct Registered {
     pub(crate) running: usize,
 }
 
-pub(crate) async fn data(call: Call) -> Result<Vec<Registered>, Problem> {
-    Ok(collect(&call.app.parts.broker.workers(None).await?))
+pub(crate) async fn data(app: &App) -> Result<Vec<Registered>, Problem> {
+    Ok(collect(&app.parts.broker.workers(None).await?))
 }
 
 /// The same for whoever can do without: nothing where the broker does not answer.
@@ -35,17 +34,19 @@ pub(crate) async fn if_known(app: &App) -> Vec<Registered> {
     collect(&workers.unwrap_or_default())
 }
 
+impl Registered {
+    /// A task that no live worker can run.
+    pub(crate) fn unknown(name: &str) -> Self {
+        Self { name: name.to_owned(), signatures: Vec::new(), workers: Vec::new(), running: 0 }
+    }
+}
+
 /// By name.
 fn collect(workers: &[WorkerInfo]) -> Vec<Registered> {
     let mut tasks: BTreeMap<&str, Registered> = BTreeMap::new();
     for worker in workers {
         for task in &worker.tasks {
-            let entry = tasks.entry(&task.name).or_insert_with(|| Registered {
-                name: task.name.clone(),
-                signatures: Vec::new(),
-                workers: Vec::new(),
-                running: 0,
-            });
+            let entry = tasks.entry(&task.name).or_insert_with(|| Registered::unknown(&task.name));
             if !entry.signatures.contains(&task.signature) {
                 entry.signatures.push(task.signature.clone());
             }

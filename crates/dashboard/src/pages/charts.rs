@@ -12,6 +12,7 @@ use super::kit::{Table, count, empty, precise, rounded};
 use crate::call::Call;
 use crate::look::At;
 use crate::look::charts::{Charts, Ends, Quantiles, RANGES};
+use crate::look::task_counts::Bucket;
 
 /// Queues that have a line of their own.
 const LINES: usize = 5;
@@ -29,12 +30,7 @@ pub(super) fn charts(call: &Call, charts: &Charts) -> Markup {
     html! {
         section.charts aria-label="Over time" {
             h2 { "Over time" }
-            nav.acts aria-label="Range" {
-                @for (name, _) in RANGES {
-                    a.button href=(Url::new(&call.app.base, "/").with("range", name)) data-key={ "range " (name) }
-                        aria-current=[(name == charts.range).then_some("true")] { (name) }
-                }
-            }
+            (ranges(&Url::new(&call.app.base, "/"), charts.range))
             @if let Some(why) = &charts.trouble {
                 (empty(why))
             } @else {
@@ -47,6 +43,75 @@ pub(super) fn charts(call: &Call, charts: &Charts) -> Markup {
             }
         }
     }
+}
+
+/// The ranges of a page.
+pub(super) fn ranges(page: &Url, chosen: &str) -> Markup {
+    html! {
+        nav.acts aria-label="Range" {
+            @for (name, _) in RANGES {
+                a.button href=(page.clone().with("range", name)) data-key={ "range " (name) }
+                    aria-current=[(name == chosen).then_some("true")] { (name) }
+            }
+        }
+    }
+}
+
+/// Those of one task.
+pub(super) fn task_charts(charts: &Charts) -> Markup {
+    html! {
+        (ends(charts))
+        (times(charts, "Run time over time", "run", |ends| ends.run, "No task ran to an end"))
+    }
+}
+
+/// How many attempts ran how long, by the logarithm of the time.
+pub(super) fn histogram(buckets: &[Bucket], range: &str) -> Markup {
+    let most = buckets.iter().map(|bucket| bucket.count).max().unwrap_or(1);
+    let total: u64 = buckets.iter().map(|bucket| bucket.count).sum();
+    let place = |bucket: &Bucket| bucket.up_to.log10() * 10.0;
+    // The first bucket begins a tenth of a decade before its bound, like the others.
+    let begin = buckets.first().map_or(0.0, place) - 1.0;
+    let places = (buckets.last().map_or(0.0, place) - begin).max(1.0);
+    let mut table = Table::new("How long attempts ran").text("Up to").number("Attempts").number("Share");
+    for bucket in buckets {
+        let share = as_height(bucket.count) / as_height(total) * 100.0;
+        table.row([
+            html! { (seconds(bucket.up_to)) },
+            html! { (count(bucket.count)) },
+            html! { (format!("{share:.1} %")) },
+        ]);
+    }
+    let bar = |bucket: &Bucket| {
+        let height = as_height(bucket.count) / as_height(most) * (HEIGHT - 4.0);
+        let (width, x) = (WIDTH / places, (place(bucket) - 1.0 - begin) / places * WIDTH);
+        let (y, height) = (format!("{:.0}", HEIGHT - height.max(2.0)), format!("{:.0}", height.max(2.0)));
+        html! { rect.l0 x=(format!("{:.1}", x + width * 0.05)) y=(y) width=(format!("{:.1}", width * 0.9)) height=(height) {} }
+    };
+    let ends = [buckets.first(), buckets.last()];
+    let drawing = Drawing {
+        legend: html! {},
+        most: count(most),
+        svg: html! { @for bucket in buckets { (bar(bucket)) } },
+        axis: html! { @for end in ends.into_iter().flatten() { span { (seconds(end.up_to)) } } },
+    };
+    let why = format!("No attempt ran in the last {range}.");
+    frame(
+        "histogram",
+        "How many attempts ran how long",
+        (!buckets.is_empty()).then_some(drawing),
+        &why,
+        table,
+    )
+}
+
+/// What is drawn, and what stands around it.
+struct Drawing {
+    legend: Markup,
+    /// At the top.
+    most: String,
+    svg: Markup,
+    axis: Markup,
 }
 
 fn ends(charts: &Charts) -> Markup {
@@ -156,30 +221,38 @@ fn figure(
     // Room for at least one, so that a line of zeros lies at the bottom.
     let most = values().fold(0.0, f64::max);
     let scale = if most > 0.0 { most } else { 1.0 };
+    let drawing = Drawing {
+        legend: html! {
+            @for (place, line) in lines.iter().enumerate() { span { i.{ "key l" (place) } {} (line.name) } }
+        },
+        most: label(most),
+        svg: html! {
+            @for (place, line) in lines.iter().enumerate().rev() { path.{ "l" (place) } d=(path(charts, line, scale)) {} }
+        },
+        axis: html! { (instant(charts.since)) (instant(charts.until)) },
+    };
+    let why = format!("{why} in the last {}. What happens is shown some 10 seconds later.", charts.range);
+    frame(id, title, (!is_empty).then_some(drawing), &why, table)
+}
+
+/// A figure; without a drawing it says why there is none.
+fn frame(id: &str, title: &str, drawing: Option<Drawing>, why: &str, table: Table) -> Markup {
     html! {
         figure.chart {
             figcaption { (title) }
-            @if is_empty {
-                (empty(&format!("{why} in the last {}. What happens is shown some 10 seconds later.", charts.range)))
-            } @else {
-                p.legend aria-hidden="true" {
-                    @for (place, line) in lines.iter().enumerate() {
-                        span { i.{ "key l" (place) } {} (line.name) }
-                    }
-                }
+            @if let Some(drawing) = drawing {
+                p.legend aria-hidden="true" { (drawing.legend) }
                 div.plot aria-hidden="true" {
-                    span.most { (label(most)) }
-                    svg viewBox="0 0 1000 200" preserveAspectRatio="none" focusable="false" {
-                        @for (place, line) in lines.iter().enumerate().rev() {
-                            path.{ "l" (place) } d=(path(charts, line, scale)) {}
-                        }
-                    }
+                    span.most { (drawing.most) }
+                    svg viewBox="0 0 1000 200" preserveAspectRatio="none" focusable="false" { (drawing.svg) }
                 }
-                p.axis aria-hidden="true" { (instant(charts.since)) (instant(charts.until)) }
+                p.axis aria-hidden="true" { (drawing.axis) }
                 details id={ "told-" (id) } {
                     summary data-key={ "told " (id) } { "As a table" }
                     (table.show())
                 }
+            } @else {
+                (empty(why))
             }
         }
     }
@@ -218,7 +291,7 @@ fn instant(at: At) -> Markup {
     html! { time datetime=(text) { (shown) " UTC" } }
 }
 
-fn seconds(time: f64) -> String {
+pub(super) fn seconds(time: f64) -> String {
     precise(Duration::from_secs_f64(time))
 }
 

@@ -30,8 +30,8 @@ struct Troubled {
 }
 
 #[derive(Debug)]
-enum Trouble {
-    /// It keeps no actions.
+pub(super) enum Trouble {
+    /// It keeps no actions and counts nothing, as on Redis.
     Nothing,
     /// It fails.
     Failing,
@@ -102,7 +102,7 @@ impl AuditStore for Troubled {
     }
 }
 
-fn troubled(access: Access, trouble: Trouble) -> Site {
+pub(super) fn troubled(access: Access, trouble: Trouble) -> Site {
     Site::over(access, |inner| Arc::new(Troubled { inner, trouble }))
 }
 

@@ -1,11 +1,7 @@
 //! The form of a schedule: a field for each argument of its task.
 
-use std::time::Duration;
-
 use axum::http::StatusCode;
 use lovage_core::schedule::ScheduleStore as _;
-use lovage_core::{Clock as _, WorkerId};
-use lovage_testkit::SeededEntropy;
 use serde_json::json;
 
 use super::site::{Answer, Browser, Site};
@@ -35,21 +31,9 @@ const ENTRY: [(&str, &str); 6] = [
     ("enabled", "on"),
 ];
 
-async fn registers(site: &Site, tasks: &[(&str, &str)]) {
-    let tasks: Vec<_> =
-        tasks.iter().map(|(name, signature)| json!({ "name": name, "signature": signature })).collect();
-    let worker = json!({
-        "id": WorkerId::new(&SeededEntropy::new(3)), "name": "w", "host": "h", "pid": 1, "version": "0",
-        "started_at": site.clock.now(), "mode": "running", "queues": ["q"], "concurrency": 1, "blocking": 1,
-        "tasks": tasks, "active": [], "reserved": 0, "succeeded": 0, "failed": 0,
-    });
-    let worker = serde_json::from_value(worker).unwrap();
-    site.broker.heartbeat(&worker, Duration::from_secs(600), None).await.unwrap();
-}
-
 async fn open() -> (Site, Browser) {
     let site = Site::new();
-    registers(&site, &[("all", SIGNATURE), ("greet", "(name: String) -> String")]).await;
+    site.registers(&[("all", SIGNATURE), ("greet", "(name: String) -> String")]).await;
     let ann = site.operator().await;
     (site, ann)
 }
@@ -237,7 +221,7 @@ async fn while_typing_fields_their_errors_and_the_next_runs_come() {
 async fn what_a_hostile_worker_says_of_itself_is_text() {
     let site = Site::new();
     let evil = "\"'><script>alert(1)</script>";
-    registers(&site, &[("evil", &format!("({evil}: {evil}, b: i64) -> ()")), (evil, "(x: i64) -> ()")]).await;
+    site.registers(&[("evil", &format!("({evil}: {evil}, b: i64) -> ()")), (evil, "(x: i64) -> ()")]).await;
     let mut ann = site.operator().await;
     for path in [
         "/schedule/new?task=evil",

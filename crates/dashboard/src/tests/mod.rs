@@ -11,6 +11,7 @@ mod jobs;
 mod log;
 mod login;
 mod pages;
+mod registered;
 mod results;
 mod schedules;
 mod secrets;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -11,8 +12,9 @@ use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use lovage_broker_memory::{MemoryResults, MemorySchedules, MemoryStore};
 use lovage_core::audit::{Action, AuditFilter};
 use lovage_core::schedule::ScheduleStore as _;
-use lovage_core::{Broker, Clock, Entropy, Page, ResultStore};
+use lovage_core::{Broker, Clock, Entropy, Page, ResultStore, WorkerId};
 use lovage_testkit::{FakeClock, FaultyBroker, SeededEntropy};
+use serde_json::json;
 use tower::ServiceExt as _;
 
 use super::results::{Failures, FaultyResults};
@@ -152,6 +154,19 @@ impl Site {
         let answer =
             browser.post(self, "/login", &[("csrf", &csrf), ("name", name), ("password", password)]).await;
         (browser, answer)
+    }
+
+    /// A worker that can run these tasks: names and signatures.
+    pub(super) async fn registers(&self, tasks: &[(&str, &str)]) {
+        let tasks: Vec<_> =
+            tasks.iter().map(|(name, signature)| json!({ "name": name, "signature": signature })).collect();
+        let worker = json!({
+            "id": WorkerId::new(&SeededEntropy::new(3)), "name": "w", "host": "h", "pid": 1, "version": "0",
+            "started_at": self.clock.now(), "mode": "running", "queues": ["q"], "concurrency": 1, "blocking": 1,
+            "tasks": tasks, "active": [], "reserved": 0, "succeeded": 0, "failed": 0,
+        });
+        let worker = serde_json::from_value(worker).unwrap();
+        self.broker.heartbeat(&worker, Duration::from_secs(86_400), None).await.unwrap();
     }
 
     pub(super) async fn add_entry(&self, name: &str, expression: &str) {

@@ -164,6 +164,8 @@ fn filled(screen: Screen) -> (Site, Vec<(&'static str, String)>) {
         ("job", job),
         ("workers", "/workers".to_owned()),
         ("registered", "/registered".to_owned()),
+        ("registered-task", "/registered/task?name=own.divide".to_owned()),
+        ("registered-unknown", "/registered/task?name=nobody.knows&range=7d".to_owned()),
         ("schedules", "/schedules".to_owned()),
         ("schedule", "/schedule?name=greet".to_owned()),
         ("audit", "/audit".to_owned()),
