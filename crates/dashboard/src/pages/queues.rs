@@ -45,7 +45,7 @@ pub(super) fn table<'a>(
         .text("Oldest sent")
         .text("Workers");
     if has_flow {
-        table = table.number("In a minute").number("Out a minute").text("Empty");
+        table = table.number("In per minute").number("Out per minute").text("Empty");
     }
     if call.is_operator() {
         table = table.text("Do");
@@ -103,8 +103,8 @@ fn now(call: &Call, row: &QueueRow, flowing: &Flowing) -> Markup {
 fn rates(flow: &Flow) -> Markup {
     let unseen = "not known yet: nobody looked at it a minute ago or earlier".to_owned();
     html! {
-        dt { "In a minute" } dd { (flow.in_per_minute.map_or(unseen, per_minute)) }
-        dt { "Out a minute" } dd { (flow.out_per_minute.map(per_minute).unwrap_or_default()) }
+        dt { "In per minute" } dd { (flow.in_per_minute.map_or(unseen, per_minute)) }
+        dt { "Out per minute" } dd { (flow.out_per_minute.map(per_minute).unwrap_or_default()) }
         dt { "Empty" } dd { (flow.words) }
     }
 }

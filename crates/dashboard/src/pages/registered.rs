@@ -39,7 +39,7 @@ fn table(call: &Call, found: &Tasks) -> Markup {
         .text("Task")
         .text("Arguments and result")
         .number("Running")
-        .number("Ended a minute")
+        .number("Ended per minute")
         .number("Failed")
         .text("Run time p50, p95, p99")
         .text("Workers");
@@ -99,7 +99,7 @@ fn tiles(counts: &TaskCounts, running: usize) -> Markup {
     let tiles = [
         ("Running now", html! { (running) }),
         ("Ended", html! { (count(counts.ended)) }),
-        ("Ended a minute", html! { (per_minute(counts.per_minute)) }),
+        ("Ended per minute", html! { (per_minute(counts.per_minute)) }),
         ("Failed", failed(counts)),
         ("Tried again", html! { (count(counts.retried)) }),
         ("Run time p50, p95, p99", times(counts.run)),

@@ -219,7 +219,7 @@ fn audited(call: &Call, audit: &AuditView) -> Markup {
                 (slots, fired) if slots == fired => { "All of them did: " (counted(slots, "slot")) " in the last " (range) "." }
                 (slots, fired) => { (count(fired)) " of " (counted(slots, "slot")) " in the last " (range) " fired." }
             }
-            @if audit.untold > 0 { " Of " (count(audit.untold)) " before that nothing is known." }
+            @if audit.untold > 0 { " Of " (count(audit.untold)) " others nothing is known: they came before it was made or edited, or the history of then is forgotten." }
         }
         @if let Some(trouble) = &audit.trouble { p.flash.warn { "Note: " (trouble) "." } }
         @if !table.is_empty() { (table.show()) }

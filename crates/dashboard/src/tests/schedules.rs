@@ -103,7 +103,7 @@ async fn an_entry_tells_which_slots_did_not_fire_and_why() {
     let page = ann.get(&site, "/schedule?name=hourly").await;
     for part in [
         "1 of 6 slots in the last 1d fired.",
-        "before that nothing is known",
+        "others nothing is known",
         "missed while no beat ran; the misfire policy passes it over",
         "&lt;b&gt;the queue is full&lt;/b&gt;",
         "no beat has decided yet: does one run?",
