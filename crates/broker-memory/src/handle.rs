@@ -290,6 +290,16 @@ impl Leases for MemoryLeases {
         let extended = self.shared.lock().with(queue, |queue| queue.extend(tokens, lease, now));
         Ok(extended.unwrap_or_else(|| Extended { lost: tokens.to_vec(), revoked: Vec::new() }))
     }
+
+    async fn speak_for(
+        &self,
+        info: &WorkerInfo,
+        ttl: Duration,
+        now: Option<Timestamp>,
+    ) -> Result<bool, BackendError> {
+        let now = self.shared.now(now);
+        Ok(self.shared.lock().speak_for(info, ttl, now))
+    }
 }
 
 /// A waiter's entry in its queue.

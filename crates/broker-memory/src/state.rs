@@ -124,6 +124,15 @@ impl State {
         Heartbeat { live_workers: self.workers.len(), commands: commands.unwrap_or_default() }
     }
 
+    pub(crate) fn speak_for(&mut self, info: &WorkerInfo, ttl: Duration, now: Timestamp) -> bool {
+        let Some(registered) = self.workers.get_mut(&info.id).filter(|worker| worker.until > now) else {
+            return false;
+        };
+        registered.info = WorkerInfo { seen_at: now, ..info.clone() };
+        registered.until = now.plus(ttl);
+        true
+    }
+
     pub(crate) fn sign_off(&mut self, worker: WorkerId) {
         self.workers.remove(&worker);
     }

@@ -1,14 +1,15 @@
-//! Renewing leases, on a connection of its own.
+//! Renewing leases and registrations, on a connection of its own.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use fred::types::Value;
-use lovage_core::{BackendError, Extended, Leases, QueueName, Timestamp, Token};
+use lovage_core::{BackendError, Extended, Leases, QueueName, Timestamp, Token, WorkerInfo};
 use lovage_redis::Redis;
 
 use crate::answer::{Answer, integer, task_id};
 use crate::args::Args;
+use crate::control::to_json;
 use crate::keys::Keys;
 use crate::scripts;
 
@@ -46,5 +47,17 @@ impl Leases for RedisLeases {
             lost: lost.iter().filter_map(|position| token(position).transpose()).collect::<Result<_, _>>()?,
             revoked: revoked.iter().map(|id| task_id("extend", id)).collect::<Result<_, _>>()?,
         })
+    }
+
+    async fn speak_for(
+        &self,
+        info: &WorkerInfo,
+        ttl: Duration,
+        now: Option<Timestamp>,
+    ) -> Result<bool, BackendError> {
+        let args = Args::at(now).duration(ttl).text(&info.id.to_string()).bytes(&to_json(info)?);
+        let keys = vec![self.keys.registry()];
+        let known = scripts::SPEAK_FOR.run(&self.redis, keys, args.into_values()).await?;
+        Ok(integer("speak_for", &known)? == 1)
     }
 }

@@ -37,6 +37,7 @@ scripts! {
     DELETE_DEAD = "delete_dead" ["release", "ending"];
     LEAVE = "leave" [];
     HEARTBEAT = "heartbeat" [];
+    SPEAK_FOR = "speak_for" [];
     SIGN_OFF = "sign_off" [];
     WORKERS = "workers" [];
     TELL = "tell" [];

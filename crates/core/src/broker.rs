@@ -9,7 +9,8 @@
 //!    answers [`Settled::LeaseLost`], which is an answer and not an error.
 //! 3. **A delayed message is not reserved**: it stays in the store until due and is never delivered early.
 //! 4. **Two counters.** `delivery` grows at each hand-out; `attempt` counts failed outcomes. `GiveBack` costs no attempt.
-//! 5. **A lease is renewed** by [`Leases::extend`], on a connection of its own.
+//! 5. **A lease is renewed** by [`Leases::extend`], on a connection of its own, and so is a registration, by
+//!    [`Leases::speak_for`].
 //! 6. **The broker never ends a message by itself**: it delivers it with a [`Verdict`]; the worker records, then settles.
 //! 7. **Order** within a queue and priority is the order of becoming ready (published, due, retried: tail; given back,
 //!    reclaimed: head); higher priority first.
@@ -98,12 +99,12 @@ pub trait Broker: Inspect + Control {
     /// Removes a worker from the registry.
     async fn sign_off(&self, worker: WorkerId) -> Result<(), BackendError>;
 
-    /// A second connection that only renews leases, made on the runtime that calls this. A worker calls it from a
+    /// A second connection that only renews, made on the runtime that calls this. A worker calls it from a
     /// thread of its own, so that a task that blocks every thread of the main runtime loses no lease.
     async fn open_leases(&self) -> Result<Box<dyn Leases>, BackendError>;
 }
 
-/// Renews leases.
+/// Renews leases, and the registration of a worker that cannot.
 #[async_trait]
 pub trait Leases: Send + Sync + fmt::Debug {
     /// Moves the end of these reservations to `lease` from now. Answers which of them had ended, and which of their
@@ -115,6 +116,16 @@ pub trait Leases: Send + Sync + fmt::Debug {
         lease: Duration,
         now: Option<Timestamp>,
     ) -> Result<Extended, BackendError>;
+
+    /// Renews the registration of a worker for `ttl` and makes this what it says of itself, for its loop that cannot. What
+    /// it was told stays for that loop. False, and nothing is changed, when it is not registered: nobody comes back like
+    /// that who signed off.
+    async fn speak_for(
+        &self,
+        info: &WorkerInfo,
+        ttl: Duration,
+        now: Option<Timestamp>,
+    ) -> Result<bool, BackendError>;
 }
 
 /// Looking at queues. Nothing here changes anything, and nothing depends on a worker answering.

@@ -36,6 +36,8 @@ pub enum Operation {
     OpenLeases,
     /// [`Leases::extend`].
     Extend,
+    /// [`Leases::speak_for`].
+    SpeakFor,
     /// Everything of [`Inspect`].
     Inspect,
     /// Everything of [`Control`].
@@ -267,6 +269,15 @@ impl Leases for FaultyLeases {
         now: Option<Timestamp>,
     ) -> Result<Extended, BackendError> {
         self.switch.through(Operation::Extend, self.inner.extend(queue, tokens, lease, now)).await
+    }
+
+    async fn speak_for(
+        &self,
+        info: &WorkerInfo,
+        ttl: Duration,
+        now: Option<Timestamp>,
+    ) -> Result<bool, BackendError> {
+        self.switch.through(Operation::SpeakFor, self.inner.speak_for(info, ttl, now)).await
     }
 }
 

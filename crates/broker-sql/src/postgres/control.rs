@@ -130,8 +130,7 @@ impl PgBroker {
         ttl: Duration,
         now: Option<Timestamp>,
     ) -> Result<Heartbeat, BackendError> {
-        let json =
-            serde_json::to_string(info).map_err(|_| rows::corrupt("a worker that cannot be written"))?;
+        let json = rows::info(info)?;
         let found = self
             .db
             .undisturbed(|| {

@@ -1,13 +1,14 @@
-//! The second connection, which only renews leases.
+//! The second connection, which only renews leases and registrations.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lovage_core::{BackendError, Extended, Leases, QueueName, Timestamp, Token};
+use lovage_core::{BackendError, Extended, Leases, QueueName, Timestamp, Token, WorkerInfo};
 use lovage_sql::postgres::PgDatabase;
 use sqlx::types::Uuid;
 
 use crate::postgres::rows;
+use crate::postgres::sql;
 
 #[derive(Debug)]
 pub(crate) struct PgLeases {
@@ -48,5 +49,23 @@ impl Leases for PgLeases {
         }
         let lost = tokens.iter().filter(|token| !kept.contains(&rows::token(**token))).copied().collect();
         Ok(Extended { lost, revoked })
+    }
+
+    async fn speak_for(
+        &self,
+        info: &WorkerInfo,
+        ttl: Duration,
+        now: Option<Timestamp>,
+    ) -> Result<bool, BackendError> {
+        let json = rows::info(info)?;
+        let found = self
+            .db
+            .undisturbed(|| {
+                let query = sqlx::query(sql!("speak_for")).bind(info.id.to_string()).bind(&json);
+                let query = query.bind(rows::duration(ttl)).bind(rows::micros(now));
+                self.db.rows("renewing a registration", query)
+            })
+            .await?;
+        Ok(!found.is_empty())
     }
 }

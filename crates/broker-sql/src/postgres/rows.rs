@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lovage_core::{
     BackendError, DeadReason, Delivery, Envelope, Place, Priority, QueueName, StoredMessage, TaskId,
-    Timestamp, Token, Verdict, limits,
+    Timestamp, Token, Verdict, WorkerInfo, limits,
 };
 use lovage_sql::sql_error;
 use sqlx::Row as _;
@@ -43,6 +43,11 @@ pub(crate) fn micros(now: Option<Timestamp>) -> Option<i64> {
 /// In microseconds, at most the 292,000 years that are left of the type, halved so that an instant can be added.
 pub(crate) fn duration(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX).min(i64::MAX / 2)
+}
+
+/// What a worker says of itself, as it is stored.
+pub(crate) fn info(info: &WorkerInfo) -> Result<String, BackendError> {
+    serde_json::to_string(info).map_err(|_| corrupt("a worker that cannot be written"))
 }
 
 pub(crate) fn queue(row: &PgRow) -> Result<QueueName, BackendError> {

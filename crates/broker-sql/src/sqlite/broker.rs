@@ -18,7 +18,7 @@ use lovage_system::{SystemClock, SystemEntropy};
 
 use crate::inbox::Signal;
 use crate::sqlite::wake::Mailbox;
-use crate::sqlite::{rows, sql};
+use crate::sqlite::{registry, rows, sql};
 
 /// A participant of a broker in a SQLite file.
 #[derive(Clone)]
@@ -182,6 +182,15 @@ impl Leases for SqliteLeases {
             .copied()
             .collect();
         Ok(Extended { lost, revoked: revoked.iter().map(|id| rows::task_id(id)).collect::<Result<_, _>>()? })
+    }
+
+    async fn speak_for(
+        &self,
+        info: &WorkerInfo,
+        ttl: Duration,
+        now: Option<Timestamp>,
+    ) -> Result<bool, BackendError> {
+        registry::speak_for(&self.db, info, ttl, now.unwrap_or_else(|| self.clock.now())).await
     }
 }
 

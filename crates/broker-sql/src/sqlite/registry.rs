@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lovage_core::{BackendError, Heartbeat, Timestamp, WorkerCommand, WorkerId, WorkerInfo};
-use lovage_sql::sql_error;
+use lovage_sql::{sql_error, sqlite::SqliteDatabase};
 
 use crate::inbox::Signal;
 use crate::sqlite::broker::{Outbox, SqliteBroker};
@@ -20,9 +20,7 @@ impl SqliteBroker {
     ) -> Result<Heartbeat, BackendError> {
         let fail = |error| sql_error(CONTEXT, error);
         let key = bytes(info.id);
-        let known = WorkerInfo { seen_at: now, ..info.clone() };
-        let json =
-            serde_json::to_string(&known).map_err(|_| rows::corrupt("a worker that cannot be written"))?;
+        let json = json(info, now)?;
         let mut tx = self.db.write_tx().await?;
         sqlx::query(sql!("worker_expire"))
             .bind(now.as_micros())
@@ -76,6 +74,29 @@ impl SqliteBroker {
         self.commit(tx, vec![(handle, Signal::Command)]).await?;
         Ok(true)
     }
+}
+
+/// Renews the registration of a worker whose loop cannot.
+pub(super) async fn speak_for(
+    db: &SqliteDatabase,
+    info: &WorkerInfo,
+    ttl: Duration,
+    now: Timestamp,
+) -> Result<bool, BackendError> {
+    let fail = |error| sql_error("renewing a registration", error);
+    let json = json(info, now)?;
+    let mut tx = db.write_tx().await?;
+    let update = sqlx::query(sql!("worker_speak_for")).bind(bytes(info.id)).bind(now.as_micros());
+    let update = update.bind(json).bind(now.plus(ttl).as_micros());
+    let done = update.execute(&mut *tx).await.map_err(fail)?;
+    tx.commit().await.map_err(fail)?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// What a worker says of itself, as it is stored.
+fn json(info: &WorkerInfo, now: Timestamp) -> Result<String, BackendError> {
+    let known = WorkerInfo { seen_at: now, ..info.clone() };
+    serde_json::to_string(&known).map_err(|_| rows::corrupt("a worker that cannot be written"))
 }
 
 /// The key of a worker's rows.

@@ -99,6 +99,38 @@ pub async fn signed_off_worker_is_gone(bed: &dyn BrokerBed) {
     assert_eq!(beat(&queue, &staying, 1).await.live_workers, 1);
 }
 
+/// Whoever speaks for a worker renews its registration and says what it is, and what it was told waits for itself.
+pub async fn who_speaks_for_a_worker_keeps_it_registered(bed: &dyn BrokerBed) {
+    let queue = Queue::join(bed).await;
+    let leases = queue.leases().await;
+    let info = worker("stuck");
+    beat(&queue, &info, 0).await;
+    assert!(queue.broker.tell(info.id, &WorkerCommand::Quiet, at(1)).await.expect("tell"));
+    assert_eq!(next_hint(&*queue.broker, "the command").await, Hint::Command);
+    let said = WorkerInfo { stuck_since: Some(instant(20)), active: vec![], ..info.clone() };
+    assert!(leases.speak_for(&said, secs(30), at(25)).await.expect("speak_for"));
+    let expected = WorkerInfo { seen_at: instant(25), ..said };
+    assert_eq!(queue.broker.workers(at(54)).await.expect("workers"), [expected]);
+    assert!(queue.broker.tell(info.id, &WorkerCommand::Quiet, at(54)).await.expect("tell"));
+    assert_eq!(next_hint(&*queue.broker, "it is still this handle that is told").await, Hint::Command);
+    let answer = beat(&queue, &info, 54).await;
+    assert_eq!(answer.commands, [WorkerCommand::Quiet, WorkerCommand::Quiet]);
+}
+
+/// Nobody speaks for a worker that signed off, was forgotten, or never was.
+pub async fn nobody_speaks_for_who_is_not_registered(bed: &dyn BrokerBed) {
+    let queue = Queue::join(bed).await;
+    let leases = queue.leases().await;
+    let (left, forgotten, unknown) = (worker("left"), worker("forgotten"), worker("unknown"));
+    beat(&queue, &left, 0).await;
+    beat(&queue, &forgotten, 0).await;
+    queue.broker.sign_off(left.id).await.expect("sign_off");
+    for (info, second) in [(&left, 1), (&unknown, 1), (&forgotten, 31)] {
+        assert!(!leases.speak_for(info, secs(30), at(second)).await.expect("speak_for"), "{}", info.name);
+        assert_eq!(names(&queue, 31).await, [""; 0]);
+    }
+}
+
 /// What a worker is told it takes once, in order.
 pub async fn commands_are_taken_once_and_in_order(bed: &dyn BrokerBed) {
     let queue = Queue::join(bed).await;
