@@ -23,8 +23,8 @@ pub(crate) async fn measure(bed: &Bed, report: &mut Report, seconds: u64) -> Fal
     let requests = Requests::watch(bed)?;
     bed.clock.sleep(Duration::from_secs(seconds)).await;
     let ticks = cpu_ticks(worker.pid())? - before;
-    report.judge("idle worker, RSS", memory_mib(worker.pid(), "VmRSS:")?, "MiB", IDLE_RSS);
-    report.add("  of it its own, not mapped from files", memory_mib(worker.pid(), "RssAnon:")?, "MiB");
+    report.judge("idle worker, RSS", memory_mib(worker.pid(), "VmRSS:"), "MiB", IDLE_RSS);
+    report.add("  of it its own, not mapped from files", memory_mib(worker.pid(), "RssAnon:"), "MiB");
     #[expect(clippy::cast_precision_loss, reason = "small counts")]
     {
         // Linux counts in ticks of 10 ms.

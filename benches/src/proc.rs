@@ -1,18 +1,18 @@
 //! What Linux says a process costs.
 
+use lovage_system::process;
+
 use crate::Fallible;
 
-/// A figure of `/proc/PID/status` by its name, such as `VmRSS:`.
-pub(crate) fn memory_mib(pid: u32, what: &str) -> Fallible<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix(what));
-    let kib: f64 = line.and_then(|rest| rest.split_whitespace().next()).unwrap_or("0").parse()?;
-    Ok(kib / 1_024.0)
+/// A figure of `/proc/PID/status` by its name, such as `VmRSS:`; 0 where it does not say.
+#[expect(clippy::cast_precision_loss, reason = "no process has so much memory")]
+pub(crate) fn memory_mib(pid: u32, what: &str) -> f64 {
+    process::memory(&pid.to_string(), what).unwrap_or(0) as f64 / 1_048_576.0
 }
 
-/// User and system time of a process in ticks.
+/// User and system time of a process in ticks of 10 ms.
 pub(crate) fn cpu_ticks(pid: u32) -> Fallible<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    Ok(after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum())
+    let time = process::processor_time(&pid.to_string());
+    let time = time.ok_or_else(|| format!("Linux does not say what the process {pid} has used"))?;
+    Ok(u64::try_from(time.as_millis() / 10)?)
 }

@@ -22,6 +22,20 @@ pub trait Clock: Send + Sync + Debug {
     fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
         self.sleep_until(self.monotonic().saturating_add(time))
     }
+
+    /// What this process has used so far: nothing where time is not real, or where the system does not say.
+    fn usage(&self) -> Usage {
+        Usage::default()
+    }
+}
+
+/// What a process has used, as far as its system says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Usage {
+    /// Resident memory now, in bytes.
+    pub memory: Option<u64>,
+    /// Processor time since its start, over all cores.
+    pub processor: Option<Duration>,
 }
 
 /// A source of randomness: ids, tokens and jitter.

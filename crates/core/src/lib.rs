@@ -41,7 +41,7 @@ pub use broker::{
     Maintained, Note, Page, Paged, Place, Published, Reserve, Reserved, Settle, Settled, Settlement,
     StoredMessage, Verdict, Waiter, Watch,
 };
-pub use clock::{Clock, Entropy};
+pub use clock::{Clock, Entropy, Usage};
 pub use context::{Context, Progress, RunControl, RunInfo, State, States};
 pub use duration::{format_duration, parse_duration};
 pub use envelope::{Envelope, EnvelopeError, Expires, Lineage, ScheduledSlot};

@@ -57,7 +57,7 @@ pub struct WorkerInfo {
     /// What it was told last and could not do, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
-    /// Since when its loop does not answer, because tasks block all its threads; then only its lease keeper says this.
+    /// Since when its loop does not answer, because tasks block its threads; then only its lease keeper says this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stuck_since: Option<Timestamp>,
 }

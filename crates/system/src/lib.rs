@@ -2,9 +2,11 @@
 //!
 //! Everything else takes a [`Clock`] and an [`Entropy`], so that a simulation can drive it.
 
+pub mod process;
+
 use std::time::{Duration, Instant, SystemTime};
 
-use lovage_core::{BoxFuture, Clock, Entropy, Timestamp};
+use lovage_core::{BoxFuture, Clock, Entropy, Timestamp, Usage};
 
 /// The real clock.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +46,11 @@ impl Clock for SystemClock {
             Some(at) => Box::pin(tokio::time::sleep_until(at.into())),
             None => Box::pin(std::future::pending()),
         }
+    }
+
+    fn usage(&self) -> Usage {
+        const THIS: &str = "self";
+        Usage { memory: process::memory(THIS, "VmRSS:"), processor: process::processor_time(THIS) }
     }
 }
 

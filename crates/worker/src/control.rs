@@ -8,6 +8,7 @@ use lovage_core::{BoxFuture, Progress, RunControl, Timestamp};
 use tokio::sync::{Notify, mpsc};
 
 use crate::dispatcher::Event;
+use crate::polls::Polls;
 
 /// Longest message of a progress that is told, in bytes: it travels with every heartbeat.
 const LONGEST: usize = 200;
@@ -99,6 +100,8 @@ pub(crate) struct Control {
     lease: Arc<LeaseEnd>,
     progress: Mutex<Option<Progress>>,
     news: Arc<News>,
+    /// Of an async task.
+    pub(crate) polls: Polls,
 }
 
 impl Control {
@@ -109,6 +112,7 @@ impl Control {
             lease,
             progress: Mutex::new(None),
             news,
+            polls: Polls::default(),
         })
     }
 

@@ -18,19 +18,20 @@ use std::time::Duration;
 
 use lovage_core::stats::Tally;
 use lovage_core::{
-    BackendError, Broker, Clock, Delivery, Entropy, Heartbeat, Hint, QueueName, ResultStore, RunInfo, Settle,
-    States, TaskDef, TaskId, Timestamp, Token, WorkerInfo,
+    BackendError, Broker, Clock, Delivery, Entropy, Heartbeat, Hint, QueueName, ResultStore, Settle, States,
+    TaskDef, TaskId, Timestamp, Token, WorkerInfo,
 };
 use tokio::sync::{mpsc, watch};
 
 use self::intake::Rate;
-use crate::control::{Control, LeaseEnd, News};
+use crate::control::{LeaseEnd, News};
 use crate::fetcher::{Round, Turns};
 use crate::hooks::{Hooks, WorkerEvent};
 use crate::leases::Holdings;
 use crate::plan::{Defaults, End, Job, Ran};
 use crate::settler::Item;
 use crate::stats::Counting;
+use crate::vitals::Vitals;
 use crate::worker::{Phase, Summary};
 
 /// How far apart heartbeats are where there are few workers.
@@ -60,8 +61,10 @@ pub(crate) enum Event {
     Unavailable(String),
     /// The lease keeper's news.
     Leases { lost: Vec<Token>, revoked: Vec<TaskId> },
-    /// A run told how far it is.
+    /// A run told how far it is, or blocks its thread.
     News,
+    /// The lease keeper wants to see that this loop goes on.
+    Asked,
     /// The broker's hint.
     Hint(Hint),
     /// A heartbeat was answered.
@@ -90,6 +93,7 @@ pub(crate) struct Parts {
     pub(crate) events: mpsc::UnboundedSender<Event>,
     pub(crate) settler: mpsc::UnboundedSender<Item>,
     pub(crate) holdings: Holdings,
+    pub(crate) vitals: Vitals,
     pub(crate) phase: watch::Receiver<Phase>,
 }
 
@@ -97,7 +101,6 @@ pub(crate) struct Dispatcher {
     parts: Parts,
     /// Reserved and not started, in order.
     waiting: VecDeque<(Token, Box<Job>)>,
-    running: HashMap<(Token, TaskId), Running>,
     /// Messages of each reservation that are not settled.
     reservations: HashMap<Token, Reservation>,
     /// Slots that are taken; more than there are after there were made fewer.
@@ -121,13 +124,6 @@ pub(crate) struct Dispatcher {
     counting: Counting,
     /// Sums are on their way to the store.
     adding: bool,
-}
-
-struct Running {
-    control: Arc<Control>,
-    info: Arc<RunInfo>,
-    started_at: Timestamp,
-    blocking: bool,
 }
 
 struct Reservation {
@@ -172,7 +168,6 @@ impl Dispatcher {
         Self {
             parts,
             waiting: VecDeque::new(),
-            running: HashMap::new(),
             reservations: HashMap::new(),
             taken: Slots::default(),
             unsettled: 0,
@@ -213,6 +208,7 @@ impl Dispatcher {
         // Asked for here and not by a task that passes them on: from hint to reservation every step counts.
         let mut hint = broker.hint();
         loop {
+            self.parts.vitals.turn();
             self.advance();
             if self.has_stopped() {
                 break;
@@ -266,6 +262,8 @@ impl Dispatcher {
             }
             Event::Leases { lost, revoked } => self.leases(&lost, &revoked),
             Event::News => self.has_news(),
+            // The turn of the loop is the answer.
+            Event::Asked => {}
             Event::Hint(hint) => self.hint(hint),
             Event::Beat(answer) => self.beat_answered(answer),
             Event::Counted(left) => self.counted(left),

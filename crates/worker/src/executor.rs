@@ -14,6 +14,7 @@ use lovage_core::{
 
 use crate::control::{Control, Stop, Visible};
 use crate::plan::{End, Job, Ran};
+use crate::polls::Polls;
 
 thread_local! {
     /// Whether this thread runs a task's code right now.
@@ -69,7 +70,7 @@ impl Run {
             Limits { soft: job.soft_time_limit, hard: job.time_limit, control: &control, clock: &*clock };
         let end = match job.def.handler {
             Handler::Async(run) => match guarded(|| run(context, args)) {
-                Ok(future) => limits.run_async(Guarded(future)).await,
+                Ok(future) => limits.run_async(future).await,
                 Err(panic) => End::Failed(panic),
             },
             Handler::Blocking(run) => {
@@ -89,10 +90,10 @@ struct Limits<'a> {
 }
 
 impl Limits<'_> {
-    async fn run_async(&self, future: Guarded) -> End {
+    async fn run_async(&self, future: BoxFuture<'static, TaskResult>) -> End {
         tokio::select! {
             biased;
-            result = future => finished(result),
+            result = Guarded { future, polls: &self.control.polls } => finished(result),
             why = self.interrupted() => match why {
                 Interruption::Stop(why) => stopped(why),
                 Interruption::Late(limit) => End::Failed(timeout(limit)),
@@ -164,14 +165,19 @@ fn timeout(limit: Duration) -> TaskError {
     TaskError::from_report(Directive::Policy, ErrorReport::new("timeout", message))
 }
 
-/// Polls a task's future with panics caught.
-struct Guarded(BoxFuture<'static, TaskResult>);
+/// Polls a task's future with panics caught, and shows that it does.
+struct Guarded<'a> {
+    future: BoxFuture<'static, TaskResult>,
+    polls: &'a Polls,
+}
 
-impl Future for Guarded {
+impl Future for Guarded<'_> {
     type Output = TaskResult;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Poller<'_>) -> Poll<TaskResult> {
-        guarded(|| self.0.as_mut().poll(cx)).unwrap_or_else(|panic| Poll::Ready(Err(panic)))
+        let polls = self.polls;
+        let polled = polls.around(|| guarded(|| self.future.as_mut().poll(cx)));
+        polled.unwrap_or_else(|panic| Poll::Ready(Err(panic)))
     }
 }
 

@@ -29,8 +29,10 @@ mod fetcher;
 mod hooks;
 mod leases;
 mod plan;
+mod polls;
 mod settler;
 mod stats;
+mod vitals;
 mod worker;
 
 pub use builder::{WorkerBuilder, WorkerError};

@@ -20,6 +20,7 @@ use crate::hooks::Hooks;
 use crate::leases::{Holdings, Keeper};
 use crate::plan::Defaults;
 use crate::settler::Settler;
+use crate::vitals::Vitals;
 
 /// How far a worker is with stopping; it only goes forward.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -89,6 +90,7 @@ impl Worker {
         let (settler, items) = mpsc::unbounded_channel();
         let (keeps, over) = oneshot::channel::<()>();
         let holdings = Holdings::default();
+        let vitals = Vitals::default();
         let (phase, wanted) = watch::channel(Phase::Running);
         tokio::spawn(
             Settler {
@@ -106,6 +108,7 @@ impl Worker {
             clock: Arc::clone(&self.clock),
             lease: self.lease,
             holdings: holdings.clone(),
+            vitals: vitals.clone(),
             events: events.clone(),
         };
         if self.leases_on_thread {
@@ -115,7 +118,8 @@ impl Worker {
                 );
             }
         } else {
-            tokio::spawn(lease_keeper.run(over));
+            // On the thread of the loop nobody could ever see that a task blocks it.
+            tokio::spawn(lease_keeper.run(None, over));
         }
         tokio::spawn(take_back(Arc::clone(&self.broker), self.turns.all().to_vec(), self.tasks.clone()));
         let info = self.info.clone();
@@ -136,6 +140,7 @@ impl Worker {
             events,
             settler,
             holdings,
+            vitals,
             phase: wanted,
         });
         let dispatcher = tokio::spawn(async move {

@@ -148,7 +148,7 @@ impl Dispatcher {
             if self.parts.burst
                 && self.phase == Phase::Running
                 && self.waiting.is_empty()
-                && self.running.is_empty()
+                && self.parts.vitals.running() == 0
                 && self.unsettled == 0
             {
                 self.enter(Phase::Stopping);

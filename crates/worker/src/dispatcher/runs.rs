@@ -6,10 +6,11 @@ use std::time::Duration;
 use lovage_core::{AckMode, Broker, Handler, QueueName, RunInfo, Settle, Settled, Settlement, TaskId, Token};
 use tracing::Instrument as _;
 
-use super::{Dispatcher, Event, Running};
+use super::{Dispatcher, Event};
 use crate::control::Control;
 use crate::executor::Run;
 use crate::plan::{End, Job, Ran};
+use crate::vitals::Running;
 use crate::worker::Phase;
 
 impl Dispatcher {
@@ -53,13 +54,9 @@ impl Dispatcher {
         }
         let control = Control::new(Arc::clone(&reservation.lease), Arc::clone(&self.news));
         let info = Arc::new(run_info(&job, &self.parts.defaults.worker));
-        let running = Running {
-            control: Arc::clone(&control),
-            info: Arc::clone(&info),
-            started_at: self.parts.clock.now(),
-            blocking,
-        };
-        self.running.insert((token, id), running);
+        let started_at = self.parts.clock.now();
+        let running = Running::new(Arc::clone(&control), Arc::clone(&info), started_at, blocking);
+        self.parts.vitals.started(token, id, running);
         let span = tracing::info_span!("task", name = job.def.name, %id, attempt = info.attempt, queue = %info.queue);
         let (hooks, clock, events) =
             (Arc::clone(&self.parts.hooks), Arc::clone(&self.parts.clock), self.parts.events.clone());
@@ -85,7 +82,7 @@ impl Dispatcher {
 
     pub(super) fn ended(&mut self, job: Job, end: End, ran: Ran, token: Token) {
         let id = job.meta.delivery.id;
-        let info = match self.running.remove(&(token, id)) {
+        let info = match self.parts.vitals.ended(token, id) {
             Some(running) => {
                 self.free_slot(running.blocking);
                 running.info

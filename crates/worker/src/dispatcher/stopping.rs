@@ -23,12 +23,13 @@ impl Dispatcher {
                 tracing::info!(
                     "stopping: waiting up to {} for {} tasks",
                     lovage_core::format_duration(self.parts.grace),
-                    self.running.len()
+                    self.parts.vitals.running()
                 );
                 self.timers.deadline = Some(now + self.parts.grace);
             }
             Phase::StoppingNow => {
-                tracing::info!("stopping now: {} running tasks are given back", self.running.len());
+                let running = self.parts.vitals.running();
+                tracing::info!("stopping now: {running} running tasks are given back");
                 self.timers.deadline = Some(now);
             }
         }
@@ -37,13 +38,11 @@ impl Dispatcher {
 
     /// The grace period is over: what runs is given back. A second time: settlements have had their time.
     pub(super) fn cut_off(&mut self, now: Duration) {
-        for running in self.running.values() {
-            running.control.stop(Stop::GiveBack);
-        }
+        self.parts.vitals.stop(Stop::GiveBack, |_, _| true);
         if self.summary.cut_off {
             self.summary.unsettled = self.unsettled;
             self.unsettled = 0;
-            self.running.clear();
+            self.parts.vitals.give_up();
         }
         self.summary.cut_off = true;
         self.timers.deadline = Some(now + LAST_SETTLE);
@@ -52,7 +51,7 @@ impl Dispatcher {
     pub(super) fn has_stopped(&self) -> bool {
         self.phase == Phase::Stopping
             && !self.fetching
-            && self.running.is_empty()
+            && self.parts.vitals.running() == 0
             && self.waiting.is_empty()
             && self.unsettled == 0
     }

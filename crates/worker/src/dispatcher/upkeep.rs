@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lovage_core::stats::Tally;
-use lovage_core::{ActiveTask, BackendError, Heartbeat, ResultStore, TaskRecord, WorkerInfo, WorkerMode};
+use lovage_core::{BackendError, Heartbeat, ResultStore, TaskRecord, WorkerInfo, WorkerMode};
 
 use super::{Dispatcher, Event, HEARTBEAT};
 use crate::settler::backoff;
@@ -34,8 +34,8 @@ impl Dispatcher {
         }
         self.has_news = false;
         self.news.taken();
-        let info = self.info();
         let (broker, ttl) = (Arc::clone(&self.parts.broker), self.timers.period * 3);
+        let info = self.parts.vitals.say(self.info(), ttl);
         self.spawn(async move { Event::Beat(broker.heartbeat(&info, ttl, None).await) });
     }
 
@@ -73,7 +73,7 @@ impl Dispatcher {
         }
     }
 
-    /// A run told how far it is.
+    /// A run told how far it is, or blocks its thread.
     pub(super) fn has_news(&mut self) {
         self.has_news = true;
         if !self.beating {
@@ -87,31 +87,20 @@ impl Dispatcher {
         self.timers.beat = self.timers.beat.min(self.timers.beaten + pause);
     }
 
-    pub(super) fn info(&self) -> WorkerInfo {
-        let mut active: Vec<ActiveTask> = self
-            .running
-            .iter()
-            .map(|((_, id), running)| ActiveTask {
-                id: *id,
-                task: running.info.task.clone(),
-                queue: running.info.queue.clone(),
-                started_at: running.started_at,
-                progress: running.control.progress(),
-                blocks_since: None,
-            })
-            .collect();
-        active.sort_unstable_by_key(|task| (task.started_at, task.id));
-        active.truncate(1_000);
+    fn info(&self) -> WorkerInfo {
+        let (memory, cpu) = self.parts.vitals.measure(&*self.parts.clock);
         WorkerInfo {
             mode: match self.phase {
                 Phase::Running => WorkerMode::Running,
                 Phase::Quiet => WorkerMode::Quiet,
                 Phase::Stopping | Phase::StoppingNow => WorkerMode::Stopping,
             },
-            active,
+            active: self.parts.vitals.active(),
             reserved: self.waiting.len(),
             succeeded: self.summary.succeeded,
             failed: self.summary.failed,
+            memory,
+            cpu,
             ..self.parts.info.clone()
         }
     }
@@ -166,7 +155,7 @@ impl Dispatcher {
             return;
         };
         let now = self.parts.clock.now();
-        let is_busy = !self.running.is_empty() || !self.waiting.is_empty();
+        let is_busy = self.parts.vitals.running() > 0 || !self.waiting.is_empty();
         if !self.counting.wants_look(is_busy, now) {
             return;
         }
