@@ -10,10 +10,10 @@ use crate::config::{Setting, mask_url};
 use crate::error::CliError;
 use crate::session::{Session, now, sqlite_file};
 
-/// One that was killed is forgotten after this time.
-const TTL: Duration = Duration::from_secs(30);
+/// One that was killed is forgotten after this time, and half a minute after its end everybody can know.
+const TTL: Duration = Duration::from_secs(20);
 const LEAVING: Duration = Duration::from_secs(2);
-const AGAIN: Duration = Duration::from_secs(10);
+const AGAIN: Duration = Duration::from_secs(5);
 /// How a store in a local file begins.
 const FILE: &str = "file ";
 
@@ -74,7 +74,8 @@ impl Registration {
 
     /// Answers whether it was told to stop.
     async fn beat(&self) -> Result<bool, lovage_core::BackendError> {
-        let answer = self.broker.heartbeat(&self.info, TTL, None).await?;
+        let info = WorkerInfo { memory: SystemClock::new().usage().memory, ..self.info.clone() };
+        let answer = self.broker.heartbeat(&info, TTL, None).await?;
         Ok(answer.commands.iter().any(|command| matches!(command, WorkerCommand::Shutdown { .. })))
     }
 
@@ -98,7 +99,7 @@ impl Registration {
             place(&self.info)
         ))
         .hint(format!(
-            "name one PostgreSQL for all beats by LOVAGE_SCHEDULES_URL, --schedules or `schedules_url` in lovage.toml; {}; a beat that was killed is forgotten after 30 s",
+            "name one PostgreSQL for all beats by LOVAGE_SCHEDULES_URL, --schedules or `schedules_url` in lovage.toml; {}; a beat that was killed is forgotten after 20 s",
             session.place(Setting::Schedules)
         ))
     }
