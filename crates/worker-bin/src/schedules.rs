@@ -1,7 +1,7 @@
 //! The entries that a program declares, in code and in `lovage.toml`, and how they come into the store.
 
-use lovage_core::schedule::{Entry, Merged, ScheduleError, ScheduleStore, When, arguments_fit};
-use lovage_core::{BackendError, Broker, EntryName, Source, WorkerInfo, nearest};
+use lovage_core::schedule::{Entry, Fit, Merged, ScheduleError, ScheduleStore, When};
+use lovage_core::{BackendError, Broker, EntryName, Source, TaskName, WorkerInfo, nearest};
 use lovage_worker::__private::ScheduledCall;
 use lovage_worker::Routes;
 
@@ -74,37 +74,18 @@ impl Session {
 }
 
 /// What live workers say of the task of an entry.
-pub(crate) enum Fit {
-    /// One of them can run it.
-    Fits,
-    /// None knows the task: what is expected instead.
-    Unknown(String),
-    /// Its arguments are not those of the task.
-    Wrong(ScheduleError),
+pub(crate) fn fit(entry: &Entry, workers: &[WorkerInfo]) -> Fit {
+    Fit::of(entry, workers.iter().flat_map(|worker| &worker.tasks))
 }
 
-impl Fit {
-    pub(crate) fn of(entry: &Entry, workers: &[WorkerInfo]) -> Self {
-        let task = entry.task.as_str();
-        let known: Vec<_> = workers.iter().flat_map(|worker| &worker.tasks).collect();
-        let mut wrong = None;
-        for info in known.iter().filter(|info| info.name == task) {
-            match arguments_fit(entry, &info.signature) {
-                // Of two releases one is enough.
-                Ok(()) => return Self::Fits,
-                Err(error) => wrong = Some(error),
-            }
-        }
-        let names = known.iter().map(|info| info.name.as_str()).collect();
-        wrong.map_or_else(|| Self::Unknown(instead(task, names, workers.len())), Self::Wrong)
-    }
-}
-
-fn instead(task: &str, mut known: Vec<&str>, workers: usize) -> String {
+/// What is expected instead of a task that none of these knows.
+pub(crate) fn instead(task: &TaskName, workers: &[WorkerInfo]) -> String {
+    let tasks = workers.iter().flat_map(|worker| &worker.tasks);
+    let mut known: Vec<&str> = tasks.map(|info| info.name.as_str()).collect();
     known.sort_unstable();
     known.dedup();
-    match nearest(task, known.iter().copied()) {
-        _ if workers == 0 => "no worker is alive, so its arguments are not checked".to_owned(),
+    match nearest(task.as_str(), known.iter().copied()) {
+        _ if workers.is_empty() => "no worker is alive, so its arguments are not checked".to_owned(),
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("expected one of {}", known.join(", ")),
     }
@@ -152,13 +133,13 @@ impl Session {
 
     fn warn_of(&self, source: &Source, entry: &Entry, workers: &[WorkerInfo]) {
         let (name, task) = (&entry.name, &entry.task);
-        match Fit::of(entry, workers) {
+        match fit(entry, workers) {
             Fit::Fits => {}
             Fit::Wrong(error) => tracing::warn!("schedules of {source}: the schedule `{name}`: {error}"),
             // Workers may start after the beat; and one may be in this process.
-            Fit::Unknown(_)
-                if workers.is_empty() || self.tasks.iter().any(|def| def.name == task.as_str()) => {}
-            Fit::Unknown(expected) => {
+            Fit::Unknown if workers.is_empty() || self.tasks.iter().any(|def| def.name == task.as_str()) => {}
+            Fit::Unknown => {
+                let expected = instead(task, workers);
                 tracing::warn!(
                     "schedules of {source}: the schedule `{name}`: no live worker knows the task `{task}`: {expected}"
                 );

@@ -3,14 +3,41 @@
 use serde_json::Value;
 
 use super::{Entry, ScheduleError, text};
+use crate::TaskInfo;
 use crate::parameter::{lay_out, parameters};
 
-/// Whether a task with this signature (see [`TaskInfo::signature`](crate::TaskInfo::signature)) can run the arguments of an
+/// What workers say of the task of an entry.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Fit {
+    /// One of them can run it.
+    Fits,
+    /// None knows the task.
+    Unknown,
+    /// Its arguments are not those of the task.
+    Wrong(ScheduleError),
+}
+
+impl Fit {
+    /// Compares an entry with the tasks that workers can run. Of two releases one is enough.
+    #[must_use]
+    pub fn of<'a>(entry: &Entry, known: impl IntoIterator<Item = &'a TaskInfo>) -> Self {
+        let mut fit = Self::Unknown;
+        for info in known.into_iter().filter(|info| info.name == entry.task.as_str()) {
+            match arguments_fit(entry, &info.signature) {
+                Ok(()) => return Self::Fits,
+                Err(error) => fit = Self::Wrong(error),
+            }
+        }
+        fit
+    }
+}
+
+/// Whether a task with this signature (see [`TaskInfo::signature`]) can run the arguments of an
 /// entry. Numbers, texts, lists, pairs and maps are looked into; of a type that is not known here any value will do.
 ///
 /// # Errors
 /// Names `args` or `kwargs`, what was found there, and what the task expects.
-pub fn arguments_fit(entry: &Entry, signature: &str) -> Result<(), ScheduleError> {
+fn arguments_fit(entry: &Entry, signature: &str) -> Result<(), ScheduleError> {
     let Some(params) = parameters(signature) else { return Ok(()) };
     let by_name = text::is_empty(&entry.args) && !text::is_empty(&entry.kwargs);
     let (field, found) = if by_name { ("kwargs", &entry.kwargs) } else { ("args", &entry.args) };
@@ -65,6 +92,18 @@ mod tests {
         ] {
             assert_eq!(judged(signature, args), Ok(()), "{signature} {args}");
         }
+    }
+
+    #[test]
+    fn of_two_releases_one_is_enough() {
+        let known = |name: &str, signature: &str| TaskInfo { name: name.into(), signature: signature.into() };
+        let entry = every(5.secs()).entry("e", "t").unwrap();
+        let (old, new) = (known("t", "() -> ()"), known("t", "(x: i64) -> ()"));
+        assert_eq!(Fit::of(&entry, [&new, &old]), Fit::Fits);
+        assert_eq!(Fit::of(&entry, [&known("other", "() -> ()")]), Fit::Unknown);
+        assert!(
+            matches!(Fit::of(&entry, [&new]), Fit::Wrong(error) if error.expected.contains("`x` is missing"))
+        );
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub use audit::{Audit, AuditRange, Audited, Outcome, audit};
 pub use crontab::Crontab;
 pub use entry::{Entry, Misfire, Overlap};
 pub use firing::{Advance, Fate, Firing, Skip};
-pub use fits::arguments_fit;
+pub use fits::Fit;
 pub use interval::{Clocked, Interval};
 pub use life::{Change, put_step, refused, reset_step};
 pub use merge::{check_declared, merge};

@@ -1,7 +1,8 @@
 //! Changing the schedule.
 
 use lovage_core::TaskId;
-use lovage_core::schedule::{Entry, EntryText, Expected, Saved, arguments_fit};
+use lovage_core::TaskInfo;
+use lovage_core::schedule::{Entry, EntryText, Expected, Fit, Saved};
 use lovage_scheduler::{ByHand, run_by_hand};
 use serde_json::{Map, Value, json};
 
@@ -131,16 +132,17 @@ pub(crate) async fn put(call: Call) -> Result<Done, Problem> {
 
 /// What no live worker of the task can run is refused. A task that none of them knows may come yet.
 fn check_arguments(entry: &Entry, tasks: &[Registered]) -> Result<(), Problem> {
-    let Some(task) = tasks.iter().find(|task| task.name == entry.task.as_str()) else { return Ok(()) };
-    let mut wrong = None;
-    for signature in &task.signatures {
-        match arguments_fit(entry, signature) {
-            // Of two releases one is enough.
-            Ok(()) => return Ok(()),
-            Err(error) => wrong = Some(error),
-        }
+    let info = |task: &Registered, signature: &String| TaskInfo {
+        name: task.name.clone(),
+        signature: signature.clone(),
+    };
+    let meant = tasks.iter().filter(|task| task.name == entry.task.as_str());
+    let known: Vec<TaskInfo> =
+        meant.flat_map(|task| task.signatures.iter().map(|signature| info(task, signature))).collect();
+    match Fit::of(entry, &known) {
+        Fit::Fits | Fit::Unknown => Ok(()),
+        Fit::Wrong(error) => Err(Problem::wrong(error.to_string())),
     }
-    wrong.map_or(Ok(()), |error| Err(Problem::wrong(error.to_string())))
 }
 
 /// The entry that a form or a JSON body describes.

@@ -2,7 +2,7 @@
 
 use lovage_core::WorkerInfo;
 use lovage_core::schedule::{
-    Entry, EntryText, Expected, Listed, Saved, ScheduleError, ScheduleStore, StoredEntry,
+    Entry, EntryText, Expected, Fit, Listed, Saved, ScheduleError, ScheduleStore, StoredEntry,
 };
 use serde_json::{Map, Value, json};
 
@@ -11,7 +11,7 @@ use crate::cli::{EntryArgs, EntryFlags, Format, When};
 use crate::commands::call::positional;
 use crate::error::CliError;
 use crate::output::Out;
-use crate::schedules::{Fit, live_workers};
+use crate::schedules::{fit, instead, live_workers};
 use crate::session::Session;
 
 /// How an option is taken away.
@@ -237,9 +237,10 @@ async fn check_task(session: &Session, entry: &Entry) -> Result<(), CliError> {
             return Ok(());
         }
     };
-    match Fit::of(entry, &workers) {
+    match fit(entry, &workers) {
         Fit::Fits => warn_unserved(entry, &workers),
-        Fit::Unknown(expected) => {
+        Fit::Unknown => {
+            let expected = instead(&entry.task, &workers);
             Out.note(format!("warning: no live worker knows the task `{}`: {expected}", entry.task));
         }
         Fit::Wrong(error) => return Err(invalid(entry.name.as_str(), &error)),
