@@ -12,6 +12,8 @@ use tokio::sync::Semaphore;
 use crate::audit::Audit;
 use crate::auth::Guard;
 use crate::jobs::Jobs;
+use crate::look::growth::Seen;
+use crate::look::scheduled::Scan;
 use crate::problem::Problem;
 
 /// What the dashboard shows and changes.
@@ -43,6 +45,10 @@ pub(crate) struct App {
     /// The minute in which this dashboard looked at the queues for the charts, in microseconds.
     pub(crate) sampled: AtomicI64,
     pub(crate) jobs: Jobs,
+    /// What this dashboard saw of the queues lately.
+    pub(crate) seen: Seen,
+    /// How far it looked through the schedule.
+    pub(crate) scan: Scan,
     /// Ends when pages should no longer be kept up to date, and jobs should end.
     pub(crate) stop: Shared<BoxFuture<'static, ()>>,
 }

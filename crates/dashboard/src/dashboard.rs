@@ -24,6 +24,8 @@ use crate::audit::Audit;
 use crate::auth::{Access, Guard, Permission};
 use crate::dispatch::{dispatch, harden};
 use crate::jobs::Jobs;
+use crate::look::growth::Seen;
+use crate::look::scheduled::Scan;
 use crate::routes::{Route, table};
 
 /// Pages that are kept up to date at the same time.
@@ -150,8 +152,19 @@ impl Dashboard {
         let Self { parts, access, base, secure, proxies, stop, links } = self;
         let guard = Guard::new(access, links, Arc::clone(&parts.clock), Arc::clone(&parts.entropy), proxies);
         let (streams, audit) = (Arc::new(Semaphore::new(STREAMS)), Audit::default());
-        let (jobs, sampled) = (Jobs::new(), AtomicI64::default());
-        let app = Arc::new(App { parts, guard, audit, base, secure, streams, sampled, jobs, stop });
+        let app = Arc::new(App {
+            parts,
+            guard,
+            audit,
+            base,
+            secure,
+            streams,
+            sampled: AtomicI64::default(),
+            jobs: Jobs::new(),
+            seen: Seen::default(),
+            scan: Scan::default(),
+            stop,
+        });
         let router = table().iter().fold(Router::new(), |router, route| mount(router, route, &app));
         (router.route_layer(map_response(harden)), app)
     }

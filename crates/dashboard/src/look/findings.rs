@@ -1,24 +1,27 @@
 //! What is stuck, in words: from what was gathered, without asking anybody.
 
+mod schedule;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lovage_core::Timestamp;
-use lovage_core::schedule::{DisabledBy, StoredEntry};
 
+pub(crate) use schedule::{beat, entries};
+
+use super::growth::Growth;
 use super::overview::{Finding, Level};
 use super::queues::QueueRow;
 use super::workers::WorkerRow;
 use crate::pages::{
     Url,
-    kit::{counted, rough},
+    kit::{count, counted, rough},
 };
 
 /// A task at the head of a queue that is read may wait for this long.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// A worker says something at least this often.
 const SILENCE: Duration = Duration::from_secs(30);
-/// A slot fires at most this late while a beat runs.
-const LATE: Duration = Duration::from_secs(20);
 /// Names in one sentence.
 const NAMED: usize = 3;
 
@@ -40,6 +43,7 @@ pub(crate) fn queue(row: &QueueRow, now: Timestamp) -> Option<Finding> {
     if *ready == 0 {
         return None;
     }
+    let is_late = age(row, now) >= PATIENCE;
     let (level, sentence) = if row.paused {
         (Level::Warn, format!("`{name}` is paused: {} until somebody resumes it.", waits(*ready)))
     } else if row.workers.is_empty() {
@@ -50,38 +54,69 @@ pub(crate) fn queue(row: &QueueRow, now: Timestamp) -> Option<Finding> {
             waits(*ready)
         );
         (Level::Bad, sentence)
-    } else if let Some(limit) = row.limit.as_ref().filter(|_| age(row, now) >= PATIENCE) {
+    } else if let Some(limit) = row.limit.as_ref().filter(|_| is_late || row.growth.is_some()) {
         let sentence = format!(
             "`{name}` hands out {limit} and no more, as somebody limited it: {}, the oldest since {}.",
             waits(*ready),
             rough(age(row, now))
         );
         (Level::Warn, sentence)
-    } else if age(row, now) >= PATIENCE {
+    } else if is_late {
         let sentence = format!(
             "`{name}` does not keep up: {}, the oldest since {}. Its workers are busy, or held up by tasks that block them.",
             waits(*ready),
             rough(age(row, now))
         );
         (Level::Bad, sentence)
+    } else if let Some(Growth { tasks, seconds }) = row.growth {
+        let readers = match row.workers.len() {
+            1 => "1 worker reads".to_owned(),
+            number => format!("{number} workers read"),
+        };
+        let sentence = format!(
+            "`{name}` grows while {readers} it: {}, {} more than {} ago. Start more workers, or give them more slots.",
+            waits(*ready),
+            count(tasks),
+            rough(Duration::from_secs(seconds))
+        );
+        (Level::Warn, sentence)
     } else {
         return None;
     };
     Some(Finding { level, sentence, page: Url::new("", "/queue").with("name", name).to_string() })
 }
 
-/// What is wrong with a worker.
+/// What is wrong with a worker, the worst of it.
 pub(crate) fn worker(row: &WorkerRow, now: Timestamp) -> Option<Finding> {
+    let WorkerRow { name, .. } = row;
     let silent = now.since(row.seen_at.0);
+    let blocking: BTreeMap<&str, Timestamp> =
+        row.active.iter().filter_map(|active| Some((active.task.as_str(), active.blocks_since?.0))).collect();
+    let tasks: Vec<&str> = blocking.keys().copied().collect();
+    let instead = if tasks.len() == 1 { "it a plain function" } else { "them plain functions" };
+    let instead = format!("ake {instead}, or move the work into `spawn_blocking`.");
+    let block = if tasks.len() == 1 { "blocks" } else { "block" };
     let sentence = if silent >= SILENCE {
         format!(
-            "The {} `{}` has not been heard from for {}: it hangs, or has lost its connection.",
+            "The {} `{name}` has not been heard from for {}: it hangs, or has lost its connection.",
             if row.schedule.is_some() { "beat" } else { "worker" },
-            row.name,
             rough(silent)
         )
+    } else if let Some(since) = row.stuck_since {
+        let since = rough(now.since(since.0));
+        match tasks.is_empty() {
+            true => format!("The worker `{name}` is stuck since {since}: something blocks its threads."),
+            false => format!(
+                "The worker `{name}` is stuck since {since}: {} {block} its threads, and nothing else goes on there. M{instead}",
+                named(&tasks)
+            ),
+        }
     } else {
-        return None;
+        let since = rough(now.since(blocking.into_values().min()?));
+        format!(
+            "{} {block} threads of the worker `{name}` since {since}, so that other tasks cannot go on: m{instead}",
+            named(&tasks)
+        )
     };
     Some(Finding { level: Level::Bad, sentence, page: "/workers".to_owned() })
 }
@@ -99,40 +134,6 @@ pub(crate) fn dead(row: &QueueRow) -> Option<Finding> {
     })
 }
 
-/// Slots that nobody fired. `due` has the most overdue first.
-pub(crate) fn beat(due: &[StoredEntry], beats: usize, now: Timestamp) -> Option<Finding> {
-    let late = |entry: &&StoredEntry| entry.next_run_at.is_some_and(|at| now.since(at) >= LATE);
-    let names: Vec<&str> = due.iter().filter(late).map(|stored| stored.entry.name.as_str()).collect();
-    let since = due.first().and_then(|stored| stored.next_run_at).filter(|_| !names.is_empty())?;
-    let (overdue, since) = (are_named(&names), rough(now.since(since)));
-    let sentence = match beats {
-        0 => format!("No beat is alive: {overdue} overdue, since {since}. Start one with `lovage beat`."),
-        _ => format!("The beat does not fire: {overdue} overdue, since {since}. Its log says why."),
-    };
-    Some(Finding { level: Level::Bad, sentence, page: "/schedules".to_owned() })
-}
-
-/// An entry that does not fire although somebody may think so.
-pub(crate) fn entry(stored: &StoredEntry) -> Option<Finding> {
-    let name = &stored.entry.name;
-    let error = stored.last_error.as_deref().unwrap_or("no reason was kept");
-    let (level, sentence) = match stored.disabled_by {
-        Some(DisabledBy::Bad) => {
-            (Level::Bad, format!("The schedule `{name}` is disabled, it cannot be read: {error}."))
-        }
-        Some(DisabledBy::Gone) => (
-            Level::Warn,
-            format!("The schedule `{name}` is disabled: the program that declared it no longer does."),
-        ),
-        Some(DisabledBy::Done) => return None,
-        None if stored.last_error.is_some() && stored.entry.enabled => {
-            (Level::Bad, format!("The schedule `{name}` did not fire: {error}."))
-        }
-        None => return None,
-    };
-    Some(Finding { level, sentence, page: Url::new("", "/schedule").with("name", name).to_string() })
-}
-
 fn age(row: &QueueRow, now: Timestamp) -> Duration {
     row.oldest_ready.map_or(Duration::ZERO, |at| now.since(at.0))
 }
@@ -145,13 +146,11 @@ fn are(number: u64) -> String {
     format!("{} {}", counted(number, "task"), if number == 1 { "is" } else { "are" })
 }
 
-fn are_named(names: &[&str]) -> String {
+/// The first of some names, each once: `a`, `b`, `c` and 2 more.
+fn named(names: &[&str]) -> String {
     let shown = names.iter().take(NAMED).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    match names.len() {
-        1 => format!("{shown} is"),
-        count if count > NAMED => format!("{shown} and {} more are", count - NAMED),
-        _ => format!("{shown} are"),
-    }
+    let more = names.len().saturating_sub(NAMED);
+    if more == 0 { shown } else { format!("{shown} and {more} more") }
 }
 
 #[cfg(test)]
@@ -173,6 +172,7 @@ mod tests {
             oldest_ready: Some(At(NOW.minus(Duration::from_secs(5)))),
             workers: vec!["w".into()],
             taken: true,
+            growth: None,
             words: String::new(),
         }
     }
@@ -210,16 +210,50 @@ mod tests {
     }
 
     #[test]
-    fn a_beat_that_is_only_a_little_late_is_no_finding() {
-        use lovage_core::schedule::{Entry, Schedule};
-        let minute = Schedule::every(PATIENCE).unwrap();
-        let entry = Entry::new("tick".parse().unwrap(), "t".parse().unwrap(), minute);
-        let stored = StoredEntry::new(entry, NOW);
-        let next = stored.next_run_at.unwrap();
-        assert_eq!(beat(std::slice::from_ref(&stored), 0, next.plus(Duration::from_secs(19))), None);
-        let late = next.plus(Duration::from_secs(20));
-        let words = |beats| beat(std::slice::from_ref(&stored), beats, late).unwrap().sentence;
-        assert_eq!(words(0), "No beat is alive: `tick` is overdue, since 20s. Start one with `lovage beat`.");
-        assert_eq!(words(1), "The beat does not fire: `tick` is overdue, since 20s. Its log says why.");
+    fn a_queue_that_grows_is_said_before_its_head_waits_for_long() {
+        let growth = Some(Growth { tasks: 20, seconds: 15 });
+        let said = |row| queue(&row, NOW).map(|found| (found.level, found.sentence));
+        let grows = "`math` grows while 1 worker reads it: 3 tasks wait, 20 more than 15s ago. Start more workers, or give them more slots.";
+        assert_eq!(said(QueueRow { growth, ..row() }), Some((Level::Warn, grows.to_owned())));
+        let limited = said(QueueRow { growth, limit: Some("10/s".into()), ..row() }).unwrap().1;
+        assert!(limited.contains("hands out 10/s and no more"), "{limited}");
+        let paused = said(QueueRow { growth, paused: true, ..row() }).unwrap().1;
+        assert!(paused.contains("is paused"), "{paused}");
+    }
+
+    fn worker_row(blocking: &[&str], stuck: bool, silent: u64) -> WorkerRow {
+        let at = |ago| NOW.minus(Duration::from_secs(ago));
+        let active: Vec<_> = blocking
+            .iter()
+            .chain(&["good"])
+            .map(|task| {
+                let blocks_since = (*task != "good").then(|| at(12));
+                let id = lovage_core::TaskId::from_bytes([1; 16]);
+                serde_json::json!({ "id": id, "task": task, "queue": "q", "started_at": NOW, "blocks_since": blocks_since })
+            })
+            .collect();
+        let info = serde_json::json!({
+            "id": lovage_core::WorkerId::new(&lovage_testkit::SeededEntropy::new(9)), "name": "w", "host": "h", "pid": 1,
+            "version": "1", "started_at": NOW, "seen_at": at(silent), "mode": "running", "queues": ["q"], "concurrency": 4,
+            "blocking": 1, "tasks": [], "active": active, "reserved": 0, "succeeded": 0, "failed": 0,
+            "stuck_since": stuck.then(|| at(9)),
+        });
+        WorkerRow::from(&serde_json::from_value::<lovage_core::WorkerInfo>(info).unwrap())
+    }
+
+    #[test]
+    fn tasks_that_block_are_said_with_their_worker_and_what_to_do() {
+        let said = |row: WorkerRow| worker(&row, NOW).map(|found| found.sentence).unwrap_or_default();
+        assert_eq!(said(worker_row(&[], false, 1)), "");
+        assert_eq!(
+            said(worker_row(&["spin", "spin"], false, 1)),
+            "`spin` blocks threads of the worker `w` since 12s, so that other tasks cannot go on: make it a plain function, or move the work into `spawn_blocking`."
+        );
+        assert_eq!(
+            said(worker_row(&["spin", "hash"], true, 1)),
+            "The worker `w` is stuck since 9s: `hash`, `spin` block its threads, and nothing else goes on there. Make them plain functions, or move the work into `spawn_blocking`."
+        );
+        assert!(said(worker_row(&[], true, 1)).contains("is stuck since 9s: something blocks its threads"));
+        assert!(said(worker_row(&["spin"], true, 31)).contains("not been heard from for 31s"));
     }
 }

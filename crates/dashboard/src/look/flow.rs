@@ -168,6 +168,7 @@ mod tests {
             oldest_ready: None,
             workers: Vec::new(),
             taken: true,
+            growth: None,
             words: String::new(),
         }
     }

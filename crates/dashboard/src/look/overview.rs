@@ -1,17 +1,12 @@
 //! What is going on, and what is stuck.
 
-use std::time::Duration;
-
-use lovage_core::Page;
-use lovage_core::schedule::EntryFilter;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::charts::{self, Charts};
 use super::queues::{QueueRow, with_workers};
 use super::workers::WorkerRow;
-use super::{At, findings};
-use crate::app::App;
+use super::{At, findings, scheduled};
 use crate::call::Call;
 use crate::problem::Problem;
 
@@ -19,8 +14,6 @@ use crate::problem::Problem;
 const WORKERS: usize = 20;
 /// Findings that are shown, the worst first.
 const FINDINGS: usize = 30;
-/// Entries of the schedule that are looked at.
-const ENTRIES: usize = 100;
 
 /// Everything at a glance.
 #[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
@@ -71,15 +64,14 @@ pub(crate) enum Level {
 
 pub(crate) async fn data(call: Call) -> Result<Overview, Problem> {
     let app = &call.app;
-    let workers = app.parts.broker.workers(None).await?;
-    let queues = with_workers(app, &workers).await?;
+    let live = app.parts.broker.workers(None).await?;
+    let queues = with_workers(app, &live).await?;
     let charts = charts::data(&call, &queues).await?;
-    let workers: Vec<WorkerRow> = workers.iter().map(WorkerRow::from).collect();
+    let workers: Vec<WorkerRow> = live.iter().map(WorkerRow::from).collect();
     let mut found: Vec<Finding> = queues.iter().filter_map(|row| findings::queue(row, call.now)).collect();
     found.extend(workers.iter().filter_map(|row| findings::worker(row, call.now)));
     found.extend(queues.iter().filter_map(findings::dead));
-    let beats = workers.iter().filter(|row| row.schedule.is_some()).count();
-    found.extend(of_schedule(app, beats).await);
+    found.extend(scheduled::findings(app, &live).await);
     found.sort_by_key(|finding| finding.level);
     found.truncate(FINDINGS);
     let workers: Vec<WorkerRow> = workers.into_iter().filter(|row| row.schedule.is_none()).collect();
@@ -103,27 +95,4 @@ fn totals(queues: &[QueueRow], workers: usize) -> Totals {
         dead: sum.dead + row.dead,
         ..sum
     })
-}
-
-/// What is wrong with the schedule. When it cannot be asked, that is what is wrong, and the rest of the page stands.
-async fn of_schedule(app: &App, beats: usize) -> Vec<Finding> {
-    let Some(store) = &app.parts.schedules else { return Vec::new() };
-    let disabled = EntryFilter { enabled: Some(false), ..EntryFilter::default() };
-    let asked = async {
-        let due = store.due(Duration::ZERO, ENTRIES, None).await?;
-        let disabled = store.list(&disabled, Page::first(ENTRIES)).await?;
-        Ok::<_, lovage_core::BackendError>((due, disabled))
-    };
-    match asked.await {
-        Ok((due, disabled)) => {
-            let mut found: Vec<Finding> = findings::beat(&due.entries, beats, due.now).into_iter().collect();
-            found.extend(disabled.items.iter().flatten().filter_map(findings::entry));
-            found
-        }
-        Err(error) => vec![Finding {
-            level: Level::Bad,
-            sentence: format!("The schedule cannot be asked: {error}."),
-            page: "/schedules".to_owned(),
-        }],
-    }
 }

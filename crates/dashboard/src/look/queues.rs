@@ -1,11 +1,14 @@
 //! Queues and how much is where in them.
 
+use std::time::Duration;
+
 use futures_util::StreamExt as _;
 use futures_util::stream::iter;
 use lovage_core::{Depth, QueueName, WorkerInfo, WorkerMode};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::growth::Growth;
 use super::{At, findings};
 use crate::app::App;
 use crate::call::Call;
@@ -35,6 +38,8 @@ pub(crate) struct QueueRow {
     pub(crate) workers: Vec<String>,
     /// Whether any of those takes more work.
     pub(crate) taken: bool,
+    /// How it grew in the last half minute, where it did all the time.
+    pub(crate) growth: Option<Growth>,
     /// How it is, in a sentence.
     pub(crate) words: String,
 }
@@ -47,6 +52,7 @@ pub(crate) async fn rows(app: &App) -> Result<Vec<QueueRow>, Problem> {
 
 pub(crate) async fn with_workers(app: &App, workers: &[WorkerInfo]) -> Result<Vec<QueueRow>, Problem> {
     let names = app.parts.broker.queues().await?;
+    app.seen.forget(app.parts.clock.monotonic());
     let asked = iter(names).map(|name| async move {
         let depth = app.parts.broker.depth(&name, None).await?;
         Ok(row(app, &name, depth, workers))
@@ -73,6 +79,8 @@ pub(crate) async fn existing(call: &Call, field: &str) -> Result<QueueName, Prob
 }
 
 fn row(app: &App, name: &QueueName, depth: Depth, workers: &[WorkerInfo]) -> QueueRow {
+    let (now, clock) = (app.parts.clock.now(), app.parts.clock.monotonic());
+    let waits = depth.oldest_ready.map_or(Duration::ZERO, |at| now.since(at));
     let readers = || workers.iter().filter(|worker| !worker.is_beat() && worker.queues.contains(name));
     let mut row = QueueRow {
         name: name.to_string(),
@@ -85,8 +93,9 @@ fn row(app: &App, name: &QueueName, depth: Depth, workers: &[WorkerInfo]) -> Que
         oldest_ready: depth.oldest_ready.map(At),
         workers: readers().map(|worker| worker.name.clone()).collect(),
         taken: readers().any(|worker| worker.mode == WorkerMode::Running),
+        growth: app.seen.look(name.as_str(), depth.ready, waits, clock),
         words: String::new(),
     };
-    row.words = findings::words(&row, app.parts.clock.now());
+    row.words = findings::words(&row, now);
     row
 }

@@ -250,6 +250,9 @@ async fn workers_that_disagree_on_a_task_are_told() {
 async fn a_beat_that_stopped_is_said_and_a_beat_is_no_worker() {
     let site = Site::new();
     let mut ann = site.operator().await;
+    assert!(ann.get(&site, "/").await.says("All is well."));
+    site.add_entry("yearly", "0 0 31 12 *").await;
+    assert!(ann.get(&site, "/").await.says("No beat is alive: no schedule fires."), "long before it is due");
     site.add_entry("tick", "* * * * *").await;
     site.clock.advance(Duration::from_secs(90));
     assert!(ann.get(&site, "/").await.says("No beat is alive: `tick` is overdue, since 30s."));
@@ -335,4 +338,34 @@ async fn every_page_has_landmarks_labels_and_heads() {
             }
         }
     }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_broken_entry_is_found_and_kept_in_sight_in_a_schedule_of_any_size() {
+    let site = Site::new();
+    let mut ann = site.operator().await;
+    for n in 0..450 {
+        site.add_entry(&format!("e{n:03}"), "0 0 31 12 *").await;
+    }
+    let reads = |tasks: serde_json::Value| {
+        let info = json!({
+            "id": lovage_core::WorkerId::new(&lovage_testkit::SeededEntropy::new(9)), "name": "w", "host": "h", "pid": 1,
+            "version": "1", "started_at": site.clock.now(), "mode": "running", "queues": ["default"], "concurrency": 4,
+            "blocking": 1, "tasks": tasks, "active": [], "reserved": 0, "succeeded": 0, "failed": 0,
+        });
+        serde_json::from_value::<lovage_core::WorkerInfo>(info).unwrap()
+    };
+    let known = reads(json!([{ "name": "test.task", "signature": "() -> ()" }]));
+    site.broker.heartbeat(&known, Duration::from_secs(600), None).await.unwrap();
+    let mut lost = site.schedules.get(&["e420"]).await.unwrap().pop().flatten().unwrap().unwrap();
+    lost.entry.task = "lost".parse().unwrap();
+    let expected = lovage_core::schedule::Expected::Revision(lost.revision);
+    site.schedules.put(&lost.entry, expected, None).await.unwrap();
+    let mut told = Vec::new();
+    for _ in 0..7 {
+        told.push(ann.get(&site, "/").await.says("The schedule `e420` sends `lost` to `default`"));
+    }
+    assert_eq!(told, [false, false, true, true, true, true, true], "in parts, and then each time");
+    site.schedules.delete(&["e420"]).await.unwrap();
+    assert!(!ann.get(&site, "/").await.says("`e420`"));
 }

@@ -71,6 +71,42 @@ async fn slots_and_queues_of_a_worker_are_changed_where_that_can_be() {
 }
 
 #[tokio::test(flavor = "current_thread")]
+async fn the_overview_names_tasks_that_block_and_workers_that_are_stuck() {
+    let site = Site::new();
+    let mut ann = site.operator().await;
+    let now = site.clock.now();
+    let active = json!({
+        "id": message("q").build().id, "task": "spin<", "queue": "q", "started_at": now, "blocks_since": now,
+    });
+    let blocked = WorkerInfo { active: vec![serde_json::from_value(active).unwrap()], ..info(&site) };
+    heard(&site, &blocked).await;
+    site.clock.advance(Duration::from_secs(12));
+    let says = "`spin&lt;` blocks threads of the worker `w` since 12s";
+    assert!(ann.get(&site, "/").await.says(says));
+    heard(&site, &WorkerInfo { stuck_since: Some(now), ..blocked }).await;
+    assert!(
+        ann.get(&site, "/").await.says("The worker `w` is stuck since 12s: `spin&lt;` blocks its threads")
+    );
+    assert!(ann.get(&site, "/workers").await.says("blocks its thread"));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_queue_that_grows_is_said_while_somebody_looks() {
+    let site = Site::new();
+    let mut ann = site.operator().await;
+    heard(&site, &info(&site)).await;
+    let mut told = Vec::new();
+    for _ in 0..15 {
+        site.broker.publish(&[message("q").build()], None).await.unwrap();
+        site.clock.advance(Duration::from_secs(2));
+        let overview = ann.get(&site, "/api/v1/overview").await;
+        told.push(overview.text.contains("`q` grows while 1 worker reads it"));
+    }
+    assert_eq!(told.iter().filter(|told| **told).count(), 7, "from 16 s on: {told:?}");
+    assert!(told[14] && ann.get(&site, "/queue?name=q").await.says("more than"));
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn how_far_a_task_is_stands_wherever_it_is_shown() {
     let site = Site::new();
     let mut ann = site.operator().await;

@@ -31,6 +31,14 @@ fn shown(running: &mut Running) -> (String, String) {
 
 /// Logs in by the link of a banner and answers the overview.
 fn log_in(running: &mut Running) -> String {
+    let (place, cookie) = enter(running);
+    let (status, page) = get(&place, "/", &cookie);
+    assert_eq!(status, 200, "{page}");
+    page
+}
+
+/// Logs in by the link of a banner; answers the place and the header that proves it.
+pub(crate) fn enter(running: &mut Running) -> (String, String) {
     let (place, path) = shown(running);
     assert_eq!(get(&place, "/", "").0, 303, "nobody sees anything without the link");
     let (status, answer) = get(&place, &path, "");
@@ -38,9 +46,7 @@ fn log_in(running: &mut Running) -> String {
     let cookie = answer.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
     let cookie = format!("Cookie: {}\r\n", cookie.split(';').next().unwrap());
     assert_ne!(get(&place, &path, "").0, 303, "a link logs in once");
-    let (status, page) = get(&place, "/", &cookie);
-    assert_eq!(status, 200, "{page}");
-    page
+    (place, cookie)
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod schedule_sql;
 mod store;
 mod supervised;
 mod support;
+mod troubles;
 
 use serde_json::{Value, json};
 use support::{Bed, on_each_broker};

@@ -33,6 +33,15 @@ async fn endless(ctx: &Context) -> Result<(), TaskError> {
     std::future::pending().await
 }
 
+/// Never comes to an await.
+#[lovage::task(name = "own.spin")]
+async fn spin(ctx: &Context) -> Result<(), TaskError> {
+    tracing::info!("{} spins", ctx.id());
+    loop {
+        std::thread::park();
+    }
+}
+
 #[lovage::task(name = "own.blocked")]
 fn blocked(ctx: &Context) -> Result<(), TaskError> {
     tracing::info!("{} blocks", ctx.id());
@@ -98,7 +107,7 @@ fn it_runs_its_registered_tasks_with_its_state() {
     let worker = bed.own_worker(&[]);
     assert_eq!(bed.ok(&["call", "own.greet", "Ada", "--wait"]), "\"Welcome, Ada!\"");
     let tasks = bed.until(&["inspect", "registered"], |tasks| tasks != &json!([]));
-    assert_eq!(tasks.as_array().map(Vec::len), Some(6));
+    assert_eq!(tasks.as_array().map(Vec::len), Some(7));
     drop(worker);
 }
 
