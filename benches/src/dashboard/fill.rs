@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lovage_core::audit::{Action, AuditStore};
 use lovage_core::schedule::{Entry, Schedule};
 use lovage_core::stats::{Counts, DepthSample, StatsStore, Tally};
 use lovage_core::{
@@ -26,6 +27,8 @@ const DEAD: usize = 1_000;
 const ENTRIES: usize = 1_000;
 /// Of counts per minute: as long as they are kept.
 const MINUTES: u64 = 8 * 1_440;
+/// Of people.
+const ACTIONS: usize = 100_000;
 /// Finished tasks of one statement.
 const STEP: i64 = 500_000;
 /// Longer than everything that is measured.
@@ -48,6 +51,7 @@ pub(crate) async fn fill(bed: &Bed, finished: u32) -> Fallible<Filled> {
     entries(bed).await?;
     let results = bed.backends(&beside(bed)?).await?.results;
     stats(results.stats().ok_or("results without counts")?, now).await?;
+    actions(results.audit().ok_or("results without an audit")?, now).await?;
     self::finished(&bed.url, i64::from(finished)).await
 }
 
@@ -191,6 +195,23 @@ async fn stats(store: &dyn StatsStore, now: Timestamp) -> Fallible<()> {
         };
         store.add(&tallies).await?;
         store.sample(&queues.iter().map(sample).collect::<Vec<_>>()).await?;
+    }
+    Ok(())
+}
+
+/// Of a year.
+async fn actions(store: &dyn AuditStore, now: Timestamp) -> Fallible<()> {
+    let action = |number: usize| Action {
+        at: now.minus(Duration::from_secs(300 * number as u64)),
+        who: format!("person-{}", number % 30),
+        address: "10.0.0.7".to_owned(),
+        what: ["queues/pause", "queues/resume", "tasks/again", "login"][number % 4].to_owned(),
+        to: QUEUES[number % QUEUES.len()].to_owned(),
+        outcome: "It was done.".to_owned(),
+    };
+    let numbers: Vec<usize> = (0..ACTIONS).collect();
+    for part in numbers.chunks(1_000) {
+        store.record(&part.iter().map(|number| action(*number)).collect::<Vec<_>>()).await?;
     }
     Ok(())
 }

@@ -179,7 +179,7 @@ fn its_settings_come_from_the_file_and_mistakes_are_told() {
     for (text, part) in [
         ("[dashboard]\nlisen = \"x\"\n", "did you mean `dashboard.listen`?"),
         ("[dashboard]\nlisten = \"x\"\n", "setting `dashboard.listen` from lovage.toml line 2"),
-        ("[dashboard]\nbase = \"a b\"\n", "expected a path such as /lovage"),
+        ("[dashboard]\nlisten = \"127.0.0.1:0\"\nbase = \"a b\"\n", "expected a path such as /lovage"),
         ("[dashboard]\nproxies = [\"host\"]\n", "expected addresses of proxies"),
         ("dashboard = 1\n", "`dashboard`"),
     ] {
