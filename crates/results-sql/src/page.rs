@@ -62,10 +62,6 @@ impl Search<'_> {
         count(self.limit() + 1)
     }
 
-    pub(crate) fn window(&self) -> i64 {
-        count(self.window)
-    }
-
     /// The index that serves the list, and what it begins with.
     pub(crate) fn way(&self) -> Way<'_> {
         match (&self.filter.error_contains, &self.filter.task, self.filter.states.as_slice()) {

@@ -4,7 +4,7 @@ use lovage_core::{BackendError, Found, QueueName, TaskId, Timestamp};
 use lovage_sql::{sql_error, sqlite::SqliteDatabase};
 use sqlx::{Sqlite, SqliteConnection};
 
-use crate::page::{CONTEXT, Key, Search, Way, page};
+use crate::page::{CONTEXT, Key, Search, Way, count, page};
 use crate::sqlite::results::decode;
 
 /// A statement that answers rows of a range, and one that says where the range ends.
@@ -78,7 +78,7 @@ async fn end_of_window(
         .bind(none)
         .bind(after.finished_at.as_micros())
         .bind(after.id.as_bytes().to_vec())
-        .bind(search.window())
+        .bind(count(search.window))
         .bind(key)
         .fetch_optional(connection)
         .await
