@@ -261,6 +261,7 @@ impl Demo {
         });
         let known = [
             json!({ "name": "shop.images.resize", "signature": "(path: String, sizes: Vec<u32>) -> u64" }),
+            json!({ "name": "mail.send", "signature": "(to: String, retries: u8 = …) -> ()" }),
             json!({ "name": "shop.mail.send_welcome", "signature": "(to: String, options: Options) -> ()" }),
         ];
         let info: WorkerInfo = serde_json::from_value(json!({

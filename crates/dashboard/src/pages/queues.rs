@@ -45,7 +45,7 @@ pub(super) fn table<'a>(
         .text("Oldest sent")
         .text("Workers");
     if has_flow {
-        table = table.number("In per minute").number("Out per minute").text("Empty");
+        table = table.number("In per minute").number("Out per minute").text("Time to drain");
     }
     if call.is_operator() {
         table = table.text("Do");
@@ -105,7 +105,7 @@ fn rates(flow: &Flow) -> Markup {
     html! {
         dt { "In per minute" } dd { (flow.in_per_minute.map_or(unseen, per_minute)) }
         dt { "Out per minute" } dd { (flow.out_per_minute.map(per_minute).unwrap_or_default()) }
-        dt { "Empty" } dd { (flow.words) }
+        dt { "Time to drain" } dd { (flow.words) }
     }
 }
 
