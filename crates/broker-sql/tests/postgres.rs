@@ -13,7 +13,9 @@ use lovage_core::{
 };
 use lovage_sql::postgres::{PgDatabase, testing::fresh_url};
 use lovage_system::{SystemClock, SystemEntropy};
-use sqlx::Row as _;
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use sqlx::{Postgres, Row as _};
 
 const LEASE: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -80,9 +82,13 @@ impl Bed {
 
     /// How many rows of all tables a call reads, by index and in whole tables.
     async fn cost(&self, call: &'static str) -> (i64, i64) {
+        self.cost_of(sqlx::query(call)).await
+    }
+
+    async fn cost_of(&self, query: Query<'static, Postgres, PgArguments>) -> (i64, i64) {
         let mut tx = self.db.begin("test").await.unwrap();
         let before = costs(&mut tx).await;
-        tx.rows("test", sqlx::query(call)).await.unwrap();
+        tx.rows("test", query).await.unwrap();
         let after = costs(&mut tx).await;
         tx.commit("test").await.unwrap();
         (after.0 - before.0, after.1 - before.1)
@@ -142,6 +148,23 @@ async fn calls_read_what_they_need_of_a_table_that_was_never_analyzed() {
         assert!(by_index <= most, "{what} reads {by_index} rows by index");
         // Queues, workers and idle handles are few: those tables may be read in whole.
         assert!(in_whole <= 20, "{what} reads {in_whole} rows of whole tables");
+    }
+}
+
+/// However long the queue is, and wherever the page begins.
+#[tokio::test]
+async fn a_page_of_a_long_queue_reads_no_more_than_the_page() {
+    let bed = bed().await;
+    let broker = bed.join().await;
+    bed.fill(&broker, 3_000).await;
+    let later = (0..1_000).map(|n| lovage_testkit::message(&bed.queue).delay(LEASE * (n + 1)).build());
+    broker.publish(&later.collect::<Vec<_>>(), None).await.unwrap();
+    for statement in
+        [include_str!("../sql/postgres/peek_ready.sql"), include_str!("../sql/postgres/peek_delayed.sql")]
+    {
+        let page = sqlx::query(statement).bind("q").bind(i64::MIN).bind(i64::MIN).bind(51_i64);
+        let (by_index, whole) = bed.cost_of(page).await;
+        assert!(by_index <= 51 * 3 && whole <= 1, "{by_index} and {whole} rows for\n{statement}");
     }
 }
 
