@@ -28,6 +28,9 @@ const BY_TIME: &str =
 const HITS: usize = 2_000;
 /// Failures that are read for one page while going back in time: they lie far apart.
 const FAILURES: usize = 10_000;
+/// Failures that are looked at before that: a text that is frequent there fills the page, and to gather everything that has its
+/// trigrams would take long.
+const NEWEST: usize = 1_000;
 /// Shorter texts have no trigrams.
 const SHORTEST: usize = 3;
 
@@ -72,6 +75,11 @@ async fn read(
 ) -> Result<(Vec<PgRow>, Option<PgRow>), sqlx::Error> {
     sqlx::raw_sql(PREPARE).execute(&mut *connection).await?;
     if let Some(said) = search.said().filter(|said| said.chars().count() >= SHORTEST) {
+        let newest = Range { window: search.window.min(NEWEST), ..Range::of(search) };
+        let found = newest.select(search, after).fetch_all(&mut *connection).await?;
+        if found.len() > search.limit() {
+            return Ok((found, None));
+        }
         sqlx::raw_sql(BY_TEXT).execute(&mut *connection).await?;
         let hits = sqlx::query_scalar(sql!("said")).bind(text(&said).into_owned()).bind(count(HITS));
         let hits: i64 = hits.fetch_one(&mut *connection).await?;
