@@ -51,6 +51,8 @@ pub(crate) enum Event {
         ended: Vec<TaskId>,
         broker_now: Timestamp,
     },
+    /// A message was settled before its run: it holds no lease.
+    SettledEarly(Token),
     /// A run ended.
     Ended(Box<Job>, End, Ran, Token),
     /// Outcomes are settled, or could not be: they are no longer ours. The flag: it was a settlement, not only a record.
@@ -253,6 +255,7 @@ impl Dispatcher {
                     }
                 }
             }
+            Event::SettledEarly(token) => self.release_one(token),
             Event::Ended(job, end, ran, token) => self.ended(*job, end, ran, token),
             Event::Settled(done) => self.settled(&done),
             Event::Blocked(blocked) => self.blocked = blocked,

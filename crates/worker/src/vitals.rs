@@ -42,6 +42,8 @@ pub(crate) struct Running {
     pub(crate) info: Arc<RunInfo>,
     pub(crate) started_at: Timestamp,
     pub(crate) blocking: bool,
+    /// Not one that is settled before its run: nobody else gets it, whatever becomes of its reservation.
+    pub(crate) holds_lease: bool,
     look: Look,
 }
 
@@ -52,7 +54,7 @@ impl Running {
         started_at: Timestamp,
         blocking: bool,
     ) -> Self {
-        Self { control, info, started_at, blocking, look: Look::default() }
+        Self { control, info, started_at, blocking, holds_lease: true, look: Look::default() }
     }
 }
 
@@ -76,9 +78,9 @@ impl Vitals {
     }
 
     /// Asks those to stop that `are` meant.
-    pub(crate) fn stop(&self, why: Stop, are: impl Fn(&Token, &TaskId) -> bool) {
+    pub(crate) fn stop(&self, why: Stop, are: impl Fn(Token, TaskId, &Running) -> bool) {
         let runs = self.runs();
-        let meant = runs.iter().filter(|((token, id), _)| are(token, id));
+        let meant = runs.iter().filter(|((token, id), running)| are(*token, *id, running));
         meant.for_each(|(_, running)| running.control.stop(why));
     }
 

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use lovage::{
-    Client, Context, Hooks, RetryPolicy, RunningWorker, State, TaskDef, TaskError, TaskId, TaskRecord,
+    Call, Client, Context, Hooks, RetryPolicy, RunningWorker, State, TaskDef, TaskError, TaskId, TaskRecord,
     TaskState, Worker, WorkerBuilder, WorkerEvent, tasks,
 };
 use lovage_broker_memory::{MemoryResults, MemoryStore};
@@ -26,6 +26,9 @@ use lovage_testkit::{FakeClock, SeededEntropy};
 
 #[derive(Clone, Default, Debug)]
 struct Count(Arc<AtomicU32>);
+
+#[derive(Clone, Debug)]
+struct Gate(Arc<tokio::sync::Semaphore>);
 
 #[lovage::task(name = "add")]
 async fn add(x: i64, y: i64) -> Result<i64, TaskError> {
@@ -86,13 +89,21 @@ async fn early(counter: State<Count>) -> Result<(), TaskError> {
     Err(TaskError::new("once"))
 }
 
+/// Runs until somebody opens its gate.
+#[lovage::task(name = "long", ack = "early")]
+async fn long(counter: State<Count>, gate: State<Gate>) -> Result<(), TaskError> {
+    counter.0.fetch_add(1, Ordering::SeqCst);
+    drop(gate.0.acquire().await);
+    Ok(())
+}
+
 #[lovage::task(name = "sends")]
 async fn sends(client: State<Client>) -> Result<TaskId, TaskError> {
     Ok(add::delay(&client, 2, 2).await?.id())
 }
 
 fn all() -> Vec<TaskDef> {
-    tasks![add, plain, count, flaky, fails, sleeps, waits, large, early, sends]
+    tasks![add, plain, count, flaky, fails, sleeps, waits, large, early, long, sends]
 }
 
 struct World {
@@ -101,6 +112,7 @@ struct World {
     results: Arc<MemoryResults>,
     client: Client,
     counter: Count,
+    gate: Gate,
 }
 
 impl World {
@@ -114,13 +126,15 @@ impl World {
             clock.clone(),
             Arc::new(SeededEntropy::new(1)),
         );
-        Self { clock, store, results, client, counter: Count::default() }
+        let gate = Gate(Arc::new(tokio::sync::Semaphore::new(0)));
+        Self { clock, store, results, client, counter: Count::default(), gate }
     }
 
     fn builder(&self) -> WorkerBuilder {
         Worker::builder()
             .tasks(all())
             .state(self.counter.clone())
+            .state(self.gate.clone())
             .clock(self.clock.clone())
             .entropy(Arc::new(SeededEntropy::new(2)))
             .leases_on_thread(false)
@@ -144,6 +158,12 @@ impl World {
             self.clock.advance(Duration::from_millis(500));
         }
         panic!("never: {what}");
+    }
+
+    /// Sends them in one batch, which one reservation takes.
+    async fn send(&self, calls: Vec<Call<()>>) -> Vec<TaskId> {
+        let sent = self.client.send_all(calls).await.unwrap();
+        sent.into_iter().map(|handle| handle.unwrap().id()).collect()
     }
 
     async fn ended(&self, id: TaskId) -> TaskRecord {
@@ -568,6 +588,57 @@ async fn an_early_acknowledged_task_runs_at_most_once() {
     assert_eq!(world.ended(handle.id()).await.state, TaskState::Failure);
     world.empty().await;
     assert_eq!(world.runs(), 1);
+}
+
+#[tokio::test]
+async fn what_was_settled_early_holds_no_lease_beside_others_that_do() {
+    let world = World::new();
+    let ids = world.send(vec![long::call(), waits::call(), long::call()]).await;
+    let start = world.clock.now();
+    let worker = world.worker();
+    world.until("all run", async || (world.runs() == 3).then_some(())).await;
+    let five_leases = Duration::from_secs(150);
+    world.until("leases end", async || (world.clock.now().since(start) > five_leases).then_some(())).await;
+    let found = world.client.broker().find(ids[1], None).await.unwrap().unwrap();
+    assert_eq!((found.place, found.delivery), (Place::Leased, 1), "its lease is renewed");
+    world.gate.0.add_permits(2);
+    for id in [ids[0], ids[2]] {
+        assert_eq!(world.ended(id).await.state, TaskState::Success);
+    }
+    world.client.cancel(ids[1]).await.unwrap();
+    assert_eq!(world.ended(ids[1]).await.state, TaskState::Revoked);
+    world.empty().await;
+    assert_eq!(world.runs(), 3);
+    drop(worker);
+}
+
+#[tokio::test]
+async fn a_lease_that_others_lose_stops_nothing_that_was_settled_early() {
+    let world = World::new();
+    let ids = world.send(vec![long::call(), waits::call()]).await;
+    let _worker = world.worker();
+    world.until("both run", async || (world.runs() == 2).then_some(())).await;
+    // Frozen beyond its lease: somebody else gets what it held.
+    let other = world.store.handle();
+    let (queue, lease) = (QueueName::default(), Duration::from_secs(30));
+    let mut far = world.clock.now().plus(Duration::from_secs(3_600));
+    for _ in 0..4 {
+        other.maintain(&queue, 100, lease, Some(far)).await.unwrap();
+        far = far.plus(lease / 3);
+    }
+    let token = Token::from_bytes([2; 16]);
+    let request =
+        Reserve { queue: &queue, max: 10, token, lease: Duration::from_secs(100_000), suspects: true };
+    let stolen = other.reserve(request, Some(far)).await.unwrap().deliveries;
+    assert_eq!(stolen.iter().map(|delivery| delivery.id).collect::<Vec<_>>(), [ids[1]]);
+    let one_runs = async || {
+        let workers = other.workers(None).await.unwrap();
+        let active = &workers.first()?.active;
+        (active.len() == 1 && active[0].id == ids[0]).then_some(())
+    };
+    world.until("the lost one stops", one_runs).await;
+    world.gate.0.add_permits(1);
+    assert_eq!(world.ended(ids[0]).await.state, TaskState::Success);
 }
 
 #[tokio::test]

@@ -73,7 +73,8 @@ impl Dispatcher {
 
     pub(super) fn settled(&mut self, done: &[(Token, TaskId, bool)]) {
         self.unsettled = self.unsettled.saturating_sub(done.len());
-        for (token, _, _) in done {
+        // What was only recorded was settled before its run, and left its reservation then.
+        for (token, _, _) in done.iter().filter(|(_, _, settled)| *settled) {
             self.release_one(*token);
         }
         // What was just reserved while the bound was reached may go on.

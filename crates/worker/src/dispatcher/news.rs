@@ -18,14 +18,14 @@ impl Dispatcher {
             }
             tracing::warn!(queue = %reservation.queue, "a lease ended: its tasks stop here, others run them");
             self.waiting.retain(|(waiting, _)| waiting != token);
-            self.parts.vitals.stop(Stop::LeaseLost, |held, _| held == token);
+            self.parts.vitals.stop(Stop::LeaseLost, |held, _, run| held == *token && run.holds_lease);
             self.release(*token);
         }
         revoked.iter().for_each(|id| self.revoke(*id));
     }
 
     pub(super) fn revoke(&mut self, id: TaskId) {
-        self.parts.vitals.stop(Stop::Revoked, |_, running| *running == id);
+        self.parts.vitals.stop(Stop::Revoked, |_, running, _| running == id);
         // One that still waits here ends without a run.
         if let Some(at) = self.waiting.iter().position(|(_, job)| job.meta.delivery.id == id)
             && let Some((token, job)) = self.waiting.remove(at)

@@ -55,22 +55,24 @@ impl Dispatcher {
         let control = Control::new(Arc::clone(&reservation.lease), Arc::clone(&self.news));
         let info = Arc::new(run_info(&job, &self.parts.defaults.worker));
         let started_at = self.parts.clock.now();
-        let running = Running::new(Arc::clone(&control), Arc::clone(&info), started_at, blocking);
+        let early = job.ack == AckMode::Early;
+        let mut running = Running::new(Arc::clone(&control), Arc::clone(&info), started_at, blocking);
+        running.holds_lease = !early;
         self.parts.vitals.started(token, id, running);
         let span = tracing::info_span!("task", name = job.def.name, %id, attempt = info.attempt, queue = %info.queue);
         let (hooks, clock, events) =
             (Arc::clone(&self.parts.hooks), Arc::clone(&self.parts.clock), self.parts.events.clone());
-        let early =
-            (job.ack == AckMode::Early).then(|| (Arc::clone(&self.parts.broker), job.meta.queue.clone()));
+        let early = early.then(|| (Arc::clone(&self.parts.broker), job.meta.queue.clone()));
         let run =
             Run { job, info: Arc::clone(&info), states: Arc::clone(&self.parts.states), control, clock };
         let task = async move {
-            if let Some((broker, queue)) = early
-                && let Err(end) = settle_early(&*broker, &queue, token, id).await
-            {
-                let (job, ran) = run.not_run();
-                let _gone = events.send(Event::Ended(job, end, ran, token));
-                return;
+            if let Some((broker, queue)) = early {
+                if let Err(end) = settle_early(&*broker, &queue, token, id).await {
+                    let (job, ran) = run.not_run();
+                    let _gone = events.send(Event::Ended(job, end, ran, token));
+                    return;
+                }
+                let _gone = events.send(Event::SettledEarly(token));
             }
             hooks.before(&info);
             let (job, end, ran) = run.run().await;

@@ -38,7 +38,7 @@ impl Dispatcher {
 
     /// The grace period is over: what runs is given back. A second time: settlements have had their time.
     pub(super) fn cut_off(&mut self, now: Duration) {
-        self.parts.vitals.stop(Stop::GiveBack, |_, _| true);
+        self.parts.vitals.stop(Stop::GiveBack, |_, _, _| true);
         if self.summary.cut_off {
             self.summary.unsettled = self.unsettled;
             self.unsettled = 0;
