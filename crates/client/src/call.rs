@@ -85,15 +85,7 @@ impl<R> Call<R> {
         };
         let mut call = Self::with_payload(name, payload, wrong);
         call.priority = options.priority.unwrap_or_default();
-        call.envelope.redacted = params
-            .iter()
-            .enumerate()
-            .filter(|(_, param)| param.redacted)
-            .map(|(index, param)| RedactedArg {
-                index: u8::try_from(index).unwrap_or(u8::MAX),
-                name: param.name.to_owned(),
-            })
-            .collect();
+        call.envelope.redacted = RedactedArg::of(params);
         match options.queue {
             Some(queue) => call.queue(queue),
             None => call,

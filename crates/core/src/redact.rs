@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::Payload;
+use crate::{Param, Payload};
 
 /// What stands in the place of a hidden value.
 const HIDDEN: &str = "[redacted]";
@@ -15,6 +15,19 @@ pub struct RedactedArg {
     pub index: u8,
     /// Its name in a call by name.
     pub name: String,
+}
+
+impl RedactedArg {
+    /// The marks of a task's parameters.
+    #[must_use]
+    pub fn of(params: &[Param]) -> Vec<Self> {
+        let hidden = params.iter().enumerate().filter(|(_, param)| param.redacted);
+        let mark = |(index, param): (usize, &Param)| Self {
+            index: u8::try_from(index).unwrap_or(u8::MAX),
+            name: param.name.to_owned(),
+        };
+        hidden.map(mark).collect()
+    }
 }
 
 /// The arguments as JSON for logs, rows and pages, with the marked ones replaced. What cannot be rendered is hidden.

@@ -193,3 +193,20 @@ fn a_call_of_a_known_task_hides_what_the_task_hides() {
     let waits = bed.json(&["inspect", "scheduled"]);
     assert_eq!(waits[0]["arguments"], json!([7, "[redacted]"]));
 }
+
+/// Who sends it may know nothing of the task but its name.
+#[test]
+fn a_worker_hides_what_the_task_hides_whoever_sent_it() {
+    let bed = Bed::new();
+    let worker = bed.own_worker(&[]);
+    for (arguments, shown) in [
+        (&["7", "\"4111\""][..], json!([7, "[redacted]"])),
+        (&["--kwargs", r#"{"card":"4111","amount":7}"#], json!({ "amount": 7, "card": "[redacted]" })),
+    ] {
+        let id = bed.run(&[&["call", "own.pay", "--wait"], arguments].concat()).stderr;
+        let row = bed.json(&["result", id.lines().next_back().unwrap()]);
+        assert_eq!((&row["result"], &row["arguments"]), (&json!(true), &shown));
+    }
+    worker.signal("TERM");
+    assert!(!worker.end().1.contains("4111"));
+}
