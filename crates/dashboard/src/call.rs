@@ -116,12 +116,21 @@ impl Input {
         value.map_err(|error: T::Err| Problem::wrong(format!("`{name}`: {error}")))
     }
 
+    /// A field that says yes or no; no where it says nothing.
+    pub(crate) fn flag(&self, name: &str) -> Result<bool, Problem> {
+        match self.get(name) {
+            None | Some("no" | "false") => Ok(false),
+            Some("yes" | "true") => Ok(true),
+            Some(other) => Err(Problem::wrong(format!("`{name}`: expected yes or no, found `{other}`"))),
+        }
+    }
+
     /// Reads a field that must be there.
     pub(crate) fn needed<T: FromStr<Err: fmt::Display>>(&self, name: &str) -> Result<T, Problem> {
         self.parsed(name)?.ok_or_else(|| Problem::wrong(format!("`{name}` is missing")))
     }
 
-    /// All fields but those that say how, not what.
+    /// All fields, by name.
     pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, text)| (name.as_str(), text.as_str()))
     }

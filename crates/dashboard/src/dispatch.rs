@@ -153,8 +153,22 @@ async fn read(
             check_csrf(route, parts, who.as_ref(), &input)?;
         }
     }
+    check_names(route, &input)?;
     let at = local_part(app, parts);
     Ok(Call { app: Arc::clone(app), who, parts: parts.clone(), at, input, now: app.parts.clock.now() })
+}
+
+/// Programs are told of a field that is none: one that is misspelt would widen what they mean.
+fn check_names(route: &Route, input: &Input) -> Result<(), Problem> {
+    let is_known = |name: &str| route.params.iter().any(|param| param.name == name);
+    if route.surface == Surface::Api
+        && let Some((name, _)) = input.fields().find(|(name, _)| !is_known(name))
+    {
+        let names: Vec<&str> = route.params.iter().map(|param| param.name).collect();
+        let expected = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        return Err(Problem::wrong(format!("`{name}` is no field of this: expected {expected}")));
+    }
+    Ok(())
 }
 
 /// The fields of a query.

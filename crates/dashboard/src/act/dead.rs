@@ -35,7 +35,7 @@ pub(crate) async fn delete(call: Call) -> Result<Done, Problem> {
 
 async fn act(call: &Call, deed: Deed) -> Result<Done, Problem> {
     let queue = existing(call, "queue").await?;
-    if call.input.get("all").is_some() {
+    if call.input.flag("all")? {
         return all(call, deed, queue);
     }
     let ids =

@@ -20,7 +20,7 @@ pub(crate) const CONFIRMATION: &str = "delete";
 
 /// Sends tasks once more, each under a new id. It goes on after one that cannot be sent, and says why.
 pub(crate) async fn again(call: Call) -> Result<Done, Problem> {
-    if call.input.get("all").is_some() {
+    if call.input.flag("all")? {
         let rows = Rows::matching(&call).await?;
         let plan = plan(&call, "finished/again", "Run finished tasks again", "sent again under new ids")?;
         return Jobs::start(&call, plan, Again { rows, batch: None });
@@ -41,7 +41,7 @@ pub(crate) async fn again(call: Call) -> Result<Done, Problem> {
 
 /// Removes the rows of tasks; what runs or waits is not touched.
 pub(crate) async fn delete(call: Call) -> Result<Done, Problem> {
-    if call.input.get("all").is_some() {
+    if call.input.flag("all")? {
         if call.input.get("confirm") != Some(CONFIRMATION) {
             let sentence = format!("nothing was deleted: to confirm, type the word {CONFIRMATION}");
             return Err(Problem::wrong(sentence));

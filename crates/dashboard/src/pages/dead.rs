@@ -108,6 +108,8 @@ fn all(call: &Call, queue: &QueueName, groups: &Groups) -> Markup {
                 (hidden(call))
                 input type="hidden" name="queue" value=(queue);
                 input type="hidden" name="all" value="yes";
+                // What the Enter key presses: nothing, so that typing a confirmation begins no retry.
+                button type="submit" disabled hidden {}
                 div.filter {
                     (choose("reason", "Given up as", &reasons))
                     (choose("task", "Task", &tasks))

@@ -429,3 +429,23 @@ async fn a_program_begins_a_job_and_asks_how_far_it_is() {
     let all: Value = serde_json::from_str(&program.get(&site, "/api/v1/jobs").await.text).unwrap();
     assert_eq!(all, json!([job]));
 }
+
+/// A program that says no, or misspells what it means, begins nothing.
+#[tokio::test(flavor = "current_thread")]
+async fn all_that_match_must_be_meant() {
+    let site = Site::new();
+    let mut ann = site.operator().await;
+    fail(&site, 3).await;
+    let form = ann.act(&site, "/finished/again", &[("all", "no")]).await;
+    assert!(!form.location().starts_with("/job"), "{}", form.location());
+    ann.act(&site, "/finished/again", &[("all", "perhaps")]).await;
+    assert!(ann.get(&site, "/finished").await.says("expected yes or no, found `perhaps`"));
+    let misspelt = ann.get(&site, "/api/v1/finished?stat=failure").await;
+    assert_eq!(misspelt.status, StatusCode::BAD_REQUEST);
+    assert!(
+        misspelt.text.contains("`stat` is no field of this: expected task, state, "),
+        "{}",
+        misspelt.text
+    );
+    assert!(ann.get(&site, "/jobs").await.says("Nobody has begun a job"));
+}
