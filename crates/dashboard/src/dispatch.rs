@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{FromRequest, Query, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Form, Json};
 use futures_util::future::{Either, select};
@@ -173,15 +173,18 @@ fn check_names(route: &Route, input: &Input) -> Result<(), Problem> {
 
 /// The fields of a query.
 fn query(parts: &Parts) -> Result<Input, Problem> {
-    let fields = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
-    fields.map(|Query(fields)| Input::new(fields)).map_err(|error| Problem::wrong(error.body_text()))
+    fields_of(&parts.uri)
 }
 
 /// The fields of a query in `path?query`.
 pub(crate) fn query_of(path_and_query: &str) -> Result<Input, Problem> {
     let uri =
         path_and_query.parse().map_err(|error| Problem::wrong(format!("`{path_and_query}`: {error}")))?;
-    let fields = Query::<Vec<(String, String)>>::try_from_uri(&uri);
+    fields_of(&uri)
+}
+
+fn fields_of(uri: &Uri) -> Result<Input, Problem> {
+    let fields = Query::<Vec<(String, String)>>::try_from_uri(uri);
     fields.map(|Query(fields)| Input::new(fields)).map_err(|error| Problem::wrong(error.body_text()))
 }
 

@@ -311,11 +311,17 @@ fn actions() -> Vec<Route> {
     .collect();
     let [_, put] =
         action("/schedules/put", "Adds or edits an entry of the schedule.", ENTRY, act::schedules::put);
-    let save = Handler::Form(run(act::schedules::save));
-    let what = "Adds or edits an entry, from its form.";
-    let save =
-        Route { handler: save, params: ENTRY, ..raw(Method::POST, "/schedules/save", what, run(login::out)) };
-    routes.extend([put, for_operators(save)]);
+    let save = Route {
+        method: Method::POST,
+        path: "/schedules/save".into(),
+        permission: Permission::Operator,
+        surface: Surface::Page,
+        what: "Adds or edits an entry, from its form.",
+        params: ENTRY,
+        handler: Handler::Form(run(act::schedules::save)),
+        schema: None,
+    };
+    routes.extend([put, save]);
     routes
 }
 
