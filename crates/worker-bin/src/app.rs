@@ -1,15 +1,18 @@
 //! A program with every subcommand.
 
 use std::ffi::OsString;
-use std::fmt;
+use std::num::NonZero;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::{env, fmt, io};
 
 use clap::{CommandFactory as _, FromArgMatches as _};
 use lovage_core::schedule::When;
 use lovage_core::{States, TaskDef, registered_tasks};
 use lovage_worker::{__private, Call, Hooks};
+use tokio::runtime::{Builder, Runtime};
 
 use crate::cli::Cli;
 use crate::commands;
@@ -141,7 +144,7 @@ impl App {
         for warning in &config.warnings {
             Out.note(format!("warning: {warning}"));
         }
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let runtime = runtime()?;
         let session = Session { program, config, tasks: self.tasks, schedules: self.schedules };
         session.declared(true)?;
         let done = runtime.block_on(Box::pin(commands::run(session, self.states, self.hooks, cli.command)));
@@ -156,6 +159,16 @@ impl fmt::Debug for App {
         let tasks: Vec<&str> = self.tasks.iter().map(|task| task.name).collect();
         f.debug_struct("App").field("name", &self.name).field("tasks", &tasks).finish_non_exhaustive()
     }
+}
+
+/// A thread for each core, and two on a machine of one: a task that blocks its thread must not hold up all else in the process.
+fn runtime() -> io::Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    // Whoever sets tokio's own variable means it.
+    if env::var_os("TOKIO_WORKER_THREADS").is_none() {
+        builder.worker_threads(available_parallelism().map_or(2, NonZero::get).max(2));
+    }
+    builder.enable_all().build()
 }
 
 fn parse(name: &str, args: Vec<OsString>) -> Result<Cli, clap::Error> {

@@ -1,5 +1,7 @@
 //! Troubles that are made for real: the overview says each of them in words within half a minute.
 
+use std::fs;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use lovage_core::Clock as _;
@@ -82,6 +84,38 @@ fn on_redis_the_only_thread_of_a_worker_is_blocked() {
 #[test]
 fn on_postgres_the_only_thread_of_a_worker_is_blocked() {
     a_task_blocks_the_only_thread_of_a_worker(&Bed::on_postgres());
+}
+
+/// As in a container that has one core.
+#[test]
+fn on_one_core_a_task_that_blocks_its_thread_does_not_hold_up_the_others() {
+    let bed = Bed::new();
+    let mut worker = Running::of({
+        let worker = bed.own(&["worker", "-n", "w1"]);
+        let mut command = Command::new("taskset");
+        command.args(["--cpu-list", &a_core()]).arg(worker.get_program()).args(worker.get_args());
+        worker.get_envs().for_each(|(name, value)| {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        });
+        command.current_dir(bed.path()).stdin(Stdio::null());
+        command
+    });
+    worker.wait_for(" ready");
+    let id = bed.ok(&["call", "own.spin"]);
+    worker.wait_for(&format!("{id} spins"));
+    for name in ["Ada", "Grace"] {
+        assert!(bed.ok(&["call", "own.greet", name, "--wait"]).contains(name));
+    }
+}
+
+/// The first core that this process may use.
+fn a_core() -> String {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let cores = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap();
+    cores.trim().split([',', '-']).next().unwrap().to_owned()
 }
 
 #[test]
