@@ -2,6 +2,7 @@
 "use strict";
 (() => {
   const root = document.documentElement;
+  root.dataset.scripts = "";
 
   // Before the first paint, so that nothing flashes.
   const kept = () => { try { return localStorage.getItem("lovage-theme"); } catch { return null; } };
@@ -27,26 +28,61 @@
     });
   }
 
-  // Swapping a part of the page must not take away what somebody is doing in it.
-  const boxKey = (box) => box.name + "=" + box.value;
+  // What becomes what: by its name where it has one, so that nobody's focus goes on to something else, else by its place
+  // among those of the same kind.
+  const nameOf = (node) => {
+    if (node.nodeType !== Node.ELEMENT_NODE) return node.nodeName;
+    const box = node.matches("input[type=checkbox]") ? node.name + "=" + node.value : "";
+    return [node.nodeName, node.getAttribute("id") || node.dataset.key || node.getAttribute("href") || box].join(" ");
+  };
+
+  // What makes a part of the page like another one, step by step; nothing but that, so that what somebody selected, scrolled,
+  // opened, checked or points at stays. `loses` is what a selection in it does not outlive.
+  function changes(now, wanted, steps = []) {
+    if (now.isEqualNode(wanted)) return steps;
+    if (now.nodeType !== Node.ELEMENT_NODE) {
+      steps.push({ loses: now, run: () => { now.data = wanted.data; } });
+      return steps;
+    }
+    const names = new Set([...now.getAttributeNames(), ...wanted.getAttributeNames()]);
+    // Whoever opened something closes it.
+    if (now.matches("details")) names.delete("open");
+    names.forEach((name) => {
+      const value = wanted.getAttribute(name);
+      if (value === now.getAttribute(name)) return;
+      steps.push({ run: () => { if (value === null) now.removeAttribute(name); else now.setAttribute(name, value); } });
+    });
+    const there = Map.groupBy(now.childNodes, nameOf);
+    const kept = [...wanted.childNodes].map((child) => (there.get(nameOf(child)) || []).shift());
+    [...there.values()].flat().forEach((gone) => steps.push({ loses: gone, run: () => gone.remove() }));
+    const rest = [...now.childNodes].filter((child) => kept.includes(child));
+    [...wanted.childNodes].forEach((child, place) => {
+      const same = kept[place];
+      if (!same || same !== rest[0]) {
+        const before = rest[0] || null;
+        steps.push({ loses: same, run: () => now.insertBefore(same || child, before) });
+      }
+      if (same) { rest.splice(rest.indexOf(same), 1); changes(same, child, steps); }
+    });
+    return steps;
+  }
+
+  // What somebody does in a part of the page that a change would take away: typing, or selecting text.
   const isTyping = (part) => {
     const active = document.activeElement;
     if (active && part.contains(active) && active.matches("input:not([type=checkbox]), textarea, select")) return true;
     return [...part.querySelectorAll("input[type=text], textarea")].some((field) => field.value !== field.defaultValue);
   };
+  const isSelected = (steps) => {
+    const selection = getSelection();
+    return !selection.isCollapsed && steps.some(({ loses }) => loses && selection.containsNode(loses, true));
+  };
 
-  function swap(part, html) {
+  function apply(part, steps) {
     const active = part.contains(document.activeElement) ? document.activeElement : null;
-    const focus = active && active.dataset.key;
-    const checked = new Set([...part.querySelectorAll("input[type=checkbox]:checked")].map(boxKey));
-    const opened = new Set([...part.querySelectorAll("details[open][id]")].map((details) => details.id));
-    part.innerHTML = html;
-    part.querySelectorAll("input[type=checkbox]").forEach((box) => { box.checked = checked.has(boxKey(box)); });
-    part.querySelectorAll("details[id]").forEach((details) => { if (opened.has(details.id)) details.open = true; });
-    if (focus) {
-      const again = [...part.querySelectorAll("[data-key]")].find((element) => element.dataset.key === focus);
-      if (again) again.focus({ preventScroll: true });
-    }
+    steps.forEach((step) => step.run());
+    // What was moved has lost the focus.
+    if (active && document.activeElement !== active && part.contains(active)) active.focus({ preventScroll: true });
     selections(part);
   }
 
@@ -63,7 +99,11 @@
     const show = () => {
       if (latest === null) return;
       if (isTyping(part)) { say("Waits while you type", "wait"); return; }
-      swap(part, latest);
+      const wanted = part.cloneNode(false);
+      wanted.innerHTML = latest;
+      const steps = changes(part, wanted);
+      if (isSelected(steps)) { say("Waits while you select", "wait"); return; }
+      apply(part, steps);
       latest = null;
       say("Live", "good");
     };
@@ -82,27 +122,27 @@
     const close = () => { if (source) { source.close(); source = null; } };
     document.addEventListener("visibilitychange", () => { if (document.hidden) close(); else open(); });
     part.addEventListener("focusout", () => setTimeout(show, 0));
+    document.addEventListener("selectionchange", () => { if (getSelection().isCollapsed) show(); });
     addEventListener("pagehide", close);
     addEventListener("pageshow", open);
     open();
   }
 
-  // A box that checks all boxes of its form.
+  // A box that checks all boxes of its form, and tells whether they are.
+  const boxesOf = (all) => [...all.closest("form").querySelectorAll("input[type=checkbox]:not([data-all])")];
   function selections(part) {
     part.querySelectorAll("[data-all]").forEach((all) => {
-      const form = all.closest("form");
-      const boxes = () => [...form.querySelectorAll("input[type=checkbox]:not([data-all])")];
-      const update = () => {
-        const count = boxes().filter((box) => box.checked).length;
-        all.checked = count > 0 && count === boxes().length;
-        all.indeterminate = count > 0 && !all.checked;
-      };
-      all.hidden = false;
-      all.addEventListener("change", () => { boxes().forEach((box) => { box.checked = all.checked; }); });
-      form.addEventListener("change", update);
-      update();
+      const count = boxesOf(all).filter((box) => box.checked).length;
+      all.checked = count > 0 && count === boxesOf(all).length;
+      all.indeterminate = count > 0 && !all.checked;
     });
   }
+  // Once for all of them: boxes come and go.
+  document.addEventListener("change", ({ target }) => {
+    if (!target.matches("input[type=checkbox]") || !target.form) return;
+    if (target.matches("[data-all]")) boxesOf(target).forEach((box) => { box.checked = target.checked; });
+    selections(target.form);
+  });
 
   // Puts each part of an answer where it belongs. Fields that look the same stay, so that nobody is disturbed in them.
   function place(html) {

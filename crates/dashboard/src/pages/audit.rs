@@ -53,7 +53,7 @@ fn list(call: &Call, part: &Part<ActionRow>) -> Markup {
     let mut table =
         Table::new("Audit").text("When").text("Who").text("What").text("To").text("Outcome").text("From");
     for row in &part.items {
-        table.row([
+        table.key(format_args!("{} {} {}", row.at.0, row.who, row.what)).row([
             ago(call, row.at),
             html! { (row.who) },
             html! { (row.what) },

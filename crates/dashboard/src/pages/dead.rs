@@ -90,7 +90,7 @@ fn by_group(call: &Call, queue: &str, groups: &Groups) -> Markup {
             button(call, "/dead/retry", "Retry all of these", &fields)
         });
         let cells = [words(reason), html! { (shown) }, html! { (count(*number)) }];
-        table.row(cells.into_iter().chain(retry));
+        table.key(format_args!("{reason} {task}")).row(cells.into_iter().chain(retry));
     }
     table.show()
 }
@@ -163,7 +163,7 @@ fn list(call: &Call, queue: &str, part: &Part<LiveRow>) -> Markup {
             html! { (row.attempt) },
             when(call, row.at),
         ];
-        table.row(pick.into_iter().chain(cells));
+        table.key(&row.id).row(pick.into_iter().chain(cells));
     }
     if !call.is_operator() {
         return html! { (table.show()) (next_page(call, part.next.as_deref())) };

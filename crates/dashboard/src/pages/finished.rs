@@ -127,7 +127,7 @@ fn list(call: &Call, found: &Found) -> Markup {
             html! { (row.queue) },
             html! { (row.worker) },
         ];
-        table.row(pick.into_iter().chain(cells));
+        table.key(&row.id).row(pick.into_iter().chain(cells));
     }
     let is_filtered = FIELDS.iter().any(|field| call.input.get(field).is_some());
     html! {

@@ -39,7 +39,7 @@ fn table(call: &Call, rows: &[JobRow]) -> Markup {
         .number("Done")
         .number("Failed");
     for row in rows {
-        table.row([
+        table.key(&row.id).row([
             html! { a href=(Url::new(&call.app.base, "/job").with("id", &row.id)) { (row.title) } },
             state(row),
             html! { (prose(&row.to)) },

@@ -1,5 +1,6 @@
 //! What pages are made of. Everything that is put into them is escaped by `maud`.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use lovage_core::{TaskState, Timestamp, format_duration};
@@ -14,7 +15,8 @@ use crate::look::workers::ProgressRow;
 pub(super) struct Table {
     caption: &'static str,
     columns: Vec<Column>,
-    rows: Vec<Vec<Markup>>,
+    rows: Vec<Row>,
+    key: Option<String>,
     picks: Option<&'static str>,
 }
 
@@ -23,9 +25,14 @@ struct Column {
     is_number: bool,
 }
 
+struct Row {
+    key: Option<String>,
+    cells: Vec<Markup>,
+}
+
 impl Table {
     pub(super) fn new(caption: &'static str) -> Self {
-        Self { caption, columns: Vec::new(), rows: Vec::new(), picks: None }
+        Self { caption, columns: Vec::new(), rows: Vec::new(), key: None, picks: None }
     }
 
     pub(super) fn text(mut self, title: &'static str) -> Self {
@@ -46,7 +53,13 @@ impl Table {
 
     /// A cell for each column; with [`picks`](Self::picks) a box before them.
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = Markup>) {
-        self.rows.push(cells.into_iter().collect());
+        self.rows.push(Row { key: self.key.take(), cells: cells.into_iter().collect() });
+    }
+
+    /// Names the next row, so that an open page finds it again when rows come and go.
+    pub(super) fn key(&mut self, key: impl Display) -> &mut Self {
+        self.key = Some(key.to_string());
+        self
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -62,15 +75,15 @@ impl Table {
                     caption { (self.caption) }
                     thead role="rowgroup" { tr role="row" {
                         @if let Some(what) = self.picks {
-                            th scope="col" role="columnheader" { label { input type="checkbox" data-all hidden; span.away { (what) } } }
+                            th scope="col" role="columnheader" { label { input type="checkbox" data-all; span.away { (what) } } }
                         }
                         @for column in &self.columns {
                             th.num[column.is_number] scope="col" role="columnheader" { (column.title) }
                         }
                     } }
                     tbody role="rowgroup" {
-                        @for cells in &self.rows {
-                            tr role="row" {
+                        @for Row { key, cells } in &self.rows {
+                            tr role="row" data-key=[key.as_ref()] {
                                 @for cell in cells.iter().take(skip) { td role="cell" { (cell) } }
                                 @for (column, cell) in self.columns.iter().zip(cells.iter().skip(skip)) {
                                     td.num[column.is_number].none[cell.0.is_empty()] role="cell" data-label=(column.title) { div { (cell) } }

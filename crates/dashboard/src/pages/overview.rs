@@ -32,7 +32,7 @@ fn findings(call: &Call, findings: &[Finding]) -> Markup {
             } @else {
                 ul.findings {
                     @for finding in findings {
-                        li.finding.bad[finding.level == Level::Bad].warn[finding.level == Level::Warn] {
+                        li.finding.bad[finding.level == Level::Bad].warn[finding.level == Level::Warn] data-key=(finding.page) {
                             strong { @match finding.level { Level::Bad => "Stuck:", Level::Warn => "Look at this:" } }
                             (prose(&finding.sentence)) " "
                             a href={ (call.app.base) (finding.page) } { "Show" }
@@ -69,7 +69,7 @@ fn workers(call: &Call, overview: &Overview) -> Markup {
         .number("Slots")
         .text("Heard from");
     for worker in &overview.workers {
-        table.row([
+        table.key(&worker.id).row([
             html! { (worker.name) },
             html! { (worker.queues.join(", ")) },
             html! { (worker.active.len()) },

@@ -62,7 +62,9 @@ pub(super) fn table<'a>(
             html! { (row.workers.len()) },
         ];
         let flow = flow.into_iter().flat_map(through);
-        table.row(cells.into_iter().chain(flow).chain(call.is_operator().then(|| switch(call, row))));
+        table
+            .key(&row.name)
+            .row(cells.into_iter().chain(flow).chain(call.is_operator().then(|| switch(call, row))));
     }
     if table.is_empty() {
         return empty("There is no queue yet: the first task that is sent makes one.");

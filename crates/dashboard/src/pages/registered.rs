@@ -48,7 +48,7 @@ fn table(call: &Call, found: &Tasks) -> Markup {
             Url::new(&call.app.base, "/registered/task").with("name", &task.name).with("range", found.range);
         let told =
             |show: fn(&TaskCounts) -> Markup| counts.as_ref().map_or_else(|| html! { "not known" }, show);
-        table.row([
+        table.key(&task.name).row([
             html! { a href=(url) { (task.name) } },
             signatures(task),
             html! { (task.running) },

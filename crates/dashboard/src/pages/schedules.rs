@@ -77,7 +77,7 @@ fn entries(call: &Call, part: &Part<EntryRow>) -> Markup {
             when(call, row.last_run_at),
             html! { (row.total_run_count) },
         ];
-        table.row(pick.into_iter().chain(cells));
+        table.key(&row.name).row(pick.into_iter().chain(cells));
     }
     let is_filtered = ["prefix", "task", "enabled"].iter().any(|name| call.input.get(name).is_some());
     if table.is_empty() {
@@ -238,7 +238,7 @@ fn firings(call: &Call, history: &Part<FiringRow>) -> Markup {
             "edited" => "passed over: it was edited",
             _ => "refused",
         };
-        table.row([
+        table.key(format_args!("{} {}", firing.slot.0, firing.at.0)).row([
             html! { (firing.slot.0) @if firing.last_slot != firing.slot { " to " (firing.last_slot.0) } },
             html! { (words) @if let Some(note) = &firing.note { ": " (note) } },
             html! { @if let Some(id) = &firing.task_id { a href=(Url::new(&call.app.base, "/task").with("id", id)) { "task" } } },

@@ -70,7 +70,7 @@ fn list(
         .text(due)
         .text("Last error");
     for row in &part.items {
-        table.row([
+        table.key(&row.id).row([
             html! { a href=(Url::new(&call.app.base, "/task").with("id", &row.id)) { (row.task) } },
             code(&row.arguments),
             html! { (super::kit::state(row.state)) @if row.revoked { " " span.badge.warn { "cancelled" } } @if let Some(told) = progress.get(&row.id) { (super::kit::progress(told)) } },

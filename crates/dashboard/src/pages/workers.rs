@@ -86,7 +86,7 @@ fn beats(call: &Call, beats: &[&WorkerRow]) -> Markup {
         .text("Started")
         .text("Heard from");
     for beat in beats {
-        table.row([
+        table.key(&beat.id).row([
             html! { (beat.name) },
             html! { (beat.host) ", process " (beat.pid) },
             html! { (beat.schedule.as_deref().unwrap_or_default()) },
@@ -105,7 +105,7 @@ fn beats(call: &Call, beats: &[&WorkerRow]) -> Markup {
 fn one(call: &Call, worker: &WorkerRow) -> Markup {
     let badge = if worker.mode == "running" { "badge good" } else { "badge warn" };
     html! {
-        section.card.worker aria-label=(worker.name) {
+        section.card.worker data-key=(worker.id) aria-label=(worker.name) {
             h2 { (worker.name) " " span class=(badge) { (worker.mode) } }
             dl.facts {
                 dt { "Machine" } dd { (worker.host) ", process " (worker.pid) ", Lovage " (worker.version) }
@@ -137,7 +137,7 @@ fn active(call: &Call, worker: &WorkerRow) -> Markup {
     let mut table =
         Table::new("Running tasks").text("Task").text("Queue").text("Started").text("Progress").text("Id");
     for active in worker.active.iter().take(SHOWN) {
-        table.row([
+        table.key(&active.id).row([
             html! { (active.task) },
             html! { (active.queue) },
             when(call, Some(active.started_at)),

@@ -84,6 +84,14 @@ impl Browser {
         });
     }
 
+    /// Waits until the page itself says that something is so.
+    pub(super) fn finds(&self, what: &str) {
+        let script = format!("return Boolean({what})");
+        self.until(&format!("it is not so: {what}"), || {
+            self.run(self.client.execute(&script, Vec::new())).map(|answer| answer == json!(true))
+        });
+    }
+
     /// Clicks what bears this name: a button, a link, a summary; the first one that is visible.
     pub(super) fn click(&self, name: &str) {
         let name = quoted(name);
