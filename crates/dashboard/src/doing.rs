@@ -30,6 +30,7 @@ async fn carry_out(route: &Route, call: Call) -> Result<Response, Problem> {
             Ok(Filled::Again(page)) => {
                 return Ok((StatusCode::UNPROCESSABLE_ENTITY, layout::whole(&call, *page)).into_response());
             }
+            Ok(Filled::Asked(page)) => return Ok(layout::whole(&call, *page).into_response()),
             Ok(Filled::Done(done)) => Ok(done),
             Err(problem) => Err(problem),
         },

@@ -11,6 +11,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::act::sure::Sure;
 use crate::auth::Permission;
 use crate::call::Call;
 use crate::pages::Page;
@@ -87,6 +88,8 @@ pub(crate) enum Filled {
     Done(Done),
     /// Something is wrong with it.
     Again(Box<Page>),
+    /// Nothing yet: whoever sent it is asked whether it is meant.
+    Asked(Box<Page>),
 }
 
 impl Done {
@@ -236,10 +239,11 @@ fn actions() -> Vec<Route> {
             &[QUEUE, RATE],
             act::queues::limit,
         ),
-        action(
+        meant(
             "/queues/purge",
             "Begins a job that removes all tasks of one place of a queue; nobody gets them back.",
             &[QUEUE, REMOVABLE, CONFIRM],
+            act::queues::ask_purge,
             act::queues::purge,
         ),
         action("/tasks/cancel", "Cancels a task.", &[ID], act::tasks::cancel),
@@ -250,28 +254,32 @@ fn actions() -> Vec<Route> {
             &[ID, ARGUMENTS, IN_QUEUE],
             act::tasks::again,
         ),
-        action(
+        meant(
             "/finished/again",
             "Sends tasks that ended once more, each under a new id: those named, or by a job all that match.",
             FINISHED,
+            act::finished::ask_again,
             act::finished::again,
         ),
-        action(
+        meant(
             "/finished/delete",
             "Deletes the results of tasks: those named, or by a job all that match.",
             FINISHED_CONFIRMED,
+            act::finished::ask_delete,
             act::finished::delete,
         ),
-        action(
+        meant(
             "/dead/retry",
             "Makes dead letters ready again: those named, or by a job all that match.",
             &[QUEUE, IDS, ALL, REASON, TASK],
+            act::dead::ask_retry,
             act::dead::retry,
         ),
-        action(
+        meant(
             "/dead/delete",
             "Deletes dead letters: those named, or by a job all that match.",
             &[QUEUE, IDS, ALL, REASON, TASK, CONFIRM_ALL],
+            act::dead::ask_delete,
             act::dead::delete,
         ),
         action("/job/stop", "Stops a long action after the part that it does now.", &[JOB], act::jobs::stop),
@@ -297,7 +305,13 @@ fn actions() -> Vec<Route> {
         ),
         action("/schedules/enable", "Enables entries of the schedule.", &[NAMES], act::schedules::enable),
         action("/schedules/disable", "Disables entries of the schedule.", &[NAMES], act::schedules::disable),
-        action("/schedules/delete", "Deletes entries of the schedule.", &[NAMES], act::schedules::delete),
+        meant(
+            "/schedules/delete",
+            "Deletes entries of the schedule.",
+            &[NAMES],
+            act::schedules::ask_delete,
+            act::schedules::delete,
+        ),
         action(
             "/schedules/reset",
             "Gives an edited entry back to the program that declares it.",
@@ -416,4 +430,33 @@ where
         handler: Handler::Action(run(handler.clone())),
         schema: Some(SchemaGenerator::subschema_for::<Done>),
     })
+}
+
+/// The same of what people are asked about first: until their form says `confirm`. Programs mean what they send.
+fn meant<A, Asking, F, Fut>(
+    path: &'static str,
+    what: &'static str,
+    params: &'static [Param],
+    ask: A,
+    handler: F,
+) -> [Route; 2]
+where
+    A: Fn(Call) -> Asking + Clone + Send + Sync + 'static,
+    Asking: Future<Output = Result<Option<Sure>, Problem>> + Send + 'static,
+    F: Fn(Call) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<Done, Problem>> + Send + 'static,
+{
+    let [page, api] = action(path, what, params, handler.clone());
+    let form = run(move |call: Call| {
+        let (ask, handler) = (ask.clone(), handler.clone());
+        async move {
+            if call.input.get("confirm").is_none()
+                && let Some(sure) = ask(call.clone()).await?
+            {
+                return Ok(Filled::Asked(Box::new(pages::sure::page(&call, path, sure))));
+            }
+            handler(call).await.map(Filled::Done)
+        }
+    });
+    [Route { handler: Handler::Form(form), ..page }, api]
 }

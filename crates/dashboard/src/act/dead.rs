@@ -8,6 +8,7 @@ use lovage_core::{
 };
 
 use super::confirmed;
+use super::sure::{AS_A_JOB, Sure, Tally, capital};
 use crate::app::App;
 use crate::call::Call;
 use crate::jobs::{Jobs, Plan, Step, Work};
@@ -17,6 +18,8 @@ use crate::routes::Done;
 
 /// Dead letters of one step.
 const STEP: usize = 500;
+/// Dead letters that are looked at for a question, the newest.
+const ASKED_OF: usize = 1_000;
 
 /// What is done to dead letters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,16 +36,81 @@ pub(crate) async fn delete(call: Call) -> Result<Done, Problem> {
     act(&call, Deed::Delete).await
 }
 
+/// Those that are named are retried without a question.
+pub(crate) async fn ask_retry(call: Call) -> Result<Option<Sure>, Problem> {
+    if !call.input.flag("all")? {
+        return Ok(None);
+    }
+    let (queue, meant) = (existing(&call, "queue").await?, Meant::of(&call)?);
+    let tally = matching(&call.app, &queue, &meant).await?;
+    let (to, number) = (capital(&meant.words(&queue)), tally.words("task"));
+    Ok(Some(Sure {
+        title: "Retry all that match?",
+        words: format!("{to}: {number} will be made ready again, for workers to run.{AS_A_JOB}"),
+        lines: tally.lines("Task", "Given up as"),
+        button: "Retry all of them",
+        is_danger: false,
+        confirm: queue.to_string(),
+    }))
+}
+
+pub(crate) async fn ask_delete(call: Call) -> Result<Option<Sure>, Problem> {
+    let queue = existing(&call, "queue").await?;
+    let (title, tally, to, how) = if call.input.flag("all")? {
+        let meant = Meant::of(&call)?;
+        let tally = matching(&call.app, &queue, &meant).await?;
+        ("Delete all dead letters that match?", tally, capital(&meant.words(&queue)), AS_A_JOB)
+    } else {
+        let found = named(&call.app, &queue, &chosen(&call)?).await?;
+        ("Delete the selected dead letters?", found, format!("What was selected in `{queue}`"), "")
+    };
+    let number = tally.words("dead letter");
+    Ok(Some(Sure {
+        title,
+        words: format!("{to}: {number} will be deleted, and nobody gets them back.{how}"),
+        lines: tally.lines("Task", "Given up as"),
+        button: "Delete these dead letters",
+        is_danger: true,
+        confirm: queue.to_string(),
+    }))
+}
+
+/// The kinds of dead letters that match, among the newest.
+async fn matching(app: &App, queue: &QueueName, meant: &Meant) -> Result<Tally, Problem> {
+    let found = app.parts.broker.peek(queue, Place::Dead, Page::first(ASKED_OF)).await?;
+    let mut tally = Tally::of_some(found.next.is_some());
+    found.items.iter().filter(|message| meant.is(message)).for_each(|message| add(&mut tally, message));
+    if tally.is_empty() {
+        return Err(Problem::conflict(format!("nothing was begun: there is none of {}", meant.words(queue))));
+    }
+    Ok(tally)
+}
+
+/// The kinds of those that are named.
+async fn named(app: &App, queue: &QueueName, ids: &[TaskId]) -> Result<Tally, Problem> {
+    let mut tally = Tally::default();
+    for ids in ids.chunks(STEP) {
+        let found = app.parts.broker.find_all(queue, ids).await?;
+        let dead = found.iter().filter(|message| message.place == Place::Dead);
+        dead.for_each(|message| add(&mut tally, message));
+    }
+    if tally.is_empty() {
+        return Err(gone(queue));
+    }
+    Ok(tally)
+}
+
+fn add(tally: &mut Tally, message: &StoredMessage) {
+    let reason = message.reason.map_or("unknown", DeadReason::as_str);
+    tally.add(name(message).unwrap_or_else(|| "(not readable)".to_owned()), reason);
+}
+
 async fn act(call: &Call, deed: Deed) -> Result<Done, Problem> {
     let queue = existing(call, "queue").await?;
     if call.input.flag("all")? {
         return all(call, deed, queue);
     }
-    let ids =
-        call.input.all("ids").map(str::parse).collect::<Result<Vec<TaskId>, _>>().map_err(Problem::wrong)?;
-    if ids.is_empty() {
-        return Err(Problem::wrong("nothing was selected: check the boxes of those that are meant"));
-    }
+    let ids = chosen(call)?;
     let mut count = 0;
     for ids in ids.chunks(STEP) {
         count += deed.apply(&*call.app.parts.broker, &queue, ids).await?;
@@ -50,9 +118,22 @@ async fn act(call: &Call, deed: Deed) -> Result<Done, Problem> {
     done(&queue, &ids, count, deed)
 }
 
+fn chosen(call: &Call) -> Result<Vec<TaskId>, Problem> {
+    let ids =
+        call.input.all("ids").map(str::parse).collect::<Result<Vec<TaskId>, _>>().map_err(Problem::wrong)?;
+    if ids.is_empty() {
+        return Err(Problem::wrong("nothing was selected: check the boxes of those that are meant"));
+    }
+    Ok(ids)
+}
+
+fn gone(queue: &QueueName) -> Problem {
+    Problem::conflict(format!("none of these is a dead letter of `{queue}` any more"))
+}
+
 fn done(queue: &QueueName, ids: &[TaskId], count: usize, deed: Deed) -> Result<Done, Problem> {
     if count == 0 {
-        return Err(Problem::conflict(format!("none of these is a dead letter of `{queue}` any more")));
+        return Err(gone(queue));
     }
     let missed = match ids.len() - count.min(ids.len()) {
         0 => String::new(),
@@ -69,11 +150,8 @@ fn done(queue: &QueueName, ids: &[TaskId], count: usize, deed: Deed) -> Result<D
 
 /// Begins a job.
 fn all(call: &Call, deed: Deed, queue: QueueName) -> Result<Done, Problem> {
-    let reason = call.input.get("reason").map(known).transpose()?;
-    let task = call.input.get("task").map(str::to_owned);
-    let reasons = reason.map_or_else(String::new, |reason| format!(" given up as {}", reason.as_str()));
-    let tasks = task.as_ref().map_or_else(String::new, |task| format!(" of the task `{task}`"));
-    let to = format!("all dead letters in `{queue}`{tasks}{reasons}");
+    let meant = Meant::of(call)?;
+    let to = meant.words(&queue);
     let (action, title, done) = match deed {
         Deed::Retry => ("dead/retry", "Retry dead letters", "made ready again"),
         Deed::Delete => ("dead/delete", "Delete dead letters", "deleted"),
@@ -82,7 +160,7 @@ fn all(call: &Call, deed: Deed, queue: QueueName) -> Result<Done, Problem> {
         confirmed(call, &queue)?;
     }
     let plan = Plan { action, title, to, one: "dead letter", done, total: None };
-    Jobs::start(call, plan, DeadLetters { deed, reason, task, ..DeadLetters::of(queue) })
+    Jobs::start(call, plan, DeadLetters::of(deed, queue, meant))
 }
 
 fn known(word: &str) -> Result<DeadReason, Problem> {
@@ -91,6 +169,31 @@ fn known(word: &str) -> Result<DeadReason, Problem> {
             "reason `{word}` is not valid: expected exhausted, permanent, poisoned, undeliverable or unreadable"
         ))
     })
+}
+
+/// What a request means by all.
+struct Meant {
+    reason: Option<DeadReason>,
+    task: Option<String>,
+}
+
+impl Meant {
+    fn of(call: &Call) -> Result<Self, Problem> {
+        let reason = call.input.get("reason").map(known).transpose()?;
+        Ok(Self { reason, task: call.input.get("task").map(str::to_owned) })
+    }
+
+    fn is(&self, message: &StoredMessage) -> bool {
+        self.reason.is_none_or(|reason| message.reason == Some(reason))
+            && self.task.as_ref().is_none_or(|task| name(message).as_ref() == Some(task))
+    }
+
+    fn words(&self, queue: &QueueName) -> String {
+        let reasons =
+            self.reason.map_or_else(String::new, |reason| format!(" given up as {}", reason.as_str()));
+        let tasks = self.task.as_ref().map_or_else(String::new, |task| format!(" of the task `{task}`"));
+        format!("all dead letters in `{queue}`{tasks}{reasons}")
+    }
 }
 
 impl Deed {
@@ -114,8 +217,7 @@ impl Deed {
 struct DeadLetters {
     deed: Deed,
     queue: QueueName,
-    reason: Option<DeadReason>,
-    task: Option<String>,
+    meant: Meant,
     /// The newest one when the job began, by the broker's clock: what is given up later is not meant.
     newest: Option<Timestamp>,
     after: Option<String>,
@@ -125,12 +227,11 @@ struct DeadLetters {
 }
 
 impl DeadLetters {
-    fn of(queue: QueueName) -> Self {
+    fn of(deed: Deed, queue: QueueName, meant: Meant) -> Self {
         Self {
-            deed: Deed::Retry,
+            deed,
             queue,
-            reason: None,
-            task: None,
+            meant,
             newest: None,
             after: None,
             is_read: false,
@@ -140,9 +241,7 @@ impl DeadLetters {
     }
 
     fn is_meant(&self, message: &StoredMessage) -> bool {
-        message.at <= self.newest
-            && self.reason.is_none_or(|reason| message.reason == Some(reason))
-            && self.task.as_ref().is_none_or(|task| name(message).as_ref() == Some(task))
+        message.at <= self.newest && self.meant.is(message)
     }
 
     async fn read(&mut self, app: &App) -> Result<Step, BackendError> {

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use lovage_core::{BackendError, Page, ResultFilter, TaskId, TaskRecord, Timestamp};
 
 use super::again::{Batch, Known, with_messages};
+use super::sure::{AS_A_JOB, Sure, Tally, capital};
 use crate::app::App;
 use crate::call::Call;
 use crate::jobs::{Jobs, Plan, Step, Work};
@@ -15,8 +16,10 @@ use crate::routes::Done;
 const MOST: usize = 1_000;
 /// Tasks of one step of a job.
 const STEP: usize = 200;
-/// What somebody types who means to delete all that match.
-pub(crate) const CONFIRMATION: &str = "delete";
+/// Tasks that are looked at for a question, by steps.
+const ASKED_OF: usize = 1_000;
+/// What a request says that means to delete all that match.
+const CONFIRMATION: &str = "delete";
 
 /// Sends tasks once more, each under a new id. It goes on after one that cannot be sent, and says why.
 pub(crate) async fn again(call: Call) -> Result<Done, Problem> {
@@ -39,11 +42,56 @@ pub(crate) async fn again(call: Call) -> Result<Done, Problem> {
     Ok(Done::new(listed(&ids), sentence).count(sent.count))
 }
 
+/// Those that are named run again without a question.
+pub(crate) async fn ask_again(call: Call) -> Result<Option<Sure>, Problem> {
+    if !call.input.flag("all")? {
+        return Ok(None);
+    }
+    let tally = Rows::matching(&call).await?.tally(&call.app).await?;
+    let (to, number) = (look::finished::words(&look::finished::filter(&call)?), tally.words("task"));
+    Ok(Some(Sure {
+        title: "Run all that match again?",
+        words: format!("{}: {number} will be sent again, each under a new id.{AS_A_JOB}", capital(&to)),
+        lines: tally.lines("Task", "State"),
+        button: "Run all of them again",
+        is_danger: false,
+        confirm: "yes".to_owned(),
+    }))
+}
+
+pub(crate) async fn ask_delete(call: Call) -> Result<Option<Sure>, Problem> {
+    let (title, tally, to, how) = if call.input.flag("all")? {
+        let to = capital(&look::finished::words(&look::finished::filter(&call)?));
+        let tally = Rows::matching(&call).await?.tally(&call.app).await?;
+        ("Delete the results of all that match?", tally, to, AS_A_JOB)
+    } else {
+        let rows = call.app.parts.results.get(&chosen(&call)?, None).await?;
+        let mut tally = Tally::default();
+        rows.iter().flatten().for_each(|row| tally.add(&row.task, row.state.to_string()));
+        if tally.is_empty() {
+            return Err(Problem::conflict("nothing was deleted: none of these is in the results any more"));
+        }
+        ("Delete the selected results?", tally, "What was selected".to_owned(), "")
+    };
+    let number = tally.words("result");
+    Ok(Some(Sure {
+        title,
+        words: format!(
+            "{to}: {number} will be deleted, and nobody gets them back. Tasks that wait or run are not touched.{how}"
+        ),
+        lines: tally.lines("Task", "State"),
+        button: "Delete these results",
+        is_danger: true,
+        confirm: CONFIRMATION.to_owned(),
+    }))
+}
+
 /// Removes the rows of tasks; what runs or waits is not touched.
 pub(crate) async fn delete(call: Call) -> Result<Done, Problem> {
     if call.input.flag("all")? {
         if call.input.get("confirm") != Some(CONFIRMATION) {
-            let sentence = format!("nothing was deleted: to confirm, type the word {CONFIRMATION}");
+            let sentence =
+                format!("nothing was deleted: to confirm, `confirm` must be the word {CONFIRMATION}");
             return Err(Problem::wrong(sentence));
         }
         let rows = Rows::matching(&call).await?;
@@ -128,6 +176,21 @@ impl Rows {
         let is_meant = |row: &TaskRecord| row.state.is_terminal() || self.filter.states.contains(&row.state);
         let rows = found.items.into_iter().filter(is_meant).collect();
         Ok(Part { rows, next: found.next, reached: found.searched_back_to.or(last) })
+    }
+
+    /// What kinds of tasks there are among the newest of them.
+    async fn tally(mut self, app: &App) -> Result<Tally, BackendError> {
+        let mut tally = Tally::default();
+        // A part may have none of them.
+        for _ in 0..ASKED_OF / STEP {
+            let part = self.read(app).await?;
+            part.rows.iter().for_each(|row| tally.add(&row.task, row.state.to_string()));
+            tally.has_more = !self.went_on(part.next);
+            if !tally.has_more {
+                break;
+            }
+        }
+        Ok(tally)
     }
 
     fn went_on(&mut self, next: Option<String>) -> bool {

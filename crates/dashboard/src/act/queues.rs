@@ -4,10 +4,12 @@ use async_trait::async_trait;
 use lovage_core::{BackendError, Place, QueueName, RateLimit};
 
 use super::confirmed;
+use super::sure::{Lines, Sure};
 use crate::app::App;
 use crate::call::Call;
 use crate::jobs::{Jobs, Plan, Step, Work};
 use crate::look::queues::existing;
+use crate::pages::kit::counted;
 use crate::problem::Problem;
 use crate::routes::Done;
 
@@ -40,17 +42,29 @@ pub(crate) async fn limit(call: Call) -> Result<Done, Problem> {
     ))
 }
 
-pub(crate) async fn purge(call: Call) -> Result<Done, Problem> {
-    let queue = existing(&call, "queue").await?;
-    let place = removable(call.input.required("place")?)?;
-    confirmed(&call, &queue)?;
-    let depth = call.app.parts.broker.depth(&queue, None).await?;
-    let left = match place {
-        Place::Ready => depth.ready,
-        Place::Delayed => depth.delayed,
-        Place::Leased => depth.leased,
-        Place::Dead => depth.dead,
+pub(crate) async fn ask_purge(call: Call) -> Result<Option<Sure>, Problem> {
+    let (queue, place, left) = what_to_purge(&call).await?;
+    let what = match place {
+        Place::Ready => format!("{} of `{queue}`, waiting for a worker", counted(left, "task")),
+        Place::Delayed => format!("{} of `{queue}`, due later", counted(left, "task")),
+        Place::Leased => format!("{} of `{queue}`, at workers", counted(left, "task")),
+        Place::Dead => format!("{} of `{queue}`", counted(left, "dead letter")),
     };
+    Ok(Some(Sure {
+        title: "Remove all of these?",
+        words: format!(
+            "{what}: all of them will be removed, and nobody gets them back. What a worker runs is not touched, nor what is sent after it began."
+        ),
+        lines: Lines::default(),
+        button: "Remove all of these",
+        is_danger: true,
+        confirm: queue.to_string(),
+    }))
+}
+
+pub(crate) async fn purge(call: Call) -> Result<Done, Problem> {
+    let (queue, place, left) = what_to_purge(&call).await?;
+    confirmed(&call, &queue)?;
     let to = format!("the {} tasks in `{queue}`", place.as_str());
     let plan = Plan {
         action: "queues/purge",
@@ -62,6 +76,20 @@ pub(crate) async fn purge(call: Call) -> Result<Done, Problem> {
     };
     let left = usize::try_from(left).unwrap_or(usize::MAX);
     Jobs::start(&call, plan, Purge { queue, place, left })
+}
+
+/// The place that a request means, and how many tasks are there.
+async fn what_to_purge(call: &Call) -> Result<(QueueName, Place, u64), Problem> {
+    let queue = existing(call, "queue").await?;
+    let place = removable(call.input.required("place")?)?;
+    let depth = call.app.parts.broker.depth(&queue, None).await?;
+    let left = match place {
+        Place::Ready => depth.ready,
+        Place::Delayed => depth.delayed,
+        Place::Leased => depth.leased,
+        Place::Dead => depth.dead,
+    };
+    Ok((queue, place, left))
 }
 
 /// Removes as many as there were when it began: what is sent meanwhile must not keep it going.

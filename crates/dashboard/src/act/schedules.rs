@@ -6,12 +6,14 @@ use lovage_core::schedule::{Entry, EntryText, Expected, Fit, Saved};
 use lovage_scheduler::{ByHand, run_by_hand};
 use serde_json::{Map, Value, json};
 
+use super::sure::{Lines, Sure};
 use crate::Parts;
 use crate::call::{Call, Input};
 use crate::look;
 use crate::look::registered::Registered;
-use crate::look::schedules::name;
+use crate::look::schedules::{EntryRow, name};
 use crate::pages;
+use crate::pages::kit::counted;
 use crate::problem::Problem;
 use crate::routes::{Done, Filled};
 use crate::typed::{Arguments, Json};
@@ -31,6 +33,32 @@ async fn switch(call: &Call, enabled: bool) -> Result<Done, Problem> {
         found.ok_or_else(|| missing(name))?;
     }
     Ok(said(&names, if enabled { "enabled" } else { "disabled" }))
+}
+
+pub(crate) async fn ask_delete(call: Call) -> Result<Option<Sure>, Problem> {
+    let names = names(&call)?;
+    let found = call.app.schedules()?.get(&names).await?;
+    let rows: Vec<EntryRow> = found.iter().flatten().map(EntryRow::from).collect();
+    if rows.is_empty() {
+        return Err(missing(names.first().copied().unwrap_or_default()));
+    }
+    let declared = match rows.iter().any(|row| row.source.is_some()) {
+        true => {
+            " A program makes those again that it declares, when it starts: disable them instead to stop them."
+        }
+        false => "",
+    };
+    let (number, title) =
+        (counted(u64::try_from(rows.len()).unwrap_or(u64::MAX), "schedule"), "Delete from the schedule?");
+    let of = |row: EntryRow| [row.name, row.words, row.source.unwrap_or_else(|| "a person".to_owned())];
+    Ok(Some(Sure {
+        title,
+        words: format!("{number} will be deleted: no slot of them fires any more.{declared}"),
+        lines: Lines { head: ["Name", "When", "Declared by"], rows: rows.into_iter().map(of).collect() },
+        button: "Delete from the schedule",
+        is_danger: true,
+        confirm: "yes".to_owned(),
+    }))
 }
 
 pub(crate) async fn delete(call: Call) -> Result<Done, Problem> {

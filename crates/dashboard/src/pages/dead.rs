@@ -85,8 +85,10 @@ fn by_group(call: &Call, queue: &str, groups: &Groups) -> Markup {
     for ((reason, task), number) in groups {
         let shown = if task.is_empty() { "(not readable)" } else { task };
         let retry = call.is_operator().then(|| {
-            let mut fields = vec![("queue", queue), ("all", "yes"), ("reason", reason.as_str())];
-            fields.extend((!task.is_empty()).then_some(("task", task.as_str())));
+            // The first one names the button.
+            let named = if task.is_empty() { None } else { Some(("task", task.as_str())) };
+            let rest = [("reason", reason.as_str()), ("queue", queue), ("all", "yes")];
+            let fields: Vec<(&str, &str)> = named.into_iter().chain(rest).collect();
             button(call, "/dead/retry", "Retry all of these", &fields)
         });
         let cells = [words(reason), html! { (shown) }, html! { (count(*number)) }];
@@ -104,23 +106,14 @@ fn all(call: &Call, queue: &QueueName, groups: &Groups) -> Markup {
         details.careful #all {
             summary { "Do something to all that match" }
             form.card method="post" action=(Url::new(&call.app.base, "/dead/retry")) {
-                p { "A job does it, which can be watched and stopped. What is given up after it began is not meant. Nobody gets back what is deleted." }
+                p { "A job does it, which can be watched and stopped. What is given up after it began is not meant. You are asked once more before anything is done." }
                 (hidden(call))
                 input type="hidden" name="queue" value=(queue);
                 input type="hidden" name="all" value="yes";
-                // What the Enter key presses: nothing, so that typing a confirmation begins no retry.
-                button type="submit" disabled hidden {}
                 div.filter {
                     (choose("reason", "Given up as", &reasons))
                     (choose("task", "Task", &tasks))
-                    // The name of the queue is for deleting only.
-                    button.main type="submit" formnovalidate { "Retry them" }
-                }
-                div.filter {
-                    div.field {
-                        label for="confirm" { "To delete them, type the name of the queue: " (queue) }
-                        input #confirm name="confirm" required autocomplete="off" spellcheck="false";
-                    }
+                    button.main type="submit" { "Retry them" }
                     button.danger type="submit" formaction=(Url::new(&call.app.base, "/dead/delete")) { "Delete them" }
                 }
             }

@@ -9,7 +9,6 @@ use super::kit::{
     Table, ago, code, empty, field, hidden, id_search, next_page, next_part, precise, prose, state, when,
 };
 use super::{Nav, Page, Url, jobs};
-use crate::act::finished::CONFIRMATION;
 use crate::call::Call;
 use crate::look;
 use crate::look::finished::Found;
@@ -41,15 +40,15 @@ pub(crate) async fn page(call: Call) -> Result<Page, Problem> {
 /// Not in the part that is kept up to date: nobody's typing is lost.
 fn all(call: &Call) -> Result<Markup, Problem> {
     let meant = look::finished::words(&look::finished::filter(call)?);
-    let form = |path: &str, rest: Markup| {
+    let form = |path: &str, button: Markup| {
         html! {
-            form.filter method="post" action=(Url::new(&call.app.base, path)) {
+            form.inline method="post" action=(Url::new(&call.app.base, path)) {
                 (hidden(call))
                 input type="hidden" name="all" value="yes";
                 @for field in FIELDS {
                     @for text in call.input.all(field) { input type="hidden" name=(field) value=(text); }
                 }
-                (rest)
+                (button)
             }
         }
     };
@@ -58,15 +57,11 @@ fn all(call: &Call) -> Result<Markup, Problem> {
             summary { "Do something to all that match" }
             div.card {
                 p { "This means " (prose(&meant)) ", not only those of this page. A job does it, which can be watched and stopped. What ends after it began is not meant, nor what has not ended yet." }
-                (form("/finished/again", html! { button.main type="submit" { "Run all that match again" } }))
-                (form("/finished/delete", html! {
-                    div.field {
-                        label for="confirm" { "To delete them, type: " (CONFIRMATION) }
-                        input #confirm name="confirm" required autocomplete="off" spellcheck="false";
-                    }
-                    button.danger type="submit" { "Delete all that match" }
-                }))
-                p.soft { "Only the results are deleted; tasks that wait or run are not touched." }
+                div.acts {
+                    (form("/finished/again", html! { button.main type="submit" { "Run all that match again" } }))
+                    (form("/finished/delete", html! { button.danger type="submit" { "Delete all that match" } }))
+                }
+                p.soft { "You are asked once more before anything is done. Only results are deleted; tasks that wait or run are not touched." }
             }
         }
     })

@@ -13,6 +13,7 @@ pub(crate) mod queues;
 pub(crate) mod registered;
 pub(crate) mod schedule_form;
 pub(crate) mod schedules;
+pub(crate) mod sure;
 pub(crate) mod task;
 pub(crate) mod tasks;
 mod url;

@@ -151,7 +151,7 @@ fn purge(call: &Call, row: &QueueRow) -> Markup {
             form.card method="post" action=(Url::new(&call.app.base, "/queues/purge")) {
                 (hidden(call))
                 input type="hidden" name="queue" value=(row.name);
-                p { "Nobody gets them back. What a worker runs now is not touched, nor what is sent after it began." }
+                p { "Nobody gets them back. What a worker runs now is not touched, nor what is sent after it began. You are asked once more before anything is done." }
                 div.filter {
                     div.field {
                         label for="place" { "Which" }
@@ -160,10 +160,6 @@ fn purge(call: &Call, row: &QueueRow) -> Markup {
                             option value=(Place::Delayed.as_str()) { "due later" }
                             option value=(Place::Dead.as_str()) { "dead letters" }
                         }
-                    }
-                    div.field {
-                        label for="confirm" { "Type the name of the queue: " (row.name) }
-                        input #confirm name="confirm" required autocomplete="off" spellcheck="false";
                     }
                     button.danger type="submit" { "Remove them" }
                 }

@@ -28,8 +28,7 @@ pub(crate) async fn one(call: Call) -> Result<Page, Problem> {
         Err(_) => None,
     };
     let title = format!("Schedule {}", view.row.name);
-    let page = Page::new(Nav::Schedules, title).live(now(&call, &view, audit.as_ref(), &history));
-    Ok(if call.is_operator() { page.foot(remove(&call, &view)) } else { page })
+    Ok(Page::new(Nav::Schedules, title).live(now(&call, &view, audit.as_ref(), &history)))
 }
 
 fn filter(call: &Call) -> Markup {
@@ -161,6 +160,7 @@ fn acts(call: &Call, row: &EntryRow) -> Markup {
                 @else { (button(call, "/schedules/enable", "Enable", &name)) }
             }
             @if row.edited && row.source.is_some() { (button(call, "/schedules/reset", "Give back to the code", &name)) }
+            (button(call, "/schedules/delete", "Delete", &name))
         }
     }
 }
@@ -249,20 +249,4 @@ fn firings(call: &Call, history: &Part<FiringRow>) -> Markup {
         return empty("No slot has come since it was made, or its history has been forgotten by age.");
     }
     html! { (table.show()) (next_page(call, history.next.as_deref())) }
-}
-
-fn remove(call: &Call, view: &EntryView) -> Markup {
-    html! {
-        details.careful #remove {
-            summary { "Delete it" }
-            form.card method="post" action=(Url::new(&call.app.base, "/schedules/delete")) {
-                (hidden(call))
-                input type="hidden" name="name" value=(view.row.name);
-                @if view.row.source.is_some() {
-                    p { "A program declares it and makes it again when it starts: disable it instead to stop it." }
-                }
-                button.danger type="submit" { "Delete " (view.row.name) }
-            }
-        }
-    }
 }

@@ -257,7 +257,13 @@ async fn script_in_any_field_of_any_page_is_text() {
     let (failed, dead) = (evil("failed-task"), evil("task"));
     for (path, queue, task) in [("/finished/again", "", &failed), ("/dead/retry", "q", &dead)] {
         // What they are to do, and why the first one fails, is said in evil words.
-        let job = ann.act(&site, path, &[("all", "yes"), ("queue", queue), ("task", task)]).await;
+        let fields = [("all", "yes"), ("queue", queue), ("task", task.as_str())];
+        let asked = ann.act(&site, path, &fields).await.text;
+        assert!(
+            asked.contains("onerror=alert(2)&gt;") && !asked.contains("<script>alert"),
+            "{path}: {asked}"
+        );
+        let job = ann.mean(&site, path, &fields).await;
         assert!(job.location().starts_with("/job?id="), "{path} leads to {}", job.location());
         settled_down().await;
         for page in [job.location(), "/jobs"] {

@@ -67,7 +67,7 @@ async fn rows_left(site: &Site) -> Vec<TaskId> {
 
 /// Begins a job; answers its page.
 async fn begin(site: &Site, browser: &mut Browser, path: &str, fields: &[(&str, &str)]) -> String {
-    let answer = browser.act(site, path, fields).await;
+    let answer = browser.mean(site, path, fields).await;
     assert!(answer.location().starts_with("/job?id="), "{path} leads to {}", answer.location());
     answer.location().to_owned()
 }
@@ -244,7 +244,7 @@ async fn a_dashboard_that_stops_ends_its_jobs() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn all_that_match_are_deleted_once_that_is_typed() {
+async fn all_that_match_are_deleted_once_that_is_meant() {
     let site = Site::new();
     let mut ann = site.operator().await;
     fail(&site, 450).await;
@@ -254,9 +254,15 @@ async fn all_that_match_are_deleted_once_that_is_typed() {
     others[2].task = "other.task".into();
     site.results.record(&others, None).await.unwrap();
     let fields = [("all", "yes"), ("task", "test.task")];
-    for confirm in ["", "Delete", "test.task"] {
+    let asked = ann.act(&site, "/finished/delete", &fields).await;
+    assert!(
+        asked.says("All finished tasks of the task `test.task`: 450 results will be deleted"),
+        "{}",
+        asked.text
+    );
+    for confirm in ["Delete", "test.task"] {
         ann.act(&site, "/finished/delete", &[&fields[..], &[("confirm", confirm)]].concat()).await;
-        assert!(ann.get(&site, "/").await.says("to confirm, type the word delete"), "{confirm}");
+        assert!(ann.get(&site, "/").await.says("`confirm` must be the word delete"), "{confirm}");
     }
     assert_eq!(rows_left(&site).await.len(), 453);
     let fields = [&fields[..], &[("confirm", "delete")]].concat();
@@ -333,17 +339,18 @@ async fn dead_letters_that_match_are_counted_and_done_while_others_change_them()
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn dead_letters_that_match_are_deleted_once_their_queue_is_typed() {
+async fn dead_letters_that_match_are_deleted_once_that_is_meant() {
     let site = Site::new();
     let mut ann = site.operator().await;
     bury(&site, 700).await;
     let fields = [("queue", "q"), ("all", "yes"), ("reason", "permanent")];
-    ann.act(&site, "/dead/delete", &fields).await;
-    assert!(ann.get(&site, "/").await.says("to confirm, type the name of the queue, q"));
+    let asked = ann.act(&site, "/dead/delete", &fields).await;
+    assert!(asked.says("All dead letters in `q` given up as permanent: 700 dead letters will be deleted"));
+    ann.act(&site, "/dead/delete", &[&fields[..], &[("confirm", "p")]].concat()).await;
+    assert!(ann.get(&site, "/").await.says("`confirm` must be the name of the queue, q"));
     ann.act(&site, "/dead/delete", &[&fields[..2], &[("reason", "odd"), ("confirm", "q")]].concat()).await;
     assert!(ann.get(&site, "/").await.says("reason `odd` is not valid"));
     assert_eq!(dead(&site).await, 700);
-    assert!(ann.get(&site, "/dead").await.says("To delete them, type the name of the queue: q"));
     let job = begin(&site, &mut ann, "/dead/delete", &[&fields[..], &[("confirm", "q")]].concat()).await;
     assert!(look(&site, &mut ann, &job).await.says("700 dead letters were deleted."));
     assert_eq!(dead(&site).await, 0);
@@ -437,7 +444,7 @@ async fn all_that_match_must_be_meant() {
     let mut ann = site.operator().await;
     fail(&site, 3).await;
     let form = ann.act(&site, "/finished/again", &[("all", "no")]).await;
-    assert!(!form.location().starts_with("/job"), "{}", form.location());
+    assert!(!form.location().starts_with("/job") && !form.says("will be"), "{}", form.text);
     ann.act(&site, "/finished/again", &[("all", "perhaps")]).await;
     assert!(ann.get(&site, "/finished").await.says("expected yes or no, found `perhaps`"));
     let misspelt = ann.get(&site, "/api/v1/finished?stat=failure").await;

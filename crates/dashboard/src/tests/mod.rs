@@ -17,4 +17,5 @@ mod schedules;
 mod secrets;
 mod site;
 mod streams;
+mod sure;
 mod workers;

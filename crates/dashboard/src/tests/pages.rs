@@ -52,7 +52,7 @@ async fn every_empty_page_says_why_it_is_empty() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn a_queue_is_paused_resumed_and_emptied_by_its_typed_name() {
+async fn a_queue_is_paused_resumed_and_emptied_once_that_is_meant() {
     let site = Site::new();
     let mut ann = site.operator().await;
     site.broker.publish(&[message("sums").build(), message("sums").build()], None).await.unwrap();
@@ -73,9 +73,9 @@ async fn a_queue_is_paused_resumed_and_emptied_by_its_typed_name() {
     ann.act(&site, "/queues/limit", &[("queue", "sums"), ("rate", "")]).await;
     assert_eq!(limit().await, None);
     ann.act(&site, "/queues/purge", &[("queue", "sums"), ("place", "ready"), ("confirm", "sum")]).await;
-    assert!(ann.get(&site, "/").await.says("to confirm, type the name of the queue"));
+    assert!(ann.get(&site, "/").await.says("`confirm` must be the name of the queue"));
     assert_eq!(site.broker.depth(&queue("sums"), None).await.unwrap().ready, 2);
-    ann.act(&site, "/queues/purge", &[("queue", "sums"), ("place", "ready"), ("confirm", "sums")]).await;
+    ann.mean(&site, "/queues/purge", &[("queue", "sums"), ("place", "ready")]).await;
     settled_down().await;
     assert!(ann.get(&site, "/jobs").await.says("the ready tasks in `sums`"));
     assert_eq!(site.broker.depth(&queue("sums"), None).await.unwrap().ready, 0);
@@ -162,7 +162,7 @@ async fn finished_tasks_are_run_again_and_deleted_together() {
         page.says("2 of 3 tasks run again, under new ids. 1 cannot: 03030303") && page.says("write it again")
     );
     assert_eq!(site.broker.depth(&queue("default"), None).await.unwrap().ready, 2);
-    ann.act(&site, "/finished/delete", &fields[..2]).await;
+    ann.mean(&site, "/finished/delete", &fields[..2]).await;
     assert!(ann.get(&site, "/").await.says("The results of 2 of 2 tasks were deleted."));
     let left = ann.get(&site, "/finished").await;
     assert!(left.says(&ids[2]) && !left.says(&ids[0]));
@@ -181,12 +181,12 @@ async fn dead_letters_are_retried_and_deleted_by_group_or_one_by_one() {
     ann.act(&site, "/dead/retry", &[("queue", "q")]).await;
     assert!(ann.get(&site, "/").await.says("nothing was selected"));
     let fields = [("queue", "q"), ("all", "yes"), ("task", "pay"), ("reason", "permanent")];
-    ann.act(&site, "/dead/retry", &fields).await;
+    ann.mean(&site, "/dead/retry", &fields).await;
     settled_down().await;
     for (id, place) in [(first, Place::Ready), (second, Place::Ready), (mail, Place::Dead)] {
         assert_eq!(site.broker.find(id, None).await.unwrap().unwrap().place, place);
     }
-    let deleted = ann.act(&site, "/dead/delete", &[("queue", "q"), ("ids", &mail.to_string())]).await;
+    let deleted = ann.mean(&site, "/dead/delete", &[("queue", "q"), ("ids", &mail.to_string())]).await;
     assert_eq!(deleted.status, StatusCode::SEE_OTHER);
     assert_eq!(site.broker.depth(&queue("q"), None).await.unwrap().dead, 0);
     assert!(ann.get(&site, "/dead?queue=q").await.says("has no dead letters"));
@@ -224,7 +224,7 @@ async fn a_schedule_is_made_edited_switched_run_and_deleted() {
     assert_eq!(history.items.len(), 1);
     ann.act(&site, "/schedules/disable", &[("name", "nightly")]).await;
     assert!(ann.get(&site, "/schedule?name=nightly").await.says("It is disabled, so it does not run."));
-    ann.act(&site, "/schedules/delete", &[("name", "nightly")]).await;
+    ann.mean(&site, "/schedules/delete", &[("name", "nightly")]).await;
     assert_eq!(ann.get(&site, "/schedule?name=nightly").await.status, StatusCode::NOT_FOUND);
 }
 

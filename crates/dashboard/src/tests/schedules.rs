@@ -24,7 +24,7 @@ async fn open() -> (Site, Browser) {
 
 async fn all_of(site: &Site, ann: &mut Browser, path: &str, names: &[&str]) -> Answer {
     let fields: Vec<(&str, &str)> = names.iter().map(|name| ("name", *name)).collect();
-    let answer = ann.act(site, path, &fields).await;
+    let answer = ann.mean(site, path, &fields).await;
     assert_eq!(answer.status, StatusCode::SEE_OTHER);
     ann.get(site, "/schedules").await
 }

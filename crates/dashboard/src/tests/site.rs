@@ -208,6 +208,15 @@ impl Browser {
         self.post(site, path, &fields).await
     }
 
+    /// The same by somebody who means it: where that is asked, the answer is yes.
+    pub(super) async fn mean(&mut self, site: &Site, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let asked = self.act(site, path, fields).await;
+        match asked.field("confirm").as_str() {
+            "" => asked,
+            confirm => self.act(site, path, &[fields, &[("confirm", confirm)]].concat()).await,
+        }
+    }
+
     pub(super) async fn json(&mut self, site: &Site, path: &str, body: &serde_json::Value) -> Answer {
         self.send(site, Method::POST, path, Some("application/json"), body.to_string()).await
     }

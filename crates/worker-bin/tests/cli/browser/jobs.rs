@@ -121,6 +121,8 @@ fn retry_all_of_one_kind() {
     browser.click("Dead letters");
     browser.sees("By reason and task");
     browser.click("Retry all of these");
+    browser.sees("3 tasks will be made ready again");
+    browser.click("Retry all of them");
     browser.sees("3 dead letters were made ready again.");
     // They fail again, as the second run.
     site.bed.until(&["dead", "list"], |dead| {
@@ -143,8 +145,9 @@ fn delete_all_that_match() {
     browser.sees("divides nothing");
     browser.click("Do something to all that match");
     browser.sees("This means all finished tasks whose error has divides nothing");
-    browser.write("To delete them, type: delete", "delete");
     browser.click("Delete all that match");
+    browser.sees("3 results will be deleted, and nobody gets them back");
+    browser.click("Delete these results");
     browser.sees("3 tasks were deleted from the results.");
     browser.sees("Begun by");
     browser.click("Recent jobs");

@@ -84,6 +84,10 @@ fn without_scripts_a_queue_is_paused_a_task_run_again_and_an_entry_made_by_field
     browser.click("Resume");
     browser.sees("Pause");
     site.go(&format!("/task?id={failed}"));
+    browser.click("Delete");
+    browser.sees("1 dead letter will be deleted");
+    browser.click("No, go back");
+    browser.sees("0 divides nothing");
     browser.click("Run it again, with these arguments or others");
     browser.write("Arguments", "[8, 2]");
     browser.click("Run it again");
@@ -185,6 +189,7 @@ fn job(site: &Site) -> String {
     site.go("/finished?task=own.pay");
     site.browser.click("Do something to all that match");
     site.browser.click("Run all that match again");
+    site.browser.click("Run all of them again");
     site.browser.sees("1 could not be: an argument is [redacted]");
     site.browser.url().replace(&site.base, "")
 }
