@@ -6,7 +6,7 @@ use lovage_core::{Envelope, Page as Slice, Place, QueueName, StoredMessage};
 use maud::{Markup, html};
 
 use super::kit::{Table, button, code, count, counted, empty, hidden, next_page, when};
-use super::{Nav, Page, Url, jobs};
+use super::{Nav, Page, Url};
 use crate::call::Call;
 use crate::look::tasks::{Choice, LiveRow, Part, choice, peek};
 use crate::problem::Problem;
@@ -30,13 +30,13 @@ pub(crate) async fn page(call: Call) -> Result<Page, Problem> {
     let groups = grouped(&newest.items);
     let part = peek(&call, queue, Place::Dead).await?;
     let is_all = newest.next.is_none();
-    let foot = if call.is_operator() && !groups.is_empty() {
+    let all = if call.is_operator() && !groups.is_empty() {
         all(&call, queue, &groups)
     } else {
         html! {}
     };
-    let page = page.foot(html! { (foot) (jobs::link(&call)) });
-    Ok(page.live(html! {
+    let head = html! { (page.head) (all) };
+    Ok(page.head(head).live(html! {
         @if part.items.is_empty() {
             (empty(&format!("`{queue}` has no dead letters: nothing was given up.")))
         } @else {
@@ -97,7 +97,7 @@ fn by_group(call: &Call, queue: &str, groups: &Groups) -> Markup {
     table.show()
 }
 
-/// Not in the part that is kept up to date: nobody's typing is lost.
+/// Above the list, however long that is, and not in the part that is kept up to date.
 fn all(call: &Call, queue: &QueueName, groups: &Groups) -> Markup {
     let reasons: BTreeSet<&str> = groups.keys().map(|(reason, _)| reason.as_str()).collect();
     let tasks: BTreeSet<&str> =
@@ -166,7 +166,7 @@ fn list(call: &Call, queue: &str, part: &Part<LiveRow>) -> Markup {
             (hidden(call))
             input type="hidden" name="queue" value=(queue);
             (table.show())
-            div.acts.below {
+            div.acts.below.picked {
                 button.main type="submit" data-key="retry-selected" { "Retry selected" }
                 button.danger type="submit" data-key="delete-selected" formaction=(Url::new(&call.app.base, "/dead/delete")) { "Delete selected" }
             }

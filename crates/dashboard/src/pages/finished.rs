@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use super::kit::{
     Table, ago, code, empty, field, hidden, id_search, next_page, next_part, precise, prose, state, when,
 };
-use super::{Nav, Page, Url, jobs};
+use super::{Nav, Page, Url};
 use crate::call::Call;
 use crate::look;
 use crate::look::finished::Found;
@@ -27,17 +27,17 @@ pub(crate) async fn page(call: Call) -> Result<Page, Problem> {
         }
         Err(problem) => return Err(problem),
     };
-    let page = page.live(list(&call, &found));
     let is_none = found.part.items.is_empty() && found.part.next.is_none();
-    let foot = if call.is_operator() && !is_none {
+    let all = if call.is_operator() && !is_none {
         all(&call)?
     } else {
         html! {}
     };
-    Ok(page.foot(html! { (foot) (jobs::link(&call)) }))
+    let head = html! { (page.head) (all) };
+    Ok(page.head(head).live(list(&call, &found)))
 }
 
-/// Not in the part that is kept up to date: nobody's typing is lost.
+/// Above the list, however long that is, and not in the part that is kept up to date.
 fn all(call: &Call) -> Result<Markup, Problem> {
     let meant = look::finished::words(&look::finished::filter(call)?);
     let form = |path: &str, button: Markup| {
@@ -153,7 +153,7 @@ fn with_acts(call: &Call, table: &Markup) -> Markup {
         form method="post" action=(Url::new(&call.app.base, "/finished/again")) {
             (hidden(call))
             (table)
-            div.acts.below {
+            div.acts.below.picked {
                 button.main type="submit" data-key="again-selected" { "Run selected again" }
                 button.danger type="submit" data-key="delete-selected" formaction=(Url::new(&call.app.base, "/finished/delete")) { "Delete selected results" }
             }

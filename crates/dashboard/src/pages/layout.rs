@@ -23,14 +23,18 @@ pub(crate) fn whole(call: &Call, page: Page) -> Html<String> {
                 a.brand href=(Url::new(base, "/")) {
                     img src=(Url::new(base, &assets::icon())) alt=""; "Lovage"
                 }
-                nav.main aria-label="Main" {
-                    ul {
-                        @for nav in Nav::ALL {
-                            li { a href=(Url::new(base, nav.path())) aria-current=[(nav == page.nav).then_some("page")] { (nav.title()) } }
+                // On a narrow screen the rest is opened by a button, also without scripts.
+                button.menu type="button" popovertarget="menu" { "Menu" }
+                div #menu popover {
+                    nav.main aria-label="Main" {
+                        ul {
+                            @for nav in Nav::ALL {
+                                li { a href=(Url::new(base, nav.path())) aria-current=[(nav == page.nav).then_some("page")] { (nav.title()) } }
+                            }
                         }
                     }
+                    (me(call))
                 }
-                (me(call))
             }
             main #content tabindex="-1" {
                 div.top {

@@ -93,7 +93,7 @@ fn entries(call: &Call, part: &Part<EntryRow>) -> Markup {
         form method="post" action=(Url::new(&call.app.base, "/schedules/enable")) {
             (hidden(call))
             (table.show())
-            div.acts.below {
+            div.acts.below.picked {
                 button type="submit" data-key="enable-selected" { "Enable selected" }
                 button type="submit" data-key="run-selected" formaction=(Url::new(&call.app.base, "/schedules/run")) { "Run selected now" }
                 button type="submit" data-key="disable-selected" formaction=(Url::new(&call.app.base, "/schedules/disable")) { "Disable selected" }

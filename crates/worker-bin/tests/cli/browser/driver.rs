@@ -18,16 +18,18 @@ use tokio::runtime::Runtime;
 
 use crate::support::PATIENCE;
 
-/// How wide the screen is, and what its owner likes.
+/// How large the screen is, and what its owner likes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Screen {
     pub(super) width: u32,
+    pub(super) height: u32,
     pub(super) dark: bool,
     pub(super) scripts: bool,
 }
 
 impl Screen {
-    pub(super) const WIDE: Self = Self { width: 1_400, dark: false, scripts: true };
+    pub(super) const WIDE: Self = Self { width: 1_400, height: 1_800, dark: false, scripts: true };
+    pub(super) const NARROW: Self = Self { width: 390, height: 3_000, ..Self::WIDE };
 }
 
 /// One window of a browser of its own; everything ends with it.
@@ -216,7 +218,7 @@ fn start_driver() -> (Child, String) {
 }
 
 fn capabilities(screen: Screen, profile: &Path) -> fantoccini::wd::Capabilities {
-    let Screen { width, dark, scripts } = screen;
+    let Screen { width, height, dark, scripts } = screen;
     let mut args = vec![
         "--headless=new".to_owned(),
         // Chromium's own sandbox does not work as root, which CI is.
@@ -227,7 +229,7 @@ fn capabilities(screen: Screen, profile: &Path) -> fantoccini::wd::Capabilities 
         "--disable-component-update".to_owned(),
         "--disable-sync".to_owned(),
         "--no-first-run".to_owned(),
-        format!("--window-size={width},1800"),
+        format!("--window-size={width},{height}"),
         format!("--user-data-dir={}", profile.display()),
     ];
     if dark {
@@ -237,7 +239,7 @@ fn capabilities(screen: Screen, profile: &Path) -> fantoccini::wd::Capabilities 
     // A window is never narrower than 500.
     if width < 500 {
         options["mobileEmulation"] =
-            json!({"deviceMetrics": {"width": width, "height": 3000, "pixelRatio": 1}});
+            json!({"deviceMetrics": {"width": width, "height": height, "pixelRatio": 1}});
     }
     if !scripts {
         options["prefs"] = json!({"profile.managed_default_content_settings.javascript": 2});

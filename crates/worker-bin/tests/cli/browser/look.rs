@@ -18,22 +18,22 @@ const HOSTILE: &str = "<img/src=x/onerror=window.owned=1><script>window.owned=1<
 
 #[test]
 fn wide_and_light() {
-    look(Screen { width: 1_400, dark: false, scripts: true });
+    look(Screen::WIDE);
 }
 
 #[test]
 fn wide_and_dark() {
-    look(Screen { width: 1_400, dark: true, scripts: true });
+    look(Screen { dark: true, ..Screen::WIDE });
 }
 
 #[test]
 fn narrow_and_light() {
-    look(Screen { width: 390, dark: false, scripts: true });
+    look(Screen::NARROW);
 }
 
 #[test]
 fn narrow_and_dark() {
-    look(Screen { width: 390, dark: true, scripts: true });
+    look(Screen { dark: true, ..Screen::NARROW });
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn everything_is_reached_by_the_keyboard_and_the_focus_is_seen() {
 
 #[test]
 fn without_scripts_a_queue_is_paused_a_task_run_again_and_an_entry_made_by_fields() {
-    let site = Site::open(Screen { width: 1_400, dark: false, scripts: false });
+    let site = Site::open(Screen { scripts: false, ..Screen::WIDE });
     let failed = site.ended("failure", &["own.divide", "8", "0"]);
     let browser = &site.browser;
     browser.click("Queues");
@@ -105,29 +105,81 @@ fn without_scripts_a_queue_is_paused_a_task_run_again_and_an_entry_made_by_field
     assert_eq!(site.bed.json(&["schedule", "show", "nightly"])["args"], json!([8, 4]));
 }
 
+#[test]
+fn on_a_phone_the_menu_is_a_button_and_what_is_done_to_a_selection_stays_on_the_screen() {
+    let (site, _) = filled(Screen { height: 500, ..Screen::NARROW });
+    let browser = &site.browser;
+    for (path, button) in
+        [("/finished", "delete-selected"), ("/dead", "retry-selected"), ("/schedules", "run-selected")]
+    {
+        site.go(path);
+        let at_hand = format!(
+            "const button = document.querySelector('[data-key={button}]'), {{left, right, top, bottom}} = button.getBoundingClientRect();
+             return bottom <= innerHeight && document.elementFromPoint((left + right) / 2, (top + bottom) / 2) === button;"
+        );
+        assert_eq!(browser.ask(&at_hand), json!(false), "{path}: the list is longer than the screen");
+        browser.ask("document.querySelector('td > [type=checkbox]').click(); scrollTo(0, 0);");
+        browser.ask("document.querySelector('tbody tr').scrollIntoView();");
+        assert_eq!(browser.ask(&at_hand), json!(true), "{path}");
+    }
+    site.go("/");
+    let header = browser.ask("return document.querySelector('header').offsetHeight < 64");
+    assert_eq!(header, json!(true), "the menu is one line");
+    browser.ask("document.querySelector('.menu').focus();");
+    browser.press(Key::Enter);
+    browser.sees("Live tasks");
+    browser.ask(&axe());
+    assert_eq!(browser.ask_later(AXE), json!([]));
+    while browser.ask("return document.activeElement.innerText") != json!("Queues") {
+        browser.press(Key::Tab);
+    }
+    browser.press(Key::Escape);
+    browser.finds("!document.querySelector('nav.main').checkVisibility() && document.activeElement.innerText === 'Menu'");
+
+    // A click on an emulated phone needs scripts; this is as narrow as a window can be.
+    let site = Site::open(Screen { width: 600, scripts: false, ..Screen::WIDE });
+    site.browser.click("Menu");
+    site.browser.click("Queues");
+    site.browser.finds("location.pathname.endsWith('/queues')");
+}
+
 /// Goes through all pages.
 fn look(screen: Screen) {
     let pictures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
     std::fs::create_dir_all(&pictures).unwrap();
     let axe = axe();
     let (site, pages) = filled(screen);
+    let browser = &site.browser;
     let scheme = if screen.dark { "dark" } else { "light" };
     let mut faults = Vec::new();
-    for (name, path) in &pages {
-        site.go(path);
+    let mut see = |name: &str| {
         // What is folded is looked at, too.
-        site.browser
-            .ask("document.querySelectorAll('main details').forEach((part) => { part.open = true; })");
-        site.browser.picture(&pictures.join(format!("{name}-{scheme}-{}.png", screen.width)));
-        let mut found: Vec<Value> = site.browser.ask(LAYOUT).as_array().unwrap().clone();
-        site.browser.ask(&axe);
-        found.extend(site.browser.ask_later(AXE).as_array().unwrap().iter().cloned());
-        if site.browser.ask("return window.owned ?? null") != Value::Null {
+        browser.ask("document.querySelectorAll('main details').forEach((part) => { part.open = true; })");
+        browser.picture(&pictures.join(format!("{name}-{scheme}-{}.png", screen.width)));
+        let mut found: Vec<Value> = browser.ask(LAYOUT).as_array().unwrap().clone();
+        browser.ask(&axe);
+        found.extend(browser.ask_later(AXE).as_array().unwrap().iter().cloned());
+        if browser.ask("return window.owned ?? null") != Value::Null {
             found.push(json!("a script in a text ran"));
         }
-        let is_dark = site.browser.ask("return matchMedia('(prefers-color-scheme: dark)').matches");
+        let is_dark = browser.ask("return matchMedia('(prefers-color-scheme: dark)').matches");
         assert_eq!(is_dark, json!(screen.dark), "the browser likes what it should like");
         faults.extend(found.iter().map(|fault| format!("{name}: {}", fault.as_str().unwrap_or_default())));
+    };
+    for (name, path) in &pages {
+        site.go(path);
+        see(name);
+    }
+    // What no address leads to.
+    for (path, name) in [("/dead", "sure-dead"), ("/schedules", "sure-schedules")] {
+        site.go(path);
+        browser.ask(
+            "document.querySelectorAll('td > [type=checkbox]').forEach((box) => { box.checked = true; })",
+        );
+        see(&format!("{name}-selected"));
+        browser.click("Delete selected");
+        browser.sees("No, go back");
+        see(name);
     }
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
