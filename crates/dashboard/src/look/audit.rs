@@ -1,5 +1,7 @@
 //! Who did what, and when.
 
+use std::sync::Arc;
+
 use axum::http::{Method, StatusCode};
 use lovage_core::Page;
 use lovage_core::audit::{Action, AuditFilter};
@@ -10,6 +12,7 @@ use super::tasks::Part;
 use super::{At, instant, limit};
 use crate::audit::{FAILED_LOGIN, LOGIN, LOGOUT};
 use crate::call::Call;
+use crate::jobs::Job;
 use crate::problem::Problem;
 use crate::routes::{Surface, table};
 
@@ -27,6 +30,8 @@ pub(crate) struct ActionRow {
     pub(crate) to: String,
     /// What became of it.
     pub(crate) outcome: String,
+    /// The job that it began, stopped or was, while this dashboard remembers it.
+    pub(crate) job: Option<String>,
 }
 
 pub(crate) async fn data(call: Call) -> Result<Part<ActionRow>, Problem> {
@@ -46,7 +51,13 @@ pub(crate) async fn data(call: Call) -> Result<Part<ActionRow>, Problem> {
     let page = Page { after: call.input.get("after").map(str::to_owned), limit: limit(&call)? };
     call.app.audit.settle(&call.app.parts).await;
     let found = store.list(&filter, page).await?;
-    Ok(Part { items: found.items.into_iter().map(ActionRow::from).collect(), next: found.next })
+    let jobs = call.app.jobs.all();
+    let row = |action: Action| {
+        let is_of = |job: &&Arc<Job>| action.outcome.contains(&job.id) || action.to.contains(&job.id);
+        let job = jobs.iter().find(is_of).map(|job| job.id.clone());
+        ActionRow { job, ..ActionRow::from(action) }
+    };
+    Ok(Part { items: found.items.into_iter().map(row).collect(), next: found.next })
 }
 
 /// Everything that can be done, by name.
@@ -63,6 +74,6 @@ pub(crate) fn kinds() -> Vec<&'static str> {
 impl From<Action> for ActionRow {
     fn from(action: Action) -> Self {
         let Action { at, who, address, what, to, outcome } = action;
-        Self { at: At(at), who, address, what, to, outcome }
+        Self { at: At(at), who, address, what, to, outcome, job: None }
     }
 }

@@ -11,7 +11,7 @@ pub(crate) use schedule::{beat, entries};
 
 use super::growth::Growth;
 use super::overview::{Finding, Level};
-use super::queues::QueueRow;
+use super::queues::{QueueRow, QueueState};
 use super::workers::WorkerRow;
 use crate::pages::{
     Url,
@@ -37,53 +37,68 @@ pub(crate) fn words(row: &QueueRow, now: Timestamp) -> String {
     }
 }
 
+/// How a queue is, in a word.
+pub(crate) fn state(row: &QueueRow, now: Timestamp) -> QueueState {
+    let (waits, is_late) = (row.ready > 0, age(row, now) >= PATIENCE);
+    match row {
+        QueueRow { paused: true, .. } => QueueState::Paused,
+        _ if !waits => QueueState::Open,
+        QueueRow { workers, .. } if workers.is_empty() => QueueState::Unread,
+        QueueRow { taken: false, .. } => QueueState::Untaken,
+        QueueRow { limit: Some(_), growth, .. } if is_late || growth.is_some() => QueueState::Limited,
+        _ if is_late => QueueState::Late,
+        QueueRow { growth: Some(_), .. } => QueueState::Growing,
+        _ => QueueState::Open,
+    }
+}
+
 /// What is wrong with a queue.
 pub(crate) fn queue(row: &QueueRow, now: Timestamp) -> Option<Finding> {
     let QueueRow { name, ready, .. } = row;
     if *ready == 0 {
         return None;
     }
-    let is_late = age(row, now) >= PATIENCE;
-    let (level, sentence) = if row.paused {
-        (Level::Warn, format!("`{name}` is paused: {} until somebody resumes it.", waits(*ready)))
-    } else if row.workers.is_empty() {
-        (Level::Bad, format!("No live worker reads `{name}`: {}.", waits(*ready)))
-    } else if !row.taken {
-        let sentence = format!(
-            "All workers of `{name}` are quiet or stopping and take nothing more: {}.",
-            waits(*ready)
-        );
-        (Level::Bad, sentence)
-    } else if let Some(limit) = row.limit.as_ref().filter(|_| is_late || row.growth.is_some()) {
-        let sentence = format!(
-            "`{name}` hands out {limit} and no more, as somebody limited it: {}, the oldest since {}.",
-            waits(*ready),
-            rough(age(row, now))
-        );
-        (Level::Warn, sentence)
-    } else if is_late {
-        let sentence = format!(
-            "`{name}` does not keep up: {}, the oldest since {}. Its workers are busy, or held up by tasks that block them.",
-            waits(*ready),
-            rough(age(row, now))
-        );
-        (Level::Bad, sentence)
-    } else if let Some(Growth { tasks, seconds }) = row.growth {
-        let readers = match row.workers.len() {
-            1 => "1 worker reads".to_owned(),
-            number => format!("{number} workers read"),
-        };
-        let sentence = format!(
-            "`{name}` grows while {readers} it: {}, {} more than {} ago. Start more workers, or give them more slots.",
-            waits(*ready),
-            count(tasks),
-            rough(Duration::from_secs(seconds))
-        );
-        (Level::Warn, sentence)
-    } else {
-        return None;
+    let (waits, since) = (waits(*ready), rough(age(row, now)));
+    let (level, sentence) = match state(row, now) {
+        QueueState::Open => return None,
+        QueueState::Paused => {
+            (Level::Warn, format!("`{name}` is paused: {waits} until somebody resumes it."))
+        }
+        QueueState::Unread => (Level::Bad, format!("No live worker reads `{name}`: {waits}.")),
+        QueueState::Untaken => (
+            Level::Bad,
+            format!("All workers of `{name}` are quiet or stopping and take nothing more: {waits}."),
+        ),
+        QueueState::Limited => {
+            let limit = row.limit.as_deref().unwrap_or_default();
+            let sentence = format!(
+                "`{name}` hands out {limit} and no more, as somebody limited it: {waits}, the oldest since {since}."
+            );
+            (Level::Warn, sentence)
+        }
+        QueueState::Late => {
+            let sentence = format!(
+                "`{name}` does not keep up: {waits}, the oldest since {since}. Its workers are busy, or held up by tasks that block them."
+            );
+            (Level::Bad, sentence)
+        }
+        QueueState::Growing => (Level::Warn, grows(row, &waits)),
     };
     Some(Finding { level, sentence, page: Url::new("", "/queue").with("name", name).to_string() })
+}
+
+fn grows(row: &QueueRow, waits: &str) -> String {
+    let readers = match row.workers.len() {
+        1 => "1 worker reads".to_owned(),
+        number => format!("{number} workers read"),
+    };
+    let more = row.growth.map_or_else(String::new, |Growth { tasks, seconds }| {
+        format!(", {} more than {} ago", count(tasks), rough(Duration::from_secs(seconds)))
+    });
+    format!(
+        "`{}` grows while {readers} it: {waits}{more}. Start more workers, or give them more slots.",
+        row.name
+    )
 }
 
 /// What is wrong with a worker, the worst of it.
@@ -163,6 +178,7 @@ mod tests {
     fn row() -> QueueRow {
         QueueRow {
             name: "math".into(),
+            state: QueueState::Open,
             paused: false,
             limit: None,
             ready: 3,
@@ -181,20 +197,32 @@ mod tests {
     fn what_is_stuck_is_said_and_what_is_not_is_left_alone() {
         let old = Some(At(NOW.minus(Duration::from_secs(600))));
         let nobody = || Vec::new();
-        for (row, part) in [
-            (row(), None),
-            (QueueRow { paused: true, ..row() }, Some("`math` is paused: 3 tasks wait until")),
-            (QueueRow { workers: nobody(), taken: false, ..row() }, Some("No live worker reads `math`")),
-            (QueueRow { taken: false, ..row() }, Some("quiet or stopping")),
-            (QueueRow { oldest_ready: old, ..row() }, Some("the oldest since 10m")),
-            (QueueRow { limit: Some("10/s".into()), ..row() }, None),
+        let open = QueueState::Open;
+        for (row, word, part) in [
+            (row(), open, None),
+            (
+                QueueRow { paused: true, ..row() },
+                QueueState::Paused,
+                Some("`math` is paused: 3 tasks wait until"),
+            ),
+            (QueueRow { paused: true, ready: 0, ..row() }, QueueState::Paused, None),
+            (
+                QueueRow { workers: nobody(), taken: false, ..row() },
+                QueueState::Unread,
+                Some("No live worker reads `math`"),
+            ),
+            (QueueRow { taken: false, ..row() }, QueueState::Untaken, Some("quiet or stopping")),
+            (QueueRow { oldest_ready: old, ..row() }, QueueState::Late, Some("the oldest since 10m")),
+            (QueueRow { limit: Some("10/s".into()), ..row() }, open, None),
             (
                 QueueRow { limit: Some("10/s".into()), oldest_ready: old, ..row() },
+                QueueState::Limited,
                 Some("hands out 10/s and no more"),
             ),
-            (QueueRow { workers: nobody(), ready: 0, ..row() }, None),
-            (QueueRow { ready: 1, paused: true, ..row() }, Some("1 task waits")),
+            (QueueRow { workers: nobody(), ready: 0, ..row() }, open, None),
+            (QueueRow { ready: 1, paused: true, ..row() }, QueueState::Paused, Some("1 task waits")),
         ] {
+            assert_eq!(state(&row, NOW), word);
             let found = queue(&row, NOW).map(|finding| finding.sentence);
             match (part, found) {
                 (None, found) => assert_eq!(found, None),
@@ -215,6 +243,7 @@ mod tests {
         let said = |row| queue(&row, NOW).map(|found| (found.level, found.sentence));
         let grows = "`math` grows while 1 worker reads it: 3 tasks wait, 20 more than 15s ago. Start more workers, or give them more slots.";
         assert_eq!(said(QueueRow { growth, ..row() }), Some((Level::Warn, grows.to_owned())));
+        assert_eq!(state(&QueueRow { growth, ..row() }, NOW), QueueState::Growing);
         let limited = said(QueueRow { growth, limit: Some("10/s".into()), ..row() }).unwrap().1;
         assert!(limited.contains("hands out 10/s and no more"), "{limited}");
         let paused = said(QueueRow { growth, paused: true, ..row() }).unwrap().1;

@@ -26,7 +26,7 @@ pub(crate) struct QueueView {
     pub(crate) flow: Flow,
 }
 
-/// How much goes through a queue, over the last five minutes.
+/// How much goes through a queue, over the last five minutes; over less where it was first looked at since.
 #[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
 pub(crate) struct Flow {
     /// Tasks that came in per minute: those that ended and by how much the tasks became more that wait, run or are due
@@ -95,22 +95,26 @@ fn flow(row: &QueueRow, counted: &Counted, now: Timestamp) -> Flow {
         tallies.map(|tally| tally.counts.ends() - tally.counts.retried).sum::<u64>()
     };
     let minutes = |since: Timestamp| now.since(since).as_secs_f64() / 60.0;
-    let out = number(ended(counted.since)) / minutes(counted.since);
-    let first =
-        counted.samples.iter().filter(|seen| seen.queue.as_str() == row.name).min_by_key(|seen| seen.at);
-    let came = first.filter(|seen| seen.at < minute(now)).map(|seen| {
+    let samples = counted.samples.iter().filter(|seen| seen.queue.as_str() == row.name);
+    let first = samples.min_by_key(|seen| seen.at).filter(|seen| seen.at < minute(now));
+    // In and out are of the same time, or their difference would tell nothing.
+    let since = first.map_or(counted.since, |seen| seen.at);
+    let ends = number(ended(since));
+    let out = ends / minutes(since);
+    let came = first.map(|seen| {
         let before = number(seen.ready + seen.leased + seen.delayed);
         let present = number(row.ready + row.leased + row.delayed);
         // What was looked at within a minute may have been any time in it.
-        (number(ended(seen.at)) + present - before).max(0.0) / minutes(seen.at)
+        (ends + present - before).max(0.0) / minutes(since)
     });
     let falls = out - came.unwrap_or(0.0);
     let empty_in = (row.ready > 0 && falls >= STILL).then(|| number(row.ready) / falls * 60.0);
-    let words = words(row, out, came, empty_in);
+    let range = Duration::from_secs(now.since(since).as_secs() / 60 * 60);
+    let words = words(row, out, came, empty_in, &rough(range));
     Flow { in_per_minute: came, out_per_minute: Some(out), empty_in, words }
 }
 
-fn words(row: &QueueRow, out: f64, came: Option<f64>, empty_in: Option<f64>) -> String {
+fn words(row: &QueueRow, out: f64, came: Option<f64>, empty_in: Option<f64>, range: &str) -> String {
     if row.ready == 0 {
         return "nothing waits".to_owned();
     }
@@ -125,9 +129,9 @@ fn words(row: &QueueRow, out: f64, came: Option<f64>, empty_in: Option<f64>) -> 
     match came.map(|came| came - out) {
         Some(grows) if grows >= STILL && out > 0.0 => format!("grows by {} a minute", per_minute(grows)),
         Some(grows) if grows >= STILL => {
-            format!("nothing ended in the last 5m, grows by {} a minute", per_minute(grows))
+            format!("nothing ended in the last {range}, grows by {} a minute", per_minute(grows))
         }
-        _ if out == 0.0 => "nothing ended in the last 5m".to_owned(),
+        _ if out == 0.0 => format!("nothing ended in the last {range}"),
         _ => "stays as long as it is".to_owned(),
     }
 }
@@ -148,6 +152,7 @@ mod tests {
     use lovage_core::stats::Counts;
     use lovage_testkit::queue;
 
+    use super::super::queues::QueueState;
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_micros(1_800_014_400_000_000);
@@ -159,6 +164,7 @@ mod tests {
     fn row(ready: u64, leased: u64) -> QueueRow {
         QueueRow {
             name: "q".to_owned(),
+            state: QueueState::Open,
             paused: false,
             limit: None,
             ready,
@@ -198,6 +204,16 @@ mod tests {
             vec![sample(2, 120), sample(0, 500)],
         );
         assert_eq!((later.in_per_minute, later.out_per_minute), (Some(0.0), Some(20.0)));
+    }
+
+    #[test]
+    fn soon_after_a_start_in_and_out_are_of_the_same_time() {
+        // It was first looked at two minutes ago: what comes is done as it comes.
+        let steady = flow_of(&row(10, 0), vec![tally(2, 30, 0), tally(1, 30, 0)], vec![sample(2, 10)]);
+        assert_eq!((steady.in_per_minute, steady.out_per_minute), (Some(30.0), Some(30.0)));
+        assert_eq!(steady.words, "stays as long as it is");
+        let idle = flow_of(&row(10, 0), Vec::new(), vec![sample(2, 10)]);
+        assert_eq!(idle.words, "nothing ended in the last 2m");
     }
 
     #[test]

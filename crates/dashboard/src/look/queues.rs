@@ -21,6 +21,8 @@ const AT_ONCE: usize = 16;
 #[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
 pub(crate) struct QueueRow {
     pub(crate) name: String,
+    /// How it is, in a word.
+    pub(crate) state: QueueState,
     pub(crate) paused: bool,
     /// How many tasks may be handed out in a time, such as `10/s`.
     pub(crate) limit: Option<String>,
@@ -42,6 +44,25 @@ pub(crate) struct QueueRow {
     pub(crate) growth: Option<Growth>,
     /// How it is, in a sentence.
     pub(crate) words: String,
+}
+
+/// How a queue is. What nothing waits in is open, or paused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum QueueState {
+    Open,
+    /// Somebody paused it.
+    Paused,
+    /// No live worker reads it.
+    Unread,
+    /// All its workers are quiet or stopping.
+    Untaken,
+    /// Its rate limit lets its tasks wait.
+    Limited,
+    /// Its head waits for too long.
+    Late,
+    /// It becomes longer while workers read it.
+    Growing,
 }
 
 /// All queues by name.
@@ -84,6 +105,7 @@ fn row(app: &App, name: &QueueName, depth: Depth, workers: &[WorkerInfo]) -> Que
     let readers = || workers.iter().filter(|worker| !worker.is_beat() && worker.queues.contains(name));
     let mut row = QueueRow {
         name: name.to_string(),
+        state: QueueState::Open,
         paused: depth.paused,
         limit: depth.limit.map(|limit| limit.to_string()),
         ready: depth.ready,
@@ -96,6 +118,7 @@ fn row(app: &App, name: &QueueName, depth: Depth, workers: &[WorkerInfo]) -> Que
         growth: app.seen.look(name.as_str(), depth.ready, waits, clock),
         words: String::new(),
     };
+    row.state = findings::state(&row, now);
     row.words = findings::words(&row, now);
     row
 }

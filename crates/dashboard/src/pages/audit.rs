@@ -1,5 +1,6 @@
 //! Who did what, and when.
 
+use lovage_core::QueueName;
 use maud::{Markup, html};
 
 use super::kit::{Table, ago, empty, field, next_page, prose};
@@ -58,7 +59,7 @@ fn list(call: &Call, part: &Part<ActionRow>) -> Markup {
             html! { (row.who) },
             html! { (row.what) },
             target(call, row),
-            html! { (prose(&row.outcome)) },
+            html! { (prose(&row.outcome)) @if let Some(job) = &row.job { " " a href=(Url::new(&call.app.base, "/job").with("id", job)) { "Its job" } } },
             html! { (row.address) },
         ]);
     }
@@ -78,7 +79,8 @@ fn list(call: &Call, part: &Part<ActionRow>) -> Markup {
 /// A link, where it is one queue, task or entry.
 fn target(call: &Call, row: &ActionRow) -> Markup {
     let (path, field) = match row.what.split('/').next() {
-        Some("queues") => ("/queue", "name"),
+        // What a job empties is said in words.
+        Some("queues") if row.to.parse::<QueueName>().is_ok() => ("/queue", "name"),
         Some("tasks") => ("/task", "id"),
         _ => return html! { (prose(&row.to)) },
     };

@@ -15,18 +15,13 @@ const LIFE: &str = "Jobs run in this dashboard and end with it: what was done by
 
 pub(crate) async fn list(call: Call) -> Result<Page, Problem> {
     let head = html! { p.soft { "What somebody does to all that match. " (LIFE) " The last hundred are remembered." } };
-    Ok(Page::new(Nav::None, "Jobs").head(head).live(table(&call, &rows(&call))))
+    Ok(Page::new(Nav::Jobs, "Jobs").head(head).live(table(&call, &rows(&call))))
 }
 
 pub(crate) async fn one(call: Call) -> Result<Page, Problem> {
     let job = JobRow::from(&*Jobs::named(&call)?);
-    let foot = html! { p.soft.below { (LIFE) } (link(&call)) };
-    Ok(Page::new(Nav::None, job.title.clone()).live(shown(&call, &job)).foot(foot))
-}
-
-/// The way to the list, from where jobs begin.
-pub(super) fn link(call: &Call) -> Markup {
-    html! { p.soft.below { a href=(Url::new(&call.app.base, "/jobs")) { "Recent jobs" } } }
+    let foot = html! { p.soft.below { (LIFE) } p.soft { a href=(Url::new(&call.app.base, "/jobs")) { "Recent jobs" } } };
+    Ok(Page::new(Nav::Jobs, job.title.clone()).live(shown(&call, &job)).foot(foot))
 }
 
 fn table(call: &Call, rows: &[JobRow]) -> Markup {

@@ -66,13 +66,14 @@ pub(crate) enum Nav {
     Registered,
     Dead,
     Schedules,
+    Jobs,
     Audit,
     /// In none of them.
     None,
 }
 
 impl Nav {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Overview,
         Self::Queues,
         Self::Tasks,
@@ -81,6 +82,7 @@ impl Nav {
         Self::Workers,
         Self::Registered,
         Self::Schedules,
+        Self::Jobs,
         Self::Audit,
     ];
 
@@ -94,6 +96,7 @@ impl Nav {
             Self::Registered => "/registered",
             Self::Dead => "/dead",
             Self::Schedules => "/schedules",
+            Self::Jobs => "/jobs",
             Self::Audit => "/audit",
         }
     }
@@ -108,6 +111,7 @@ impl Nav {
             Self::Registered => "Registered tasks",
             Self::Dead => "Dead letters",
             Self::Schedules => "Schedules",
+            Self::Jobs => "Jobs",
             Self::Audit => "Audit",
             Self::None => "",
         }

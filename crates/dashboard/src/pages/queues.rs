@@ -4,11 +4,11 @@ use lovage_core::Place;
 use maud::{Markup, html};
 
 use super::kit::{Table, button, count, empty, hidden, per_minute, prose, when};
-use super::{Nav, Page, Url, jobs};
+use super::{Nav, Page, Url};
 use crate::call::Call;
 use crate::look;
 use crate::look::flow::{Flow, Flowing};
-use crate::look::queues::QueueRow;
+use crate::look::queues::{QueueRow, QueueState};
 use crate::problem::Problem;
 
 pub(crate) async fn list(call: Call) -> Result<Page, Problem> {
@@ -24,8 +24,7 @@ pub(crate) async fn one(call: Call) -> Result<Page, Problem> {
     let row = look::queues::one(&call).await?;
     let flowing = look::flow::of(&call, vec![row.clone()]).await;
     let page = Page::new(Nav::Queues, format!("Queue {}", row.name)).live(now(&call, &row, &flowing));
-    let foot =
-        html! { @if call.is_operator() { (limit(&call, &row)) (purge(&call, &row)) } (jobs::link(&call)) };
+    let foot = html! { @if call.is_operator() { (limit(&call, &row)) (purge(&call, &row)) } };
     Ok(page.foot(foot))
 }
 
@@ -113,7 +112,15 @@ fn rates(flow: &Flow) -> Markup {
 
 fn state(row: &QueueRow) -> Markup {
     html! {
-        @if row.paused { span.badge.warn { "paused" } } @else { span.badge.good { "open" } }
+        @match row.state {
+            QueueState::Open => span.badge.good { "open" },
+            QueueState::Paused => span.badge.warn { "paused" },
+            QueueState::Unread => span.badge.bad { "nobody reads it" },
+            QueueState::Untaken => span.badge.bad { "nobody takes more" },
+            QueueState::Limited => span.badge.warn { "held back" },
+            QueueState::Late => span.badge.bad { "does not keep up" },
+            QueueState::Growing => span.badge.warn { "grows" },
+        }
         @if let Some(limit) = &row.limit { " " span.badge.info { (limit) } }
     }
 }

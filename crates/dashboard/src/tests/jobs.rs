@@ -129,6 +129,9 @@ async fn all_that_match_run_again_part_by_part_and_a_page_tells_how_far_it_is() 
     assert_eq!(said.len(), 2, "{said:?}");
     assert!(said[0].contains("began: run finished tasks again, all finished tasks in the state FAILURE"));
     assert!(said[1].contains("ended: 450 tasks were sent again"), "{said:?}");
+    let audit = ann.get(&site, "/audit").await;
+    assert_eq!(audit.text.matches(&format!("href=\"{job}\">Its job")).count(), 2, "{}", audit.text);
+    assert!(audit.says("<a href=\"/jobs\">Jobs</a>"), "{}", audit.text);
 }
 
 #[tokio::test(flavor = "current_thread")]

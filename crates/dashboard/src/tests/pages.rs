@@ -57,6 +57,10 @@ async fn a_queue_is_paused_resumed_and_emptied_once_that_is_meant() {
     let mut ann = site.operator().await;
     site.broker.publish(&[message("sums").build(), message("sums").build()], None).await.unwrap();
     assert!(ann.get(&site, "/").await.says("No live worker reads `sums`: 2 tasks wait."));
+    let list = ann.get(&site, "/queues").await;
+    assert!(list.says("<span class=\"badge bad\">nobody reads it</span>") && !list.says(">open<"));
+    let told = ann.get(&site, "/api/v1/queues").await;
+    assert!(told.says(r#""state":"unread""#), "{}", told.text);
     let answer = ann.act(&site, "/queues/pause", &[("queue", "sums"), ("back", "/queue?name=sums")]).await;
     assert_eq!(answer.location(), "/queue?name=sums");
     let page = ann.get(&site, "/queue?name=sums").await;
