@@ -66,10 +66,32 @@ impl TaskInfo {
     pub fn parameters(&self) -> Option<Vec<Parameter>> {
         parameters(&self.signature)
     }
+
+    /// Whether the task can run with these arguments, a JSON list or object. Numbers, texts, lists, pairs and maps are looked
+    /// into; of a type that is not known here any value will do, and so will any arguments where the signature is not
+    /// understood.
+    ///
+    /// # Errors
+    /// Why not. Values are not repeated in it: they may be such that must not be shown.
+    pub fn takes(&self, arguments: &str) -> Result<(), String> {
+        let Some(params) = self.parameters() else { return Ok(()) };
+        for (param, value) in params.iter().zip(lay_out(&params, arguments)?) {
+            let fits =
+                |value: &str| serde_json::from_str::<Value>(value).is_ok_and(|value| param.kind.fits(&value));
+            match value {
+                None if !param.optional => return Err(format!("`{}` is missing", param.name)),
+                Some(value) if !fits(value) => {
+                    return Err(format!("`{}` is not a valid {}", param.name, param.type_name));
+                }
+                None | Some(_) => {}
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The parameters of `(x: i64, y: Option<i64>) -> i64`.
-pub(crate) fn parameters(signature: &str) -> Option<Vec<Parameter>> {
+fn parameters(signature: &str) -> Option<Vec<Parameter>> {
     let inside = signature.strip_prefix('(')?;
     let end = split_end(inside, ')')?;
     let params: Vec<Parameter> = split(&inside[..end]).into_iter().map(parameter).collect::<Option<_>>()?;

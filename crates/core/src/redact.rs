@@ -1,12 +1,14 @@
 //! Rendering arguments for people: the one place that hides what must not be seen.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::{Param, Payload};
 
 /// What stands in the place of a hidden value.
-const HIDDEN: &str = "[redacted]";
+pub const HIDDEN: &str = "[redacted]";
 
 /// An argument that must not be shown, marked in the message itself.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -36,26 +38,28 @@ pub fn render_arguments(payload: &Payload, redacted: &[RedactedArg]) -> String {
     match payload {
         Payload::Postcard { bytes, .. } => format!("\"[postcard, {} bytes]\"", bytes.len()),
         Payload::Json(text) if redacted.is_empty() => text.clone(),
-        Payload::Json(text) => match serde_json::from_str(text) {
-            Ok(Value::Array(mut list)) => {
-                for arg in redacted {
-                    if let Some(value) = list.get_mut(usize::from(arg.index)) {
-                        *value = HIDDEN.into();
-                    }
-                }
-                Value::Array(list).to_string()
-            }
-            Ok(Value::Object(mut map)) => {
-                for arg in redacted {
-                    if let Some(value) = map.get_mut(&arg.name) {
-                        *value = HIDDEN.into();
-                    }
-                }
-                Value::Object(map).to_string()
-            }
-            _ => format!("\"{HIDDEN}\""),
-        },
+        Payload::Json(text) => hide(text, redacted).unwrap_or_else(|| format!("\"{HIDDEN}\"")),
     }
+}
+
+/// What is shown stays as it was written: a number may be longer than a program can compute with.
+fn hide(json: &str, redacted: &[RedactedArg]) -> Option<String> {
+    let hidden = RawValue::from_string(format!("\"{HIDDEN}\"")).ok()?;
+    if let Ok(mut list) = serde_json::from_str::<Vec<&RawValue>>(json) {
+        for arg in redacted {
+            if let Some(value) = list.get_mut(usize::from(arg.index)) {
+                *value = &hidden;
+            }
+        }
+        return serde_json::to_string(&list).ok();
+    }
+    let mut map: BTreeMap<String, &RawValue> = serde_json::from_str(json).ok()?;
+    for arg in redacted {
+        if let Some(value) = map.get_mut(&arg.name) {
+            *value = &hidden;
+        }
+    }
+    serde_json::to_string(&map).ok()
 }
 
 #[cfg(test)]
@@ -70,5 +74,17 @@ mod tests {
         assert_eq!(show(r#"{"card":"4111","id":1}"#), r#"{"card":"[redacted]","id":1}"#);
         assert_eq!(show("4111"), "\"[redacted]\"");
         assert_eq!(show("[1"), "\"[redacted]\"");
+    }
+
+    #[test]
+    fn what_is_beside_it_stays_as_it_was_written() {
+        let card = [RedactedArg { index: 1, name: "card".into() }];
+        let show = |text: &str| render_arguments(&Payload::Json(text.into()), &card);
+        let long = "340282366920938463463374607431768211455";
+        assert_eq!(show(&format!(r#"[{long},"4111",1.10]"#)), format!(r#"[{long},"[redacted]",1.10]"#));
+        assert_eq!(
+            show(&format!(r#"{{"id":{long},"card":"4111"}}"#)),
+            format!(r#"{{"card":"[redacted]","id":{long}}}"#)
+        );
     }
 }

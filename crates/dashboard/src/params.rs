@@ -100,6 +100,9 @@ pub(crate) const FINISHED_CONFIRMED: &[Param] = &[
     UNTIL,
 ];
 
+/// A task that is sent once more, and what is to be different.
+pub(crate) const AGAIN: &[Param] = &[ID, ARGUMENTS, IN_QUEUE];
+
 /// All fields of an entry of the schedule.
 pub(crate) const ENTRY: &[Param] = &[
     NAME,

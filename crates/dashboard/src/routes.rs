@@ -158,15 +158,24 @@ fn views() -> Vec<Route> {
         page("/audit", "Who did what.", pages::audit::page),
         for_operators(page("/schedule/new", "The form of a new entry.", pages::schedule_form::new)),
         for_operators(page("/schedule/edit", "The form of an entry.", pages::schedule_form::edit)),
-        Route {
-            method: Method::POST,
-            ..for_operators(page(
-                "/schedule/form",
-                "The form with the fields of its task.",
-                pages::schedule_form::with_its_fields,
-            ))
-        },
-        raw(Method::GET, "/schedule/preview", "What a form would do.", run(pages::schedule_form::preview)),
+        // What somebody has typed into a form is sent as its body: a query stands in the logs of proxies.
+        sent(for_operators(page(
+            "/schedule/form",
+            "The form with the fields of its task.",
+            pages::schedule_form::with_its_fields,
+        ))),
+        raw(Method::POST, "/schedule/preview", "What a form would do.", run(pages::schedule_form::preview)),
+        sent(for_operators(page(
+            "/tasks/again/form",
+            "The form to run a task again, with its arguments as chosen.",
+            pages::again::with_its_fields,
+        ))),
+        for_operators(raw(
+            Method::POST,
+            "/tasks/again/preview",
+            "What is wrong with the form to run a task again.",
+            run(pages::again::preview),
+        )),
         raw(Method::GET, "/live", "Keeps a page up to date.", run(live::stream)),
         raw(Method::POST, "/logout", "Ends the session.", run(login::out)),
     ]
@@ -248,12 +257,6 @@ fn actions() -> Vec<Route> {
         ),
         action("/tasks/cancel", "Cancels a task.", &[ID], act::tasks::cancel),
         action("/tasks/promote", "Makes a task ready that waits for its time.", &[ID], act::tasks::promote),
-        action(
-            "/tasks/again",
-            "Sends a task once more, under a new id.",
-            &[ID, ARGUMENTS, IN_QUEUE],
-            act::tasks::again,
-        ),
         meant(
             "/finished/again",
             "Sends tasks that ended once more, each under a new id: those named, or by a job all that match.",
@@ -323,20 +326,35 @@ fn actions() -> Vec<Route> {
     .into_iter()
     .flatten()
     .collect();
+    let [_, again] =
+        action("/tasks/again", "Sends a task once more, under a new id.", AGAIN, act::tasks::again);
+    let fill =
+        form("/tasks/again", "Sends a task once more, from its form.", AGAIN, run(act::tasks::again_filled));
     let [_, put] =
         action("/schedules/put", "Adds or edits an entry of the schedule.", ENTRY, act::schedules::put);
-    let save = Route {
+    let save =
+        form("/schedules/save", "Adds or edits an entry, from its form.", ENTRY, run(act::schedules::save));
+    routes.extend([again, fill, put, save]);
+    routes
+}
+
+/// A form that comes back with what is wrong.
+fn form(path: &'static str, what: &'static str, params: &'static [Param], handler: Run<Filled>) -> Route {
+    Route {
         method: Method::POST,
-        path: "/schedules/save".into(),
+        path: path.into(),
         permission: Permission::Operator,
         surface: Surface::Page,
-        what: "Adds or edits an entry, from its form.",
-        params: ENTRY,
-        handler: Handler::Form(run(act::schedules::save)),
+        what,
+        params,
+        handler: Handler::Form(handler),
         schema: None,
-    };
-    routes.extend([put, save]);
-    routes
+    }
+}
+
+/// A page that is asked for by a form.
+fn sent(route: Route) -> Route {
+    Route { method: Method::POST, ..route }
 }
 
 fn for_operators(route: Route) -> Route {

@@ -1,10 +1,7 @@
 //! Whether the arguments of an entry fit a task, judged by the signature that its workers register.
 
-use serde_json::Value;
-
 use super::{Entry, ScheduleError, text};
 use crate::TaskInfo;
-use crate::parameter::{lay_out, parameters};
 
 /// What workers say of the task of an entry.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,7 +20,7 @@ impl Fit {
     pub fn of<'a>(entry: &Entry, known: impl IntoIterator<Item = &'a TaskInfo>) -> Self {
         let mut fit = Self::Unknown;
         for info in known.into_iter().filter(|info| info.name == entry.task.as_str()) {
-            match arguments_fit(entry, &info.signature) {
+            match arguments_fit(entry, info) {
                 Ok(()) => return Self::Fits,
                 Err(error) => fit = Self::Wrong(error),
             }
@@ -32,35 +29,17 @@ impl Fit {
     }
 }
 
-/// Whether a task with this signature (see [`TaskInfo::signature`]) can run the arguments of an
-/// entry. Numbers, texts, lists, pairs and maps are looked into; of a type that is not known here any value will do.
+/// The same of one of them.
 ///
 /// # Errors
 /// Names `args` or `kwargs`, what was found there, and what the task expects.
-fn arguments_fit(entry: &Entry, signature: &str) -> Result<(), ScheduleError> {
-    let Some(params) = parameters(signature) else { return Ok(()) };
+fn arguments_fit(entry: &Entry, info: &TaskInfo) -> Result<(), ScheduleError> {
     let by_name = text::is_empty(&entry.args) && !text::is_empty(&entry.kwargs);
     let (field, found) = if by_name { ("kwargs", &entry.kwargs) } else { ("args", &entry.args) };
-    let wrong = |why: String| {
-        let expected = format!("what {} takes, {signature}: {why}", entry.task);
-        Err(ScheduleError::new(field, found, expected))
-    };
-    let values = match lay_out(&params, found) {
-        Ok(values) => values,
-        Err(why) => return wrong(why),
-    };
-    for (param, value) in params.iter().zip(values) {
-        let fits =
-            |value: &str| serde_json::from_str::<Value>(value).is_ok_and(|value| param.kind.fits(&value));
-        match value {
-            None if !param.optional => return wrong(format!("`{}` is missing", param.name)),
-            Some(value) if !fits(value) => {
-                return wrong(format!("`{}` is not a valid {}", param.name, param.type_name));
-            }
-            None | Some(_) => {}
-        }
-    }
-    Ok(())
+    info.takes(found).map_err(|why| {
+        let expected = format!("what {} takes, {}: {why}", info.name, info.signature);
+        ScheduleError::new(field, found, expected)
+    })
 }
 
 #[cfg(test)]
@@ -72,7 +51,8 @@ mod tests {
         let mut entry = every(5.secs()).entry("e", "t").unwrap();
         let by_name = args.starts_with('{');
         *(if by_name { &mut entry.kwargs } else { &mut entry.args }) = args.to_owned();
-        arguments_fit(&entry, signature).map_err(|error| error.to_string())
+        let info = TaskInfo { name: "t".to_owned(), signature: signature.to_owned() };
+        arguments_fit(&entry, &info).map_err(|error| error.to_string())
     }
 
     #[test]

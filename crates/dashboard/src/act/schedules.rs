@@ -1,8 +1,7 @@
 //! Changing the schedule.
 
-use lovage_core::TaskId;
-use lovage_core::TaskInfo;
 use lovage_core::schedule::{Entry, EntryText, Expected, Fit, Saved};
+use lovage_core::{TaskId, TaskInfo};
 use lovage_scheduler::{ByHand, run_by_hand};
 use serde_json::{Map, Value, json};
 
@@ -10,13 +9,13 @@ use super::sure::{Lines, Sure};
 use crate::Parts;
 use crate::call::{Call, Input};
 use crate::look;
-use crate::look::registered::Registered;
+use crate::look::registered::{Registered, infos};
 use crate::look::schedules::{EntryRow, name};
 use crate::pages;
 use crate::pages::kit::counted;
 use crate::problem::Problem;
 use crate::routes::{Done, Filled};
-use crate::typed::{Arguments, Json};
+use crate::typed::{Arguments, Hidden, Json};
 
 pub(crate) async fn enable(call: Call) -> Result<Done, Problem> {
     switch(&call, true).await
@@ -127,7 +126,8 @@ pub(crate) async fn save(call: Call) -> Result<Filled, Problem> {
 /// With the arguments from their fields.
 async fn put_typed(call: &Call) -> Result<Done, Problem> {
     let tasks = look::registered::if_known(&call.app).await;
-    let Json { args, kwargs } = Arguments::settled(&call.input, &tasks).map_err(Problem::wrong)?;
+    let Json { args, kwargs } =
+        Arguments::settled(&call.input, &tasks, Hidden::default()).map_err(Problem::wrong)?;
     let mut input = Input::new(vec![("args".to_owned(), args), ("kwargs".to_owned(), kwargs)]);
     input.join(call.input.clone());
     put(Call { input, ..call.clone() }).await
@@ -160,13 +160,7 @@ pub(crate) async fn put(call: Call) -> Result<Done, Problem> {
 
 /// What no live worker of the task can run is refused. A task that none of them knows may come yet.
 fn check_arguments(entry: &Entry, tasks: &[Registered]) -> Result<(), Problem> {
-    let info = |task: &Registered, signature: &String| TaskInfo {
-        name: task.name.clone(),
-        signature: signature.clone(),
-    };
-    let meant = tasks.iter().filter(|task| task.name == entry.task.as_str());
-    let known: Vec<TaskInfo> =
-        meant.flat_map(|task| task.signatures.iter().map(|signature| info(task, signature))).collect();
+    let known: Vec<TaskInfo> = infos(tasks, entry.task.as_str()).collect();
     match Fit::of(entry, &known) {
         Fit::Fits | Fit::Unknown => Ok(()),
         Fit::Wrong(error) => Err(Problem::wrong(error.to_string())),

@@ -2,11 +2,30 @@
 
 use lovage_core::{Cancelled, QueueName, TaskId};
 
-use super::again::{Changes, Known, once_more, publish};
+use super::again::publish;
+use super::draft::Draft;
 use crate::call::Call;
-use crate::look;
+use crate::look::again::Again;
+use crate::look::registered::misfit;
+use crate::pages;
 use crate::problem::Problem;
-use crate::routes::Done;
+use crate::routes::{Done, Filled};
+use crate::typed::Arguments;
+
+/// Why a task is not sent once more.
+#[derive(Debug)]
+pub(crate) struct Wrong {
+    pub(crate) at: Part,
+    pub(crate) problem: Problem,
+}
+
+/// A part of the form.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Part {
+    Arguments,
+    Queue,
+    Whole,
+}
 
 pub(crate) async fn cancel(call: Call) -> Result<Done, Problem> {
     let id: TaskId = call.input.needed("id")?;
@@ -28,17 +47,61 @@ pub(crate) async fn promote(call: Call) -> Result<Done, Problem> {
 
 /// Sends a task once more under a new id, with the same arguments or others.
 pub(crate) async fn again(call: Call) -> Result<Done, Problem> {
-    let id: TaskId = call.input.needed("id")?;
-    let (message, record) = look::task::find(&call.app, id).await?;
-    let known = Known { id, message, record };
-    let queue = call.input.parsed::<QueueName>("queue")?;
-    let changes = Changes { arguments: call.input.get("arguments"), queue };
-    let message = once_more(&call.app, &known, changes)?;
+    let again = Again::find(&call).await?;
+    let mut draft = again.draft.clone();
+    if let Some(arguments) = call.input.get("arguments") {
+        draft.replace(arguments)?;
+    }
+    send(&call, &again, draft).await.map_err(|wrong| wrong.problem)
+}
+
+/// The same from its form, which comes back with what is wrong.
+pub(crate) async fn again_filled(call: Call) -> Result<Filled, Problem> {
+    let again = Again::find(&call).await?;
+    match filled(&call, &again).await {
+        Ok(done) => Ok(Filled::Done(done)),
+        Err(wrong) if wrong.problem.status.is_client_error() => {
+            Ok(Filled::Again(Box::new(pages::again::page(&call, &again, Some(&wrong)))))
+        }
+        Err(wrong) => Err(wrong.problem),
+    }
+}
+
+/// With the arguments from their fields.
+async fn filled(call: &Call, again: &Again) -> Result<Done, Wrong> {
+    let mut draft = again.draft.clone();
+    if Arguments::are_sent(&call.input) {
+        let json = Arguments::settled(&again.input(&call.input), &again.tasks, draft.hidden());
+        let whole = json.and_then(|json| json.valid().map(str::to_owned));
+        let replaced = whole.map_err(Problem::wrong).and_then(|whole| draft.replace(&whole));
+        replaced.map_err(|problem| Wrong { at: Part::Arguments, problem })?;
+    }
+    send(call, again, draft).await
+}
+
+/// Sends it where a live worker could run it. A task that none of them knows may come yet.
+async fn send(call: &Call, again: &Again, mut draft: Draft) -> Result<Done, Wrong> {
+    let at = |at| move |problem| Wrong { at, problem };
+    let arguments = draft.checked().map_err(at(Part::Arguments))?;
+    if let Some(why) = arguments.and_then(|arguments| misfit(&again.tasks, draft.task(), arguments)) {
+        return Err(Wrong { at: Part::Arguments, problem: Problem::wrong(why) });
+    }
+    if let Some(queue) = call.input.parsed::<QueueName>("queue").map_err(at(Part::Queue))? {
+        draft.queue = queue;
+    }
+    let is_read = again.is_read(&call.app, &draft.queue).await.map_err(at(Part::Queue))?;
+    let message = draft.message(&call.app).map_err(at(Part::Arguments))?;
     let (new, queue) = (message.id, message.queue.clone());
-    publish(&call.app, &[message]).await?.pop().unwrap_or(Ok(())).map_err(Problem::conflict)?;
-    let sentence = format!("The task runs again as {new} in `{queue}`.");
+    let answers = publish(&call.app, &[message]).await.map_err(|error| at(Part::Whole)(error.into()))?;
+    let answer = answers.into_iter().next().unwrap_or(Ok(()));
+    answer.map_err(|why| at(Part::Whole)(Problem::conflict(why)))?;
+    let sentence = if is_read {
+        format!("The task runs again as {new} in `{queue}`.")
+    } else {
+        format!("The task waits again as {new} in `{queue}`, which no live worker reads.")
+    };
     let then = format!("/task?id={new}");
-    Ok(Done { id: Some(new.to_string()), then: Some(then), ..Done::new(id.to_string(), sentence) })
+    Ok(Done { id: Some(new.to_string()), then: Some(then), ..Done::new(again.id.to_string(), sentence) })
 }
 
 pub(super) fn gone(id: TaskId) -> Problem {

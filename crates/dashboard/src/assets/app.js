@@ -157,19 +157,31 @@
     });
   }
 
+  // Why there is no answer: in the words of the page that came instead, where one did.
+  function why(answer, html) {
+    if (!answer) return "the dashboard does not answer.";
+    const page = new DOMParser().parseFromString(html, "text/html");
+    const said = page.querySelector("[role=alert], main p");
+    return said ? said.textContent : "the dashboard answers " + answer.status + ".";
+  }
+
   // A form that shows what it would do while somebody types.
   function previews() {
     document.querySelectorAll("form[data-preview]").forEach((form) => {
       let timer = 0;
       let typed = 0;
+      const trouble = form.querySelector("[data-trouble]");
       const ask = async () => {
         const before = typed;
-        const query = new URLSearchParams(new FormData(form));
-        query.delete("csrf");
-        const answer = await fetch(form.dataset.preview + "?" + query).catch(() => null);
-        const html = answer && answer.ok ? await answer.text() : null;
+        const body = new URLSearchParams(new FormData(form));
+        const answer = await fetch(form.dataset.preview, { method: "POST", body }).catch(() => null);
+        const html = answer ? await answer.text().catch(() => "") : "";
         // Whoever has typed on since then is asked for again.
-        if (html !== null && before === typed) place(html);
+        if (before !== typed) return;
+        const isGood = answer !== null && answer.ok;
+        if (isGood) place(html);
+        trouble.hidden = isGood;
+        if (!isGood) trouble.textContent = "What is written here cannot be checked while you type: " + why(answer, html);
       };
       form.addEventListener("input", () => { typed++; clearTimeout(timer); timer = setTimeout(ask, 200); });
       const kind = form.querySelector("[data-kind]");
@@ -177,7 +189,7 @@
         field.hidden = kind && field.dataset.for !== kind.value;
       });
       if (kind) { kind.addEventListener("change", fit); fit(); }
-      ask();
+      if ("previewFirst" in form.dataset) ask();
     });
   }
 

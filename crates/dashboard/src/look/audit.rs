@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::http::{Method, StatusCode};
+use axum::http::StatusCode;
 use lovage_core::Page;
 use lovage_core::audit::{Action, AuditFilter};
 use schemars::JsonSchema;
@@ -14,7 +14,7 @@ use crate::audit::{FAILED_LOGIN, LOGIN, LOGOUT};
 use crate::call::Call;
 use crate::jobs::Job;
 use crate::problem::Problem;
-use crate::routes::{Surface, table};
+use crate::routes::{Handler, Route, Surface, table};
 
 /// An action of somebody.
 #[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
@@ -62,8 +62,8 @@ pub(crate) async fn data(call: Call) -> Result<Part<ActionRow>, Problem> {
 
 /// Everything that can be done, by name.
 pub(crate) fn kinds() -> Vec<&'static str> {
-    let actions =
-        table().iter().filter(|route| route.method == Method::POST && route.surface == Surface::Page);
+    let is_action = |route: &&Route| matches!(route.handler, Handler::Action(_) | Handler::Form(_));
+    let actions = table().iter().filter(is_action).filter(|route| route.surface == Surface::Page);
     let paths = actions.map(|route| route.path.trim_start_matches('/'));
     let mut kinds: Vec<&str> = paths.chain([LOGIN, FAILED_LOGIN, LOGOUT, "schedules/put"]).collect();
     kinds.sort_unstable();

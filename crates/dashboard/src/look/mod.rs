@@ -1,5 +1,6 @@
 //! What pages and the API show, gathered from broker, results and schedule.
 
+pub(crate) mod again;
 pub(crate) mod audit;
 pub(crate) mod charts;
 pub(crate) mod findings;

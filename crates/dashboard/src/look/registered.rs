@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lovage_core::WorkerInfo;
+use lovage_core::{TaskInfo, WorkerInfo};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -28,10 +28,37 @@ pub(crate) async fn data(app: &App) -> Result<Vec<Registered>, Problem> {
 
 /// The same for whoever can do without: nothing where the broker does not answer.
 pub(crate) async fn if_known(app: &App) -> Vec<Registered> {
+    collect(&workers_if_known(app).await)
+}
+
+/// The live workers; none where the broker does not answer.
+pub(crate) async fn workers_if_known(app: &App) -> Vec<WorkerInfo> {
     let workers = app.parts.broker.workers(None).await.inspect_err(|error| {
         tracing::debug!("which tasks there are is not known: {error}");
     });
-    collect(&workers.unwrap_or_default())
+    workers.unwrap_or_default()
+}
+
+/// Why no live worker of a task can run it with these arguments; nothing where one can, or where none knows it. No value is
+/// repeated in it.
+pub(crate) fn misfit(tasks: &[Registered], task: &str, arguments: &str) -> Option<String> {
+    let mut why = None;
+    for info in infos(tasks, task) {
+        let error = info.takes(arguments).err()?;
+        why = Some(format!("`{task}` does not take these arguments, but `{}`: {error}", info.signature));
+    }
+    why
+}
+
+/// What live workers say of a task, each release of it.
+pub(crate) fn infos<'a>(tasks: &'a [Registered], task: &'a str) -> impl Iterator<Item = TaskInfo> + 'a {
+    let meant = tasks.iter().filter(move |known| known.name == task);
+    meant.flat_map(|known| {
+        known
+            .signatures
+            .iter()
+            .map(|signature| TaskInfo { name: known.name.clone(), signature: signature.clone() })
+    })
 }
 
 impl Registered {
@@ -42,7 +69,7 @@ impl Registered {
 }
 
 /// By name.
-fn collect(workers: &[WorkerInfo]) -> Vec<Registered> {
+pub(crate) fn collect(workers: &[WorkerInfo]) -> Vec<Registered> {
     let mut tasks: BTreeMap<&str, Registered> = BTreeMap::new();
     for worker in workers {
         for task in &worker.tasks {

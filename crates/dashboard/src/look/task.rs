@@ -75,14 +75,20 @@ pub(crate) struct Attempt {
 }
 
 pub(crate) async fn data(call: Call) -> Result<TaskView, Problem> {
+    whole(&call).await.map(|(_, view)| view)
+}
+
+/// With the facts behind it.
+pub(crate) async fn whole(call: &Call) -> Result<(Facts, TaskView), Problem> {
     let id: TaskId = call.input.needed("id")?;
-    let facts = facts(&call, id).await?;
+    let facts = facts(call, id).await?;
     let explanation = explain(&facts);
     if facts.message.is_none() && facts.record.is_none() {
         return Err(Problem::missing(explanation.to_string()));
     }
-    let attempts = attempts(&call, &facts).await?;
-    Ok(view(&facts, &explanation, attempts))
+    let attempts = attempts(call, &facts).await?;
+    let view = view(&facts, &explanation, attempts);
+    Ok((facts, view))
 }
 
 /// A task's message and row. Results are asked last when the broker has nothing: a task that ended in between is there.

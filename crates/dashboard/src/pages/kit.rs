@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use axum::http::Method;
 use lovage_core::{TaskState, Timestamp, format_duration};
 use maud::{Markup, html};
 
@@ -112,12 +113,19 @@ pub(super) fn button(call: &Call, path: &str, label: &str, fields: &[(&str, &str
     }
 }
 
-/// What every form carries.
+/// What every form carries. A form that came back leads to where it came from first.
 pub(super) fn hidden(call: &Call) -> Markup {
+    let is_shown = call.parts.method == Method::GET;
+    let back = if is_shown { call.at.as_str() } else { call.input.get("back").unwrap_or("/") };
     html! {
         input type="hidden" name="csrf" value=(call.csrf());
-        input type="hidden" name="back" value=(call.at);
+        input type="hidden" name="back" value=(back);
     }
+}
+
+/// Where the script says that a form could not be looked at while somebody types.
+pub(super) fn trouble() -> Markup {
+    html! { p.flash.warn data-trouble role="status" hidden {} }
 }
 
 /// A sentence in which names and commands stand between backticks.

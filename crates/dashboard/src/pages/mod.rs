@@ -1,5 +1,6 @@
 //! The pages.
 
+pub(crate) mod again;
 mod arguments;
 pub(crate) mod audit;
 mod charts;

@@ -5,7 +5,7 @@ use lovage_core::schedule::{EntryText, Listed};
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::kit::{hidden, prose};
+use super::kit::{hidden, prose, trouble};
 use super::schedules::runs;
 use super::{Nav, Page, Url, arguments};
 use crate::act::schedules::entry;
@@ -14,7 +14,7 @@ use crate::look;
 use crate::look::registered::Registered;
 use crate::look::schedules::find;
 use crate::problem::Problem;
-use crate::typed::Arguments;
+use crate::typed::{Arguments, Hidden};
 
 /// What the form needs to know of the live workers.
 struct Tasks(Vec<Registered>);
@@ -60,10 +60,10 @@ fn title(input: &Input) -> &'static str {
 
 /// What the entry in a form would do, and the fields of its task: each for the place in the form that it names.
 pub(crate) async fn preview(call: Call) -> Result<Response, Problem> {
-    let arguments = Arguments::of(&call.input, &tasks(&call).await.0);
+    let arguments = Arguments::of(&call.input, &tasks(&call).await.0, Hidden::default());
     let fragment = html! {
         div data-into="preview" { (will_run(&call)) }
-        div data-into=(arguments::PLACE) data-look=(arguments::look(&arguments)) { (arguments::fields(&arguments, false)) }
+        div data-into=(arguments::PLACE) data-look=(arguments::look(&arguments)) { (arguments::fields(&arguments, false, None)) }
         @for (place, error) in arguments::errors(&arguments) { div data-into=(place) { (prose(&error)) } }
     };
     Ok(Html(fragment.into_string()).into_response())
@@ -162,7 +162,7 @@ fn form(call: &Call, input: &Input, tasks: &Tasks, why: Option<&str>) -> Markup 
     let revision = input.get("revision");
     html! {
         @if let Some(why) = why { p.flash.bad role="alert" { (prose(why)) } }
-        form method="post" action=(Url::new(base, "/schedules/save")) data-preview=(Url::new(base, "/schedule/preview")) {
+        form method="post" action=(Url::new(base, "/schedules/save")) data-preview=(Url::new(base, "/schedule/preview")) data-preview-first {
             (hidden(call))
             input type="hidden" name="form" value="yes";
             @if let Some(revision) = revision { input type="hidden" name="revision" value=(revision); }
@@ -179,6 +179,7 @@ fn form(call: &Call, input: &Input, tasks: &Tasks, why: Option<&str>) -> Markup 
                 }
                 aside.card aria-label="Next runs" {
                     h2 { "It will run" }
+                    (trouble())
                     div #preview aria-live="polite" { p.soft { "Save it to see its next runs, or switch on scripts to see them while typing." } }
                 }
             }
@@ -188,7 +189,7 @@ fn form(call: &Call, input: &Input, tasks: &Tasks, why: Option<&str>) -> Markup 
 
 fn what(call: &Call, input: &Input, Tasks(tasks): &Tasks, is_sent: bool) -> Markup {
     let exists = input.get("revision").is_some();
-    let arguments = Arguments::of(input, tasks);
+    let arguments = Arguments::of(input, tasks, Hidden::default());
     html! {
         div.field {
             label for="name" { "Name" }
@@ -203,7 +204,7 @@ fn what(call: &Call, input: &Input, Tasks(tasks): &Tasks, is_sent: bool) -> Mark
                 button type="submit" formaction=(Url::new(&call.app.base, "/schedule/form")) formnovalidate { "Show the fields of this task" }
             }
         }
-        div.wide.edit #(arguments::PLACE) data-look=(arguments::look(&arguments)) { (arguments::fields(&arguments, is_sent)) }
+        div.wide.edit #(arguments::PLACE) data-look=(arguments::look(&arguments)) { (arguments::fields(&arguments, is_sent, None)) }
         (text(input, "queue", "Queue", "default", ""))
         (text(input, "priority", "Priority", "0", "0 to 9, 9 first"))
         div.field.wide {

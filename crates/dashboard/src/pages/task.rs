@@ -5,18 +5,27 @@ use std::time::Duration;
 use lovage_core::TaskState;
 use maud::{Markup, html};
 
-use super::kit::{ago, button, hidden, precise, pretty, progress, prose, state, when};
-use super::{Nav, Page, Url};
-use crate::call::Call;
+use super::kit::{ago, button, precise, pretty, progress, prose, state, when};
+use super::{Nav, Page, Url, again};
+use crate::call::{Call, Input};
 use crate::look;
+use crate::look::again::Again;
 use crate::look::task::{Attempt, Failure, TaskView};
 use crate::problem::Problem;
 
 pub(crate) async fn page(call: Call) -> Result<Page, Problem> {
-    let task = look::task::data(call.clone()).await?;
+    let (facts, task) = look::task::whole(&call).await?;
     let nav = if task.live.is_some() { Nav::Tasks } else { Nav::Finished };
     let page = Page::new(nav, task.task.clone().unwrap_or_else(|| "Task".to_owned())).live(now(&call, &task));
-    Ok(if call.is_operator() { page.foot(again(&call, &task)) } else { page })
+    if !call.is_operator() {
+        return Ok(page);
+    }
+    let (message, record) = (facts.message.as_ref(), facts.record.as_ref());
+    let foot = match Again::of(&call.app, facts.id, message, record, &Input::default()).await {
+        Ok(found) => again::folded(&call, &found),
+        Err(problem) => html! { p.soft { "It cannot be sent again: " (prose(&problem.sentence)) } },
+    };
+    Ok(page.foot(foot))
 }
 
 fn now(call: &Call, task: &TaskView) -> Markup {
@@ -166,29 +175,6 @@ fn attempt(call: &Call, attempt: &Attempt) -> Markup {
             }
             p.soft { "on " (attempt.worker) @if let Some(ran) = ran { ", ran for " (precise(ran)) } }
             @if let Some(error) = &attempt.error { p { (error) } }
-        }
-    }
-}
-
-fn again(call: &Call, task: &TaskView) -> Markup {
-    let arguments = task.arguments.as_deref().unwrap_or("[]");
-    html! {
-        details.again #again {
-            summary { "Run it again, with these arguments or others" }
-            form.card.edit method="post" action=(Url::new(&call.app.base, "/tasks/again")) {
-                (hidden(call))
-                input type="hidden" name="id" value=(task.id);
-                div.field.wide {
-                    label for="arguments" { "Arguments" }
-                    textarea #arguments name="arguments" rows="6" spellcheck="false" { (arguments) }
-                    small { "A JSON list (by position) or object (by name). What is hidden must be written again, unless the broker still has it." }
-                }
-                div.field {
-                    label for="again-queue" { "Queue" }
-                    input #again-queue name="queue" value=(task.queue.as_deref().unwrap_or_default());
-                }
-                div.wide { button.main type="submit" { "Run it again" } }
-            }
         }
     }
 }

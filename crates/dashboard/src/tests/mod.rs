@@ -1,6 +1,7 @@
 //! The dashboard from outside: requests in, answers out, on the memory backends.
 
 mod access;
+mod again;
 mod audit;
 mod charts;
 mod doors;

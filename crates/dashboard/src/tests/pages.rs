@@ -141,7 +141,7 @@ async fn a_failed_task_is_found_by_its_error_and_run_again_with_other_arguments(
     assert!(ann.get(&site, "/finished?arguments=[1,4]").await.says("No task that ended matches"));
     let id = failed.id.to_string();
     let answer =
-        ann.act(&site, "/tasks/again", &[("id", &id), ("arguments", "[5,7]"), ("queue", "retries")]).await;
+        ann.act(&site, "/tasks/again", &[("id", &id), ("args", "[5,7]"), ("queue", "retries")]).await;
     let new: TaskId = answer.location().strip_prefix("/task?id=").unwrap().parse().unwrap();
     let sent = site.broker.find(new, None).await.unwrap().unwrap();
     assert_eq!(sent.queue, queue("retries"));
@@ -280,10 +280,10 @@ async fn a_beat_that_stopped_is_said_and_a_beat_is_no_worker() {
 async fn a_preview_says_when_it_fires_and_what_summer_time_does() {
     let site = Site::new();
     let mut ann = site.operator().await;
-    let path = "/schedule/preview?form=yes&kind=crontab&expression=30+2+29+3+*&zone=Europe/Berlin";
-    let fragment = ann.get(&site, path).await;
+    let fields = [("kind", "crontab"), ("expression", "30 2 29 3 *"), ("zone", "Europe/Berlin")];
+    let fragment = ann.act(&site, "/schedule/preview", &fields).await;
     assert!(fragment.says("02:30 does not exist on 2026-03-29, fires at 03:00"), "{}", fragment.text);
-    let wrong = ann.get(&site, "/schedule/preview?kind=interval&every=1ms").await;
+    let wrong = ann.act(&site, "/schedule/preview", &[("kind", "interval"), ("every", "1ms")]).await;
     assert!(wrong.says("every `1ms` is not valid"), "{}", wrong.text);
 }
 

@@ -157,10 +157,9 @@ async fn an_entry_with_very_many_slots_is_looked_at_for_a_shorter_time() {
 async fn clocks_that_are_turned_are_marked_between_runs() {
     let site = Site::new();
     let mut ann = site.operator().await;
-    let start = "2026-10-25T00:30:00Z";
-    let path =
-        format!("/schedule/preview?kind=crontab&expression=30+*+*+*+*&zone=Europe/Berlin&start_time={start}");
-    let fragment = ann.get(&site, &path).await;
+    let when = [("kind", "crontab"), ("expression", "30 * * * *"), ("zone", "Europe/Berlin")];
+    let fields = [&when[..], &[("start_time", "2026-10-25T00:30:00Z")]].concat();
+    let fragment = ann.act(&site, "/schedule/preview", &fields).await;
     for part in ["first of two 02:30", "the clocks were turned back by 1h; second of two 02:30"] {
         assert!(fragment.says(part), "{part}: {}", fragment.text);
     }

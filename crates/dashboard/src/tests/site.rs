@@ -275,6 +275,35 @@ impl Answer {
         rest.and_then(|rest| rest.split('"').next()).unwrap_or_default().to_owned()
     }
 
+    /// What the form for this path would send as it stands here.
+    pub(super) fn form(&self, path: &str) -> Vec<(String, String)> {
+        let start = format!("action=\"{path}\"");
+        let form =
+            self.text.split_once(&start).unwrap_or_else(|| panic!("no form of {path}: {}", self.text)).1;
+        let form = form.split_once("</form>").unwrap().0;
+        let attribute = |tag: &str, name: &str| {
+            let rest = tag.split_once(&format!(" {name}=\""))?.1;
+            Some(unescaped(rest.split('"').next().unwrap()))
+        };
+        let mut fields = Vec::new();
+        for part in form.split('<') {
+            let (tag, text) = part.split_once('>').unwrap_or((part, ""));
+            let name = attribute(tag, "name");
+            match (tag.split(' ').next().unwrap(), name) {
+                ("input", Some(name)) => fields.push((name, attribute(tag, "value").unwrap_or_default())),
+                ("textarea", Some(name)) => {
+                    fields.push((name, unescaped(text.strip_prefix('\n').unwrap_or(text))));
+                }
+                ("select", Some(name)) => fields.push((name, String::new())),
+                ("option", _) if tag.ends_with(" selected") => {
+                    fields.last_mut().unwrap().1 = attribute(tag, "value").unwrap();
+                }
+                _ => {}
+            }
+        }
+        fields
+    }
+
     /// Whether a sentence is on the page; names stand between backticks as in the source.
     pub(super) fn says(&self, part: &str) -> bool {
         self.text.replace("<code>", "`").replace("</code>", "`").contains(part)
@@ -283,4 +312,8 @@ impl Answer {
     pub(super) fn location(&self) -> &str {
         self.headers.get(header::LOCATION).map_or("", |value| value.to_str().unwrap())
     }
+}
+
+fn unescaped(text: &str) -> String {
+    text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&")
 }

@@ -1,6 +1,6 @@
 //! One argument: as JSON, and as somebody writes it into a field of its type.
 
-use lovage_core::{Parameter, ParameterKind};
+use lovage_core::{HIDDEN, Parameter, ParameterKind};
 use serde_json::{Number, Value};
 
 /// What is shown of a text that is wrong.
@@ -11,19 +11,31 @@ const SHOWN: usize = 80;
 pub(crate) struct Field {
     pub(crate) param: Parameter,
     pub(crate) text: String,
+    pub(crate) sight: Sight,
+}
+
+/// Whether an argument may be seen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Sight {
+    Open,
+    /// It is hidden, and may stay as it was.
+    Kept,
+    /// It is hidden, and nobody knows any more what it was.
+    Lost,
 }
 
 impl Field {
     /// With a value of JSON, or none; `None` where the field could not give it back.
-    pub(crate) fn of(param: Parameter, json: Option<&str>) -> Option<Self> {
+    pub(crate) fn of(param: Parameter, json: Option<&str>, sight: Sight) -> Option<Self> {
         let text = match json {
             None => String::new(),
+            Some(json) if sight != Sight::Open && is_placeholder(json) => HIDDEN.to_owned(),
             Some("null") if may_be_null(&param.kind) => String::new(),
             Some(json) => {
                 written(bare(&param.kind), json).filter(|text| !text.is_empty() || !param.optional)?
             }
         };
-        Some(Self { param, text })
+        Some(Self { param, text, sight })
     }
 
     /// What the field is for.
@@ -35,17 +47,38 @@ impl Field {
         if *self.kind() == ParameterKind::Text { self.text.is_empty() } else { self.text.trim().is_empty() }
     }
 
+    /// Whether something stands in it that must not go back into a page.
+    pub(crate) fn is_unshown(&self) -> bool {
+        self.sight != Sight::Open && !self.text.is_empty() && !self.is_hidden()
+    }
+
+    /// Whether what was hidden is meant.
+    fn is_hidden(&self) -> bool {
+        self.sight != Sight::Open && self.text.trim() == HIDDEN
+    }
+
     /// The value as JSON; `None` where it is left out.
     ///
     /// # Errors
-    /// What was expected and what was found.
+    /// What was expected and what was found; nothing of the value where that must not be seen.
     pub(crate) fn json(&self) -> Result<Option<String>, String> {
+        match self.sight {
+            Sight::Kept if self.is_hidden() => return Ok(Some(Value::from(HIDDEN).to_string())),
+            Sight::Lost if self.is_hidden() => {
+                return Err("what stood here was not kept: write it again".to_owned());
+            }
+            Sight::Open | Sight::Kept | Sight::Lost => {}
+        }
         if self.is_empty() && self.param.optional {
             return Ok(None);
         }
-        read(self.kind(), &self.text).map(Some).ok_or_else(|| {
+        // What a page does not show comes back empty, which is not to be taken for an empty text.
+        let read =
+            if self.is_empty() && self.sight != Sight::Open { None } else { read(self.kind(), &self.text) };
+        read.map(Some).ok_or_else(|| {
             let found = match self.text.trim() {
                 "" => "nothing".to_owned(),
+                _ if self.sight != Sight::Open => "something else".to_owned(),
                 text if text.chars().count() > SHOWN => {
                     format!("`{}…`", text.chars().take(SHOWN).collect::<String>())
                 }
@@ -77,6 +110,10 @@ impl Field {
     pub(crate) fn may_be_null(&self) -> bool {
         may_be_null(&self.param.kind)
     }
+}
+
+fn is_placeholder(json: &str) -> bool {
+    serde_json::from_str::<Value>(json).is_ok_and(|value| value == HIDDEN)
 }
 
 fn may_be_null(kind: &ParameterKind) -> bool {
@@ -143,6 +180,10 @@ fn float(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
+    fn open(written: &str, text: &str) -> Field {
+        Field { param: param(written, false), text: text.to_owned(), sight: Sight::Open }
+    }
+
     fn param(written: &str, has_default: bool) -> Parameter {
         let kind = ParameterKind::of(written);
         let optional = has_default || may_be_null(&kind);
@@ -170,20 +211,22 @@ mod tests {
             ("()", "null"),
             ("shop::Order", r#"{"any":"thing"}"#),
         ] {
-            let field =
-                Field::of(param(written, false), Some(json)).unwrap_or_else(|| panic!("{written} {json}"));
+            let field = Field::of(param(written, false), Some(json), Sight::Open)
+                .unwrap_or_else(|| panic!("{written} {json}"));
             assert_eq!(field.json(), Ok(Some(json.to_owned())), "{written} `{}`", field.text);
         }
     }
 
     #[test]
     fn an_empty_field_is_nothing_where_that_may_be() {
-        let empty = |written, has_default| Field::of(param(written, has_default), None).unwrap().json();
+        let empty =
+            |written, has_default| Field::of(param(written, has_default), None, Sight::Open).unwrap().json();
         assert_eq!(empty("Option<i64>", false), Ok(None));
         assert_eq!(empty("i64", true), Ok(None));
         assert_eq!(empty("String", true), Ok(None));
         assert_eq!(empty("String", false), Ok(Some(r#""""#.to_owned())));
-        assert_eq!(Field::of(param("Option<i64>", false), Some("null")).unwrap().json(), Ok(None));
+        let null = Field::of(param("Option<i64>", false), Some("null"), Sight::Open).unwrap();
+        assert_eq!(null.json(), Ok(None));
         let missing = empty("u8", false).unwrap_err();
         assert_eq!(missing, "expected a whole number from 0 to 255, found nothing");
     }
@@ -200,7 +243,7 @@ mod tests {
             ("Option<String>", r#""""#),
             ("Vec<i64>", r#"["1"]"#),
         ] {
-            assert_eq!(Field::of(param(written, false), Some(json)), None, "{written} {json}");
+            assert_eq!(Field::of(param(written, false), Some(json), Sight::Open), None, "{written} {json}");
         }
     }
 
@@ -217,18 +260,39 @@ mod tests {
             ("Option<u8>", "x", "from 0 to 255, found `x`"),
             ("Order", "{", "expected JSON for Order"),
         ] {
-            let error = Field { param: param(written, false), text: text.to_owned() }.json().unwrap_err();
+            let error = open(written, text).json().unwrap_err();
             assert!(error.contains(part), "{written} `{text}`: {error}");
         }
-        let long = Field { param: param("i64", false), text: "9".repeat(5_000) };
+        let long = open("i64", &"9".repeat(5_000));
         assert!(long.json().unwrap_err().len() < 200);
     }
 
     #[test]
     fn numbers_may_be_written_as_people_do() {
-        let json = |written, text: &str| Field { param: param(written, false), text: text.to_owned() }.json();
+        let json = |written, text: &str| open(written, text).json();
         assert_eq!(json("i64", " +007 "), Ok(Some("7".to_owned())));
         assert_eq!(json("f64", ".5"), Ok(Some("0.5".to_owned())));
         assert_eq!(json("String", "a\r\nb"), Ok(Some(r#""a\nb""#.to_owned())));
+    }
+
+    #[test]
+    fn a_hidden_argument_stays_where_it_was_kept_and_is_in_no_error() {
+        let hidden = |written, text: &str, sight| Field {
+            sight,
+            ..Field {
+                text: text.to_owned(),
+                ..Field::of(param(written, false), Some("\"[redacted]\""), sight).unwrap()
+            }
+        };
+        for written in ["String", "u64", "bool", "Vec<i64>", "shop::Card"] {
+            let kept = hidden(written, HIDDEN, Sight::Kept);
+            assert_eq!(kept.json(), Ok(Some("\"[redacted]\"".to_owned())), "{written}");
+            let lost = hidden(written, HIDDEN, Sight::Lost).json().unwrap_err();
+            assert!(lost.contains("write it again"), "{lost}");
+        }
+        let wrong = hidden("u64", "4111-1111", Sight::Kept);
+        assert!(wrong.is_unshown() && !wrong.json().unwrap_err().contains("4111"));
+        assert_eq!(hidden("u64", "4111", Sight::Lost).json(), Ok(Some("4111".to_owned())));
+        assert!(hidden("String", "", Sight::Kept).json().unwrap_err().contains("found nothing"));
     }
 }

@@ -1,16 +1,18 @@
 //! Arguments as fields of a form, one for each parameter of a task, or as JSON where that is not possible.
 
 mod field;
+mod json;
 
 use std::collections::BTreeSet;
 
-use lovage_core::{Parameter, TaskInfo, lay_out, nearest};
+use lovage_core::{HIDDEN, Parameter, RedactedArg, TaskInfo, lay_out, nearest};
 use serde_json::Value;
 
 use crate::call::Input;
 use crate::look::registered::Registered;
 
-pub(crate) use field::Field;
+pub(crate) use field::{Field, Sight};
+pub(crate) use json::Json;
 
 /// Before the name of a parameter: the field of an argument.
 pub(crate) const ARGUMENT: &str = "arg:";
@@ -22,6 +24,14 @@ pub(crate) const OF: &str = "signature_of";
 pub(crate) const BY_NAME: &str = "by_name";
 /// `json` for who prefers it.
 pub(crate) const WRITE_AS: &str = "write_as";
+
+/// What of arguments must not be seen: it never goes back into a page, also where somebody has just written it.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Hidden<'a> {
+    pub(crate) marks: &'a [RedactedArg],
+    /// Whether what was hidden is known, so that it may stay as it was.
+    pub(crate) is_kept: bool,
+}
 
 /// What a form shows for arguments.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,13 +51,6 @@ pub(crate) enum Shape {
     },
 }
 
-/// Arguments as an entry has them.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Json {
-    pub(crate) args: String,
-    pub(crate) kwargs: String,
-}
-
 /// A field for each parameter.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Typed {
@@ -57,14 +60,33 @@ pub(crate) struct Typed {
     pub(crate) fields: Vec<Field>,
 }
 
+impl Hidden<'_> {
+    /// Whether the argument of this place or this name is hidden: of two releases, either.
+    pub(crate) fn has(self, index: usize, name: &str) -> bool {
+        self.marks.iter().any(|mark| usize::from(mark.index) == index || mark.name == name)
+    }
+
+    fn sight(self, index: usize, name: &str) -> Sight {
+        let is_hidden = self.has(index, name);
+        match (is_hidden, self.is_kept) {
+            (false, _) => Sight::Open,
+            (true, true) => Sight::Kept,
+            (true, false) => Sight::Lost,
+        }
+    }
+}
+
 impl Arguments {
     /// What belongs into a form with this input, by what live workers can run.
-    pub(crate) fn of(input: &Input, tasks: &[Registered]) -> Self {
+    pub(crate) fn of(input: &Input, tasks: &[Registered], hidden: Hidden<'_>) -> Self {
         let task = input.get("task");
-        let sent = Typed::sent(input);
+        let sent = Typed::sent(input, hidden);
         let json = || sent.as_ref().map_or_else(|| Json::sent(input), Typed::shown);
-        let as_json =
-            |could_be_fields, note| Self { shape: Shape::Json { json: json(), could_be_fields }, note };
+        let as_json = |could_be_fields, note| {
+            let unshown = sent.as_ref().and_then(Typed::unshown);
+            let note = [note, unshown].into_iter().flatten().reduce(|one, other| format!("{one} {other}"));
+            Self { shape: Shape::Json { json: json(), could_be_fields }, note }
+        };
         let known = match known(task, tasks) {
             Ok(known) => known,
             // Its workers may have gone while somebody typed.
@@ -78,9 +100,9 @@ impl Arguments {
         if input.get(WRITE_AS) == Some("json") {
             return as_json(true, None);
         }
-        match (&sent, known.laid_out(&json())) {
+        match (&sent, known.laid_out(&json(), hidden)) {
             (Some(sent), _) => {
-                let fields = known.with_texts(input);
+                let fields = known.with_texts(input, hidden);
                 let note = sent.lost_in(&fields);
                 Self { shape: Shape::Fields(fields), note }
             }
@@ -95,18 +117,18 @@ impl Arguments {
     ///
     /// # Errors
     /// Why the form has to come back.
-    pub(crate) fn settled(input: &Input, tasks: &[Registered]) -> Result<Json, String> {
-        let Some(sent) = Typed::sent(input) else { return Ok(Json::sent(input)) };
+    pub(crate) fn settled(input: &Input, tasks: &[Registered], hidden: Hidden<'_>) -> Result<Json, String> {
+        let Some(sent) = Typed::sent(input, hidden) else { return Ok(Json::sent(input)) };
         let task = input.get("task").unwrap_or_default();
         if sent.task != task {
             return Err(format!(
-                "the arguments were written for `{}`: look at those of `{task}` and save again",
+                "the arguments were written for `{}`: look at those of `{task}` first",
                 sent.task
             ));
         }
         let params = || sent.fields.iter().map(|field| &field.param);
         if known(Some(task), tasks).is_ok_and(|known| known.params.iter().ne(params())) {
-            return Err(format!("`{task}` takes other arguments meanwhile: look at them and save again"));
+            return Err(format!("`{task}` takes other arguments meanwhile: look at them first"));
         }
         let wrong: Vec<String> = sent
             .fields
@@ -116,29 +138,47 @@ impl Arguments {
             .collect();
         if wrong.is_empty() { Ok(sent.loosely()) } else { Err(format!("not valid is {}", wrong.join(", "))) }
     }
-}
 
-impl Json {
-    fn none() -> Self {
-        Self { args: "[]".to_owned(), kwargs: "{}".to_owned() }
+    /// Whether an input has arguments, written one by one or as JSON.
+    pub(crate) fn are_sent(input: &Input) -> bool {
+        input.fields().any(|(name, _)| [OF, "args", "kwargs"].contains(&name))
     }
 
-    fn sent(input: &Input) -> Self {
-        let text = |name, unsaid: &str| input.get(name).unwrap_or(unsaid).to_owned();
-        Self { args: text("args", "[]"), kwargs: text("kwargs", "{}") }
+    /// The parameters whose fields an input has, or else those that live workers agree on.
+    pub(crate) fn parameters(input: &Input, task: &str, tasks: &[Registered]) -> Option<Vec<Parameter>> {
+        let sent = Typed::sent(input, Hidden::default()).filter(|sent| sent.task == task);
+        match sent {
+            Some(sent) => Some(sent.fields.into_iter().map(|field| field.param).collect()),
+            None => known(Some(task), tasks).ok().map(|known| known.params),
+        }
     }
 }
 
 impl Typed {
     /// The fields that a form had.
-    fn sent(input: &Input) -> Option<Self> {
+    fn sent(input: &Input, hidden: Hidden<'_>) -> Option<Self> {
         let (task, signature) = (input.get(OF)?, input.get(SIGNATURE)?);
-        Known::read(task, signature).map(|known| known.with_texts(input))
+        Known::read(task, signature).map(|known| known.with_texts(input, hidden))
     }
 
     /// To be written on as JSON.
     fn shown(&self) -> Json {
-        if self.fields.iter().all(Field::is_empty) { Json::none() } else { self.loosely() }
+        if self.fields.iter().all(Field::is_empty) {
+            return Json::none();
+        }
+        let mut shown = self.clone();
+        for field in shown.fields.iter_mut().filter(|field| field.is_unshown()) {
+            HIDDEN.clone_into(&mut field.text);
+        }
+        shown.loosely()
+    }
+
+    /// That something written here does not come back.
+    fn unshown(&self) -> Option<String> {
+        let names = self.fields.iter().filter(|field| field.is_unshown());
+        let names: Vec<String> = names.map(|field| format!("`{}`", field.param.name)).collect();
+        (!names.is_empty())
+            .then(|| format!("What was written for {} is hidden: write it again.", names.join(", ")))
     }
 
     /// As JSON. What is not valid stays as a text, so that nothing is lost.
@@ -172,8 +212,12 @@ impl Typed {
         let kept: BTreeSet<&str> = others.fields.iter().map(|field| field.param.name.as_str()).collect();
         let lost =
             self.fields.iter().filter(|field| !field.is_empty() && !kept.contains(field.param.name.as_str()));
-        let lost: Vec<String> =
-            lost.map(|field| format!("`{}`, which was `{}`", field.param.name, field.text)).collect();
+        let told = |field: &Field| {
+            let was =
+                if field.is_unshown() { String::new() } else { format!(", which was `{}`", field.text) };
+            format!("`{}`{was}", field.param.name)
+        };
+        let lost: Vec<String> = lost.map(told).collect();
         (!lost.is_empty()).then(|| format!("{} does not take {}.", others.task, lost.join(" and ")))
     }
 }
@@ -193,27 +237,28 @@ impl Known {
     }
 
     /// With what an input has for the parameters, by their names.
-    fn with_texts(&self, input: &Input) -> Typed {
+    fn with_texts(&self, input: &Input, hidden: Hidden<'_>) -> Typed {
         let text = |param: &Parameter| {
             input.raw(&format!("{ARGUMENT}{}", param.name)).unwrap_or_default().to_owned()
         };
-        let fields = self.params.iter().map(|param| Field { text: text(param), param: param.clone() });
+        let field = |(index, param): (usize, &Parameter)| Field {
+            text: text(param),
+            sight: hidden.sight(index, &param.name),
+            param: param.clone(),
+        };
+        let fields = self.params.iter().enumerate().map(field);
         self.typed(input.get(BY_NAME).is_some(), fields.collect())
     }
 
     /// With arguments of JSON.
-    fn laid_out(&self, json: &Json) -> Result<Typed, String> {
-        let is_empty = |text: &str| text.chars().filter(|c| !c.is_whitespace()).count() == 2;
-        let by_name = is_empty(&json.args) && !is_empty(&json.kwargs);
-        if !by_name && !is_empty(&json.kwargs) {
-            return Err("some are by position and some by name".to_owned());
-        }
-        let values = lay_out(&self.params, if by_name { &json.kwargs } else { &json.args })?;
-        let fields = self.params.iter().zip(values).map(|(param, value)| {
-            Field::of(param.clone(), value)
+    fn laid_out(&self, json: &Json, hidden: Hidden<'_>) -> Result<Typed, String> {
+        let values = lay_out(&self.params, json.whole()?)?;
+        let field = |(index, (param, value)): (usize, (&Parameter, Option<&str>))| {
+            Field::of(param.clone(), value, hidden.sight(index, &param.name))
                 .ok_or_else(|| format!("`{}` is not a valid {}", param.name, param.type_name))
-        });
-        Ok(self.typed(by_name, fields.collect::<Result<_, _>>()?))
+        };
+        let fields = self.params.iter().zip(values).enumerate().map(field);
+        Ok(self.typed(json.by_name(), fields.collect::<Result<_, _>>()?))
     }
 
     fn typed(&self, by_name: bool, fields: Vec<Field>) -> Typed {

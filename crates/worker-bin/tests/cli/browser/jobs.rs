@@ -104,7 +104,14 @@ fn find_a_failed_task_by_its_error_read_its_trace_and_run_it_again_with_other_ar
     browser.sees(&failed);
 
     browser.click("Run it again, with these arguments or others");
-    browser.write("Arguments", "[8, 2]");
+    // There is a field for each of its arguments, which says while somebody types what is wrong.
+    browser.write("y", "9223372036854775808");
+    browser.sees("expected a whole number from -9223372036854775808 to 9223372036854775807");
+    browser.write("y", "2");
+    browser.sees_no_more("expected a whole number");
+    let fields =
+        "return [...document.querySelectorAll('#again input[type=number]')].map((field) => field.value)";
+    assert_eq!(browser.ask(fields), json!(["8", "2"]));
     browser.click("Run it again");
     browser.sees_at_last("SUCCESS");
     assert!(!browser.url().contains(&failed), "the page is that of the new task: {}", browser.url());
@@ -188,6 +195,14 @@ fn create_a_crontab_entry_and_watch_it_fire() {
     browser.sees_no_more("expected a whole number");
     browser.write("Crontab", "* * * * * *");
     browser.sees("every second");
+    // Where nobody answers what it would do, it says so.
+    let token = browser.ask("return document.querySelector('form[data-preview] [name=csrf]').value");
+    browser.ask("document.querySelector('form[data-preview] [name=csrf]').value = 'of another session'");
+    browser.write("Queue", "defaul");
+    browser.sees("cannot be checked while you type: this form is from another session");
+    browser.ask(&format!("document.querySelector('form[data-preview] [name=csrf]').value = {token}"));
+    browser.write("Queue", "default");
+    browser.sees_no_more("cannot be checked while you type");
     browser.click("Save");
     browser.sees("every-second");
     site.go("/schedule?name=every-second");

@@ -89,7 +89,11 @@ fn without_scripts_a_queue_is_paused_a_task_run_again_and_an_entry_made_by_field
     browser.click("No, go back");
     browser.sees("0 divides nothing");
     browser.click("Run it again, with these arguments or others");
-    browser.write("Arguments", "[8, 2]");
+    browser.write("y", "2");
+    browser.write("Queue", "two words");
+    browser.click("Run it again");
+    browser.sees("queue name two words is not valid");
+    browser.write("Queue", "default");
     browser.click("Run it again");
     browser.sees_at_last("SUCCESS");
 
