@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use axum::http::StatusCode;
-use lovage_core::Page;
 use lovage_core::audit::{Action, AuditFilter};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::tasks::Part;
-use super::{At, instant, limit};
+use super::{At, instant, part};
 use crate::audit::{FAILED_LOGIN, LOGIN, LOGOUT};
 use crate::call::Call;
 use crate::jobs::Job;
@@ -48,9 +47,8 @@ pub(crate) async fn data(call: Call) -> Result<Part<ActionRow>, Problem> {
         since: instant(&call, "since")?,
         until: instant(&call, "until")?,
     };
-    let page = Page { after: call.input.get("after").map(str::to_owned), limit: limit(&call)? };
     call.app.audit.settle(&call.app.parts).await;
-    let found = store.list(&filter, page).await?;
+    let found = part(&call, |page| store.list(&filter, page)).await?;
     let jobs = call.app.jobs.all();
     let row = |action: Action| {
         let is_of = |job: &&Arc<Job>| action.outcome.contains(&job.id) || action.to.contains(&job.id);

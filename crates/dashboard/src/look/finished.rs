@@ -1,11 +1,11 @@
 //! Tasks that ended: from the results.
 
-use lovage_core::{Outcome, Page, ResultFilter, TaskRecord, TaskState};
+use lovage_core::{Outcome, ResultFilter, TaskRecord, TaskState};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::tasks::Part;
-use super::{At, instant, limit};
+use super::{At, instant, part};
 use crate::call::Call;
 use crate::problem::Problem;
 
@@ -46,8 +46,7 @@ pub(crate) struct Found {
 
 pub(crate) async fn data(call: Call) -> Result<Found, Problem> {
     let filter = filter(&call)?;
-    let page = Page { after: call.input.get("after").map(str::to_owned), limit: limit(&call)? };
-    let found = call.app.parts.results.list(&filter, page).await?;
+    let found = part(&call, |page| call.app.parts.results.list(&filter, page)).await?;
     let items = found.items.iter().map(FinishedRow::from).collect();
     Ok(Found { part: Part { items, next: found.next }, searched_back_to: found.searched_back_to.map(At) })
 }

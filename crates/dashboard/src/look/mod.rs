@@ -19,7 +19,7 @@ pub(crate) mod task_counts;
 pub(crate) mod tasks;
 pub(crate) mod workers;
 
-use lovage_core::{Timestamp, parse_duration};
+use lovage_core::{BackendError, BackendErrorKind, Page, Timestamp, parse_duration};
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
@@ -60,6 +60,22 @@ fn instant(call: &Call, field: &str) -> Result<Option<Timestamp>, Problem> {
         Problem::wrong(format!(
             "`{field}`: `{text}` is no point in time: write how long ago, such as 2h, or 2026-11-23T13:00:00Z"
         ))
+    })
+}
+
+/// The part of a list that is asked for. An `after` that is no end of a part is a mistake of whoever asks.
+async fn part<T, F>(call: &Call, list: impl FnOnce(Page) -> F) -> Result<T, Problem>
+where
+    F: Future<Output = Result<T, BackendError>>,
+{
+    let after = call.input.get("after");
+    let page = Page { after: after.map(str::to_owned), limit: limit(call)? };
+    list(page).await.map_err(|error| match after {
+        // Stores promise this kind for it; with a set-up that is wrong there was no part before.
+        Some(after) if error.kind() == BackendErrorKind::Config => Problem::wrong(format!(
+            "`after`: expected the `next` of a part before, found `{after}`: open the first page, or leave `after` out"
+        )),
+        Some(_) | None => error.into(),
     })
 }
 

@@ -1,16 +1,16 @@
 //! The schedule: entries, their next runs, what became of their slots.
 
+use lovage_core::Timestamp;
 use lovage_core::schedule::{
     BadEntry, DisabledBy, Entry, EntryFilter, EntryText, Firing, HistoryQuery, Listed, StoredEntry, Upcoming,
     preview,
 };
-use lovage_core::{Page, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::tasks::Part;
-use super::{At, limit};
+use super::{At, part};
 use crate::api;
 use crate::call::Call;
 use crate::problem::Problem;
@@ -94,8 +94,8 @@ pub(crate) async fn list(call: Call) -> Result<Part<EntryRow>, Problem> {
         task: call.input.get("task").map(str::to_owned),
         enabled,
     };
-    let page = Page { after: call.input.get("after").map(str::to_owned), limit: limit(&call)? };
-    let paged = call.app.schedules()?.list(&filter, page).await?;
+    let store = call.app.schedules()?;
+    let paged = part(&call, |page| store.list(&filter, page)).await?;
     Ok(Part { items: paged.items.iter().map(EntryRow::from).collect(), next: paged.next })
 }
 
@@ -111,8 +111,8 @@ pub(crate) async fn one(call: Call) -> Result<EntryView, Problem> {
 
 pub(crate) async fn history(call: Call) -> Result<Part<FiringRow>, Problem> {
     let name = name(&call)?;
-    let page = Page { after: call.input.get("after").map(str::to_owned), limit: limit(&call)? };
-    let paged = call.app.schedules()?.history(&HistoryQuery::of(name), page).await?;
+    let (store, query) = (call.app.schedules()?, HistoryQuery::of(name));
+    let paged = part(&call, |page| store.history(&query, page)).await?;
     Ok(Part { items: paged.items.iter().map(FiringRow::from).collect(), next: paged.next })
 }
 

@@ -1,11 +1,11 @@
 //! Tasks that wait or run, and dead letters: from the broker.
 
-use lovage_core::{Envelope, Page, Place, QueueName, StoredMessage, TaskState, render_arguments};
+use lovage_core::{Envelope, Place, QueueName, StoredMessage, TaskState, render_arguments};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::queues::{QueueRow, existing, rows};
-use super::{At, limit};
+use super::{At, part};
 use crate::call::Call;
 use crate::problem::Problem;
 
@@ -106,8 +106,7 @@ pub(crate) const fn held(row: &QueueRow, place: Place) -> u64 {
 
 /// A part of one place of a queue.
 pub(crate) async fn peek(call: &Call, queue: &QueueName, place: Place) -> Result<Part<LiveRow>, Problem> {
-    let page = Page { after: call.input.get("after").map(str::to_owned), limit: limit(call)? };
-    let paged = call.app.parts.broker.peek(queue, place, page).await?;
+    let paged = part(call, |page| call.app.parts.broker.peek(queue, place, page)).await?;
     Ok(Part { items: paged.items.iter().map(LiveRow::from).collect(), next: paged.next })
 }
 

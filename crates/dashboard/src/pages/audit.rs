@@ -25,7 +25,8 @@ pub(crate) async fn page(call: Call) -> Result<Page, Problem> {
         Ok(part) => Ok(page.live(list(&call, &part))),
         // The form stays, so that what is wrong can be mended.
         Err(problem) if problem.status.is_client_error() => {
-            Ok(page.live(html! { p.flash.warn role="alert" { (prose(&problem.sentence)) } }))
+            let why = html! { p.flash.warn role="alert" { (prose(&problem.sentence)) } };
+            Ok(page.live(html! { (why) (next_page(&call, None)) }))
         }
         Err(problem) => Err(problem),
     }

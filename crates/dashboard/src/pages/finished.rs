@@ -23,7 +23,8 @@ pub(crate) async fn page(call: Call) -> Result<Page, Problem> {
         Ok(found) => found,
         // The form stays, so that what is wrong can be mended.
         Err(problem) if problem.status.is_client_error() || problem.status.as_u16() == 501 => {
-            return Ok(page.live(html! { p.flash.warn role="alert" { (prose(&problem.sentence)) } }));
+            let why = html! { p.flash.warn role="alert" { (prose(&problem.sentence)) } };
+            return Ok(page.live(html! { (why) (next_page(&call, None)) }));
         }
         Err(problem) => return Err(problem),
     };

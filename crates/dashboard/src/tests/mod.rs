@@ -9,6 +9,7 @@ mod escaping;
 mod forms;
 mod goldens;
 mod jobs;
+mod lists;
 mod log;
 mod login;
 mod pages;
