@@ -83,6 +83,7 @@ fn worker() -> WorkerInfo {
         cpu: None,
         refused: None,
         stuck_since: None,
+        unrunnable: Vec::new(),
     }
 }
 

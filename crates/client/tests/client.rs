@@ -220,6 +220,7 @@ fn worker_of_math() -> WorkerInfo {
         cpu: None,
         refused: None,
         stuck_since: None,
+        unrunnable: Vec::new(),
     }
 }
 

@@ -545,6 +545,12 @@ pub struct StoredMessage {
 }
 
 impl StoredMessage {
+    /// Whether it waits because a worker that could not run it gave it back: it has no other time to wait for.
+    #[must_use]
+    pub const fn is_given_back(&self) -> bool {
+        matches!(self.place, Place::Delayed) && self.attempt == 0 && self.delivery > 0
+    }
+
     /// The state of its task.
     #[must_use]
     pub const fn state(&self) -> TaskState {

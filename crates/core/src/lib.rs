@@ -64,7 +64,7 @@ pub use state::{Event, IllegalTransition, Step, TaskState, transition};
 pub use suggest::nearest;
 pub use task::{AckMode, BoxFuture, Codec, Handler, Param, StateNeed, TaskDef, TaskOptions, TaskResult};
 pub use time::Timestamp;
-pub use worker::{ActiveTask, TaskInfo, WorkerCommand, WorkerInfo, WorkerMode};
+pub use worker::{ActiveTask, Misfit, TaskInfo, Unrunnable, WorkerCommand, WorkerInfo, WorkerMode};
 
 mod priority;
 pub use priority::{Priority, PriorityError};

@@ -60,6 +60,9 @@ pub struct WorkerInfo {
     /// Since when its loop does not answer, because tasks block its threads; then only its lease keeper says this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stuck_since: Option<Timestamp>,
+    /// What it gave back because it cannot run it, and nobody can have tried again since; the most first, at most [`Unrunnable::KINDS`] kinds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unrunnable: Vec<Unrunnable>,
 }
 
 impl WorkerInfo {
@@ -73,6 +76,41 @@ impl WorkerInfo {
     pub const fn is_beat(&self) -> bool {
         self.schedule.is_some()
     }
+}
+
+/// Messages of one kind that a worker gave back because it cannot run them.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Unrunnable {
+    /// Their queue.
+    pub queue: QueueName,
+    /// The task's name; empty where the message cannot be read.
+    pub task: String,
+    /// What is wrong.
+    pub why: Misfit,
+    /// How many, at most [`MOST`](Self::MOST).
+    pub tasks: u64,
+}
+
+impl Unrunnable {
+    /// The most messages of one kind that a worker counts.
+    pub const MOST: usize = 10_000;
+    /// The most kinds that a worker tells of.
+    pub const KINDS: usize = 20;
+}
+
+/// Why a worker cannot run a message that another one may.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Misfit {
+    /// It has no task of this name.
+    Unregistered,
+    /// It has the task of another release, which takes other arguments.
+    Arguments,
+    /// The message has the format of a later release of Lovage.
+    Format,
+    /// What a newer worker says.
+    #[serde(other)]
+    Other,
 }
 
 /// Whether a worker takes more work.
@@ -194,5 +232,11 @@ mod tests {
         let json = serde_json::json!({ "id": id, "task": "add", "queue": "q", "started_at": at });
         let active: ActiveTask = serde_json::from_value(json).unwrap();
         assert_eq!((active.progress, active.blocks_since), (None, None));
+    }
+
+    #[test]
+    fn why_a_newer_worker_cannot_run_something_is_no_error() {
+        let read = |word: &str| serde_json::from_value::<Misfit>(word.into()).unwrap();
+        assert_eq!((read("unregistered"), read("moonphase")), (Misfit::Unregistered, Misfit::Other));
     }
 }

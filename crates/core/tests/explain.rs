@@ -121,6 +121,7 @@ fn worker(name: &str) -> WorkerInfo {
         cpu: None,
         refused: None,
         stuck_since: None,
+        unrunnable: Vec::new(),
     }
 }
 

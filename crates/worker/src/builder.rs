@@ -247,6 +247,7 @@ impl WorkerBuilder {
             cpu: None,
             refused: None,
             stuck_since: None,
+            unrunnable: Vec::new(),
         };
         Ok(Worker {
             defaults: Defaults {

@@ -31,6 +31,7 @@ use crate::leases::Holdings;
 use crate::plan::{Defaults, End, Job, Ran};
 use crate::settler::Item;
 use crate::stats::Counting;
+use crate::unrunnable::GivenBack;
 use crate::vitals::Vitals;
 use crate::worker::{Phase, Summary};
 
@@ -116,6 +117,7 @@ pub(crate) struct Dispatcher {
     maintain: bool,
     beating: bool,
     news: Arc<News>,
+    given_back: GivenBack,
     /// There is something to tell before the next regular heartbeat.
     has_news: bool,
     phase: Phase,
@@ -180,6 +182,7 @@ impl Dispatcher {
             maintain: true,
             beating: false,
             news,
+            given_back: GivenBack::default(),
             has_news: false,
             phase: Phase::Running,
             failures: 0,

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use lovage_core::{
     AckMode, Arguments, ArgumentsError, DeadReason, Delivery, Directive, Envelope, EnvelopeError,
-    ErrorReport, Event, Note, Outcome, QueueName, RedactedArg, RetryPolicy, Settle, TaskDef, TaskError,
-    TaskName, TaskRecord, TaskState, Timestamp, Verdict, render_arguments, transition,
+    ErrorReport, Event, Misfit, Note, Outcome, QueueName, RedactedArg, RetryPolicy, Settle, TaskDef,
+    TaskError, TaskName, TaskRecord, TaskState, Timestamp, Verdict, render_arguments, transition,
 };
 
 /// After this long without a worker that can run it a message is a dead letter.
@@ -68,6 +68,8 @@ pub(crate) struct Ending {
     pub(crate) record: Option<TaskRecord>,
     pub(crate) settle: Settle,
     pub(crate) error: Option<ErrorReport>,
+    /// It is given back, because this worker cannot run it.
+    pub(crate) misfit: Option<Misfit>,
 }
 
 /// How a run ended.
@@ -107,13 +109,8 @@ pub(crate) fn plan(
     let envelope = match Envelope::decode(&delivery.body).and_then(named) {
         Ok(envelope) => envelope,
         Err(error @ EnvelopeError::Newer { .. }) => {
-            return undeliverable(
-                Meta::nameless(delivery, queue),
-                &error.to_string(),
-                defaults,
-                broker_now,
-                now,
-            );
+            let meta = Meta::nameless(delivery, queue);
+            return undeliverable(meta, Misfit::Format, &error.to_string(), defaults, broker_now, now);
         }
         Err(error @ EnvelopeError::Unreadable(_)) => {
             let report = ErrorReport::new("unreadable", error.to_string());
@@ -142,7 +139,7 @@ pub(crate) fn plan(
     }
     let Some(def) = def else {
         let why = format!("this worker has no task `{}`", meta.task);
-        return undeliverable(meta, &why, defaults, broker_now, now);
+        return undeliverable(meta, Misfit::Unregistered, &why, defaults, broker_now, now);
     };
     match Arguments::new(def.name, def.params, def.codec, envelope.payload) {
         Ok(args) => Plan::Run(Box::new(Job {
@@ -158,7 +155,7 @@ pub(crate) fn plan(
             meta,
         })),
         Err(error @ ArgumentsError::Fingerprint { .. }) => {
-            undeliverable(meta, &error.to_string(), defaults, broker_now, now)
+            undeliverable(meta, Misfit::Arguments, &error.to_string(), defaults, broker_now, now)
         }
         Err(error @ ArgumentsError::Invalid(_)) => {
             let report = error.into_task_error().into_report();
@@ -268,7 +265,14 @@ fn named(envelope: Envelope) -> Result<Envelope, EnvelopeError> {
 }
 
 /// Given back with a delay that doubles from 1 s to 60 s; for good after an hour.
-fn undeliverable(meta: Meta, why: &str, defaults: &Defaults, broker_now: Timestamp, now: Timestamp) -> Plan {
+fn undeliverable(
+    meta: Meta,
+    misfit: Misfit,
+    why: &str,
+    defaults: &Defaults,
+    broker_now: Timestamp,
+    now: Timestamp,
+) -> Plan {
     if meta.delivery.refused_since.is_some_and(|since| broker_now.since(since) >= GIVE_UP_AFTER) {
         let message = format!("no worker could run it for an hour: {why}");
         return ended(meta, Event::GiveUp, Some(ErrorReport::new("undeliverable", message)), defaults, now);
@@ -280,6 +284,7 @@ fn undeliverable(meta: Meta, why: &str, defaults: &Defaults, broker_now: Timesta
         record: None,
         settle: Settle::GiveBack { after, refused: true },
         error: Some(ErrorReport::new("undeliverable", why)),
+        misfit: Some(misfit),
         meta,
     }))
 }
@@ -331,7 +336,7 @@ fn ending(
     };
     let given_back = matches!(settle, Settle::GiveBack { .. });
     let record = (!given_back).then(|| record(&meta, step.state, value, error.clone(), ran, defaults, now));
-    Ending { meta, state: step.state, record, settle, error }
+    Ending { meta, state: step.state, record, settle, error, misfit: None }
 }
 
 fn record(

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use lovage::{Client, Context, QueueName, RunningWorker, State, TaskError, TaskState, Worker, tasks};
 use lovage_broker_memory::{MemoryResults, MemoryStore};
-use lovage_core::{Progress, WorkerCommand, WorkerInfo};
+use lovage_core::{Misfit, Place, Progress, Unrunnable, WorkerCommand, WorkerInfo};
 use lovage_testkit::{FakeClock, FaultyBroker, Operation, SeededEntropy};
 use tokio::sync::Notify;
 
@@ -250,4 +250,35 @@ async fn what_cannot_be_done_is_refused_in_words_and_changes_nothing() {
     assert_eq!(world.tell(WorkerCommand::Concurrency { slots: 5 }).await.refused, None);
     world.send("default").await;
     assert_eq!(world.started(), 1);
+}
+
+#[tokio::test]
+async fn what_a_worker_cannot_run_is_told_soon_and_until_it_is_gone() {
+    let world = World::new(&["default"], 8);
+    world.settle().await;
+    let told = async || world.info().await.unrunnable;
+    assert_eq!(told().await, []);
+    let mut sent = Vec::new();
+    for name in ["renamed", "renamed", "lost"] {
+        sent.push(world.client.send_by_name(name, serde_json::json!([])).await.unwrap());
+    }
+    world.pass(Duration::from_secs(2)).await;
+    let kind = |task: &str, tasks| Unrunnable {
+        queue: QueueName::default(),
+        task: task.to_owned(),
+        why: Misfit::Unregistered,
+        tasks,
+    };
+    // They come back after 1 s, 2 s, 4 s, … and count once all the time.
+    for _ in 0..40 {
+        assert_eq!(told().await, [kind("renamed", 2), kind("lost", 1)]);
+        world.pass(Duration::from_secs(2)).await;
+    }
+    let found = world.store.handle().find(sent[0].id(), None).await.unwrap().unwrap();
+    assert!(found.place == Place::Delayed && found.is_given_back() && found.delivery >= 6, "{found:?}");
+    for handle in &sent[..2] {
+        handle.cancel().await.unwrap();
+    }
+    world.pass(Duration::from_secs(72)).await;
+    assert_eq!(told().await, [kind("lost", 1)]);
 }

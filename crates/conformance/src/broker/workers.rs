@@ -39,6 +39,12 @@ fn worker(name: &str) -> WorkerInfo {
         cpu: Some(1_500),
         refused: Some("no".to_owned()),
         stuck_since: Some(instant(3)),
+        unrunnable: vec![lovage_core::Unrunnable {
+            queue: lovage_testkit::queue("q"),
+            task: "“ädd”".to_owned(),
+            why: lovage_core::Misfit::Unregistered,
+            tasks: 7,
+        }],
     }
 }
 

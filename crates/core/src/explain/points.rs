@@ -81,7 +81,7 @@ fn is_delayed(facts: &Facts, message: &StoredMessage, envelope: Option<&Envelope
     points.push(if message.attempt > 0 {
         let of = envelope.and_then(|envelope| envelope.retry).map(|policy| policy.max_retries);
         Point::Retry { at, retry: message.attempt, of, error: last_error(message) }
-    } else if message.delivery > 0 {
+    } else if message.is_given_back() {
         let task = task_of(message);
         let registers = |worker: &WorkerInfo| task.as_deref().is_some_and(|task| registers(worker, task));
         Point::GivenBack {

@@ -1,6 +1,7 @@
 //! What is stuck, in words: from what was gathered, without asking anybody.
 
 mod schedule;
+mod stranded;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use lovage_core::Timestamp;
 
 pub(crate) use schedule::{beat, entries};
+pub(crate) use stranded::stranded;
 
 use super::growth::Growth;
 use super::overview::{Finding, Level};
@@ -27,6 +29,11 @@ const NAMED: usize = 3;
 
 /// How a queue is, in a sentence.
 pub(crate) fn words(row: &QueueRow, now: Timestamp) -> String {
+    let stranded = stranded(row).into_iter().map(|finding| finding.sentence);
+    std::iter::once(waiting(row, now)).chain(stranded).collect::<Vec<_>>().join(" ")
+}
+
+fn waiting(row: &QueueRow, now: Timestamp) -> String {
     if let Some(finding) = queue(row, now) {
         return finding.sentence;
     }
@@ -175,7 +182,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_micros(1_767_225_600_000_000);
 
-    fn row() -> QueueRow {
+    pub(super) fn row() -> QueueRow {
         QueueRow {
             name: "math".into(),
             state: QueueState::Open,
@@ -189,6 +196,7 @@ mod tests {
             workers: vec!["w".into()],
             taken: true,
             growth: None,
+            stranded: Vec::new(),
             words: String::new(),
         }
     }

@@ -175,6 +175,7 @@ mod tests {
             workers: Vec::new(),
             taken: true,
             growth: None,
+            stranded: Vec::new(),
             words: String::new(),
         }
     }

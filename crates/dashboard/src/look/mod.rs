@@ -17,6 +17,7 @@ pub(crate) mod slots;
 pub(crate) mod task;
 pub(crate) mod task_counts;
 pub(crate) mod tasks;
+pub(crate) mod unrunnable;
 pub(crate) mod workers;
 
 use lovage_core::{BackendError, BackendErrorKind, Page, Timestamp, parse_duration};

@@ -69,6 +69,7 @@ pub(crate) async fn data(call: Call) -> Result<Overview, Problem> {
     let charts = charts::data(&call, &queues).await?;
     let workers: Vec<WorkerRow> = live.iter().map(WorkerRow::from).collect();
     let mut found: Vec<Finding> = queues.iter().filter_map(|row| findings::queue(row, call.now)).collect();
+    found.extend(queues.iter().flat_map(findings::stranded));
     found.extend(workers.iter().filter_map(|row| findings::worker(row, call.now)));
     found.extend(queues.iter().filter_map(findings::dead));
     found.extend(scheduled::findings(app, &live).await);

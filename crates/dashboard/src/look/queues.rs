@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::growth::Growth;
+use super::unrunnable::{Stranded, stranded};
 use super::{At, findings};
 use crate::app::App;
 use crate::call::Call;
@@ -42,6 +43,8 @@ pub(crate) struct QueueRow {
     pub(crate) taken: bool,
     /// How it grew in the last half minute, where it did all the time.
     pub(crate) growth: Option<Growth>,
+    /// What its live workers gave back, because none of them can run it; the most first.
+    pub(crate) stranded: Vec<Stranded>,
     /// How it is, in a sentence.
     pub(crate) words: String,
 }
@@ -116,6 +119,7 @@ fn row(app: &App, name: &QueueName, depth: Depth, workers: &[WorkerInfo]) -> Que
         workers: readers().map(|worker| worker.name.clone()).collect(),
         taken: readers().any(|worker| worker.mode == WorkerMode::Running),
         growth: app.seen.look(name.as_str(), depth.ready, waits, clock),
+        stranded: stranded(name, depth.ready + depth.delayed + depth.leased, workers),
         words: String::new(),
     };
     row.state = findings::state(&row, now);

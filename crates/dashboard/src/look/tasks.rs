@@ -33,6 +33,8 @@ pub(crate) struct LiveRow {
     pub(crate) published_at: At,
     /// Due later: when. Running: when its lease ends unless renewed. Dead: since when.
     pub(crate) at: Option<At>,
+    /// Whether it waits because no worker that got it could run it.
+    pub(crate) given_back: bool,
     /// Whether it was cancelled or replaced.
     pub(crate) revoked: bool,
     /// Why it is dead.
@@ -140,6 +142,7 @@ impl From<&StoredMessage> for LiveRow {
             attempt: message.attempt,
             published_at: At(message.published_at),
             at: message.at.map(At),
+            given_back: message.is_given_back(),
             revoked: message.revoked,
             reason: message.reason.map(lovage_core::DeadReason::as_str),
             error: message.notes.last().map(|note| note.error.clone()),

@@ -73,7 +73,7 @@ fn list(
         table.key(&row.id).row([
             html! { a href=(Url::new(&call.app.base, "/task").with("id", &row.id)) { (row.task) } },
             code(&row.arguments),
-            html! { (super::kit::state(row.state)) @if row.revoked { " " span.badge.warn { "cancelled" } } @if let Some(told) = progress.get(&row.id) { (super::kit::progress(told)) } },
+            html! { (super::kit::state(row.state)) @if row.given_back { " " span.badge.bad { "no worker could run it" } } @if row.revoked { " " span.badge.warn { "cancelled" } } @if let Some(told) = progress.get(&row.id) { (super::kit::progress(told)) } },
             html! { (row.priority) },
             when(call, Some(row.published_at)),
             when(call, row.at),

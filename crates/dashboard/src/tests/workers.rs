@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use lovage_core::{Clock as _, Reserve, Token, WorkerCommand, WorkerId, WorkerInfo};
+use lovage_core::{
+    Clock as _, Envelope, Payload, Reserve, Settle, Settlement, Token, WorkerCommand, WorkerId, WorkerInfo,
+};
 use lovage_testkit::{SeededEntropy, message, queue};
 use serde_json::json;
 
@@ -88,6 +90,44 @@ async fn the_overview_names_tasks_that_block_and_workers_that_are_stuck() {
         ann.get(&site, "/").await.says("The worker `w` is stuck since 12s: `spin&lt;` blocks its threads")
     );
     assert!(ann.get(&site, "/workers").await.says("blocks its thread"));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn tasks_that_no_live_worker_can_run_are_named_wherever_somebody_looks() {
+    let site = Site::new();
+    let mut ann = site.operator().await;
+    let lost = message("q").envelope(&Envelope::new("movies.renmed", Payload::Json("[]".into()))).build();
+    site.broker.publish(std::slice::from_ref(&lost), None).await.unwrap();
+    let (q, token) = (queue("q"), Token::from_bytes([1; 16]));
+    let reserve = Reserve { queue: &q, max: 1, token, lease: TTL, suspects: true };
+    site.broker.reserve(reserve, None).await.unwrap();
+    let how = Settle::GiveBack { after: Duration::from_secs(60), refused: true };
+    site.broker.settle(&q, token, &[Settlement { id: lost.id, how }], None).await.unwrap();
+    let kind = json!({ "queue": "q", "task": "movies.renmed", "why": "unregistered", "tasks": 3 });
+    let known = json!({ "name": "movies.renamed", "signature": "() -> ()" });
+    let telling = WorkerInfo {
+        tasks: vec![serde_json::from_value(known).unwrap()],
+        unrunnable: vec![serde_json::from_value(kind).unwrap()],
+        ..info(&site)
+    };
+    heard(&site, &telling).await;
+    let says = "`q` holds 1 task that no live worker of it knows: `movies.renmed`. Start a worker that has it, or cancel it";
+    let overview = ann.get(&site, "/").await;
+    assert!(overview.says(says) && !overview.says("All is well"), "{}", overview.text);
+    assert!(overview.text.contains("/tasks?queue=q&amp;place=delayed"));
+    assert!(ann.get(&site, "/queue?name=q").await.says(says));
+    assert!(ann.get(&site, "/tasks?queue=q&place=delayed").await.says("no worker could run it"));
+    let explained = ann.get(&site, &format!("/task?id={}", lost.id)).await;
+    for part in [
+        "workers could not run it and gave it back (1 hand-out so far)",
+        "No live worker of this queue registers the task (w does not); there is a task `movies.renamed`",
+    ] {
+        assert!(explained.says(part), "{}", explained.text);
+    }
+
+    // A worker of the next release, which knows it.
+    site.registers(&[("movies.renmed", "() -> ()")]).await;
+    assert!(ann.get(&site, "/").await.says("All is well"));
 }
 
 #[tokio::test(flavor = "current_thread")]

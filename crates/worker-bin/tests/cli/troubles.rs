@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::dashboard::{enter, get};
 use crate::own::EVERY;
-use crate::support::{Bed, Running, on_redis};
+use crate::support::{Bed, Running, on_each_broker, on_redis};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -136,6 +136,31 @@ fn a_task_that_blocks_one_thread_of_many_is_named_with_memory_and_processor() {
     let (memory, cpu) = (&overview["workers"][0]["memory"], &overview["workers"][0]["cpu"]);
     assert!(memory.as_u64().unwrap() > 1_000_000 && cpu.as_f64().unwrap() < 5.0, "{memory} {cpu}");
 }
+
+/// Two workers with other tasks, and what was sent is none of them: until a worker that has it is there.
+fn a_deploy_renames_a_task(bed: &Bed) {
+    let site = Site::of(bed);
+    let _workers = [bed.worker(&["-n", "a"]), bed.worker(&["-n", "b"])];
+    bed.until(&["status"], |workers| workers.as_array().unwrap().len() == 2);
+    let id = bed.ok(&["call", "own.greet", "Ada"]);
+    site.soon("`default` holds ", || {});
+    site.soon(
+        " that no live worker of it knows: `own.greet`. Start a worker that has it, or cancel it",
+        || {},
+    );
+    let explained = bed.ok(&["explain", &id]);
+    assert!(
+        explained.contains("No live worker of this queue registers the task (a, b do not)"),
+        "{explained}"
+    );
+    let _next = bed.own_worker(&["-n", "c"]);
+    let clock = SystemClock::new();
+    while site.says("no live worker of it knows") {
+        assert!(clock.monotonic() < SOON, "{:#}", site.overview()["findings"]);
+    }
+}
+
+on_each_broker!(a_deploy_renames_a_task);
 
 #[test]
 fn a_queue_grows_while_a_worker_reads_it() {

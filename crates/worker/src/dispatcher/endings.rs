@@ -25,6 +25,7 @@ impl Dispatcher {
         if let Some(record) = &ending.record {
             self.count(record);
         }
+        self.remember_misfit(&ending);
         match ending.state {
             TaskState::Success => self.summary.succeeded += 1,
             TaskState::Failure | TaskState::Retry => self.summary.failed += 1,
@@ -48,6 +49,15 @@ impl Dispatcher {
         });
         let settlement = (!settled_early).then_some(Settlement { id, how: ending.settle });
         self.hand_over(Item { queue: ending.meta.queue, token, id, record: ending.record, settlement });
+    }
+
+    /// What this worker cannot run is told with the next heartbeats, of a new kind soon.
+    fn remember_misfit(&mut self, ending: &Ending) {
+        let (Some(misfit), Settle::GiveBack { after, .. }) = (ending.misfit, &ending.settle) else { return };
+        let now = self.parts.clock.monotonic();
+        if self.given_back.add(&ending.meta, misfit, now, *after) {
+            self.has_news();
+        }
     }
 
     pub(super) fn settle_only(&mut self, token: Token, queue: &QueueName, id: TaskId, how: Settle) {

@@ -35,7 +35,8 @@ impl Dispatcher {
         self.has_news = false;
         self.news.taken();
         let (broker, ttl) = (Arc::clone(&self.parts.broker), self.timers.period * 3);
-        let info = self.parts.vitals.say(self.info(), ttl);
+        let info = self.info();
+        let info = self.parts.vitals.say(info, ttl);
         self.spawn(async move { Event::Beat(broker.heartbeat(&info, ttl, None).await) });
     }
 
@@ -87,7 +88,7 @@ impl Dispatcher {
         self.timers.beat = self.timers.beat.min(self.timers.beaten + pause);
     }
 
-    fn info(&self) -> WorkerInfo {
+    fn info(&mut self) -> WorkerInfo {
         let (memory, cpu) = self.parts.vitals.measure(&*self.parts.clock);
         WorkerInfo {
             mode: match self.phase {
@@ -101,6 +102,7 @@ impl Dispatcher {
             failed: self.summary.failed,
             memory,
             cpu,
+            unrunnable: self.given_back.told(self.parts.clock.monotonic()),
             ..self.parts.info.clone()
         }
     }

@@ -128,6 +128,7 @@ fn info(session: &Session) -> WorkerInfo {
         cpu: None,
         refused: None,
         stuck_since: None,
+        unrunnable: Vec::new(),
         host,
     }
 }
