@@ -37,7 +37,7 @@ async fn switch(call: &Call, enabled: bool) -> Result<Done, Problem> {
 pub(crate) async fn ask_delete(call: Call) -> Result<Option<Sure>, Problem> {
     let names = names(&call)?;
     let found = call.app.schedules()?.get(&names).await?;
-    let rows: Vec<EntryRow> = found.iter().flatten().map(EntryRow::from).collect();
+    let rows: Vec<EntryRow> = found.iter().flatten().map(EntryRow::plain).collect();
     if rows.is_empty() {
         return Err(missing(names.first().copied().unwrap_or_default()));
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use lovage_core::Timestamp;
 
-pub(crate) use schedule::{beat, entries};
+pub(crate) use schedule::{beat, cause, entries};
 pub(crate) use stranded::stranded;
 
 use super::growth::Growth;

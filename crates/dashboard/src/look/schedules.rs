@@ -1,16 +1,17 @@
 //! The schedule: entries, their next runs, what became of their slots.
 
-use lovage_core::Timestamp;
 use lovage_core::schedule::{
     BadEntry, DisabledBy, Entry, EntryFilter, EntryText, Firing, HistoryQuery, Listed, StoredEntry, Upcoming,
     preview,
 };
+use lovage_core::{Timestamp, WorkerInfo};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::overview::Level;
 use super::tasks::Part;
-use super::{At, part};
+use super::{At, findings, part};
 use crate::api;
 use crate::call::Call;
 use crate::problem::Problem;
@@ -35,12 +36,24 @@ pub(crate) struct EntryRow {
     pub(crate) last_task_id: Option<String>,
     pub(crate) total_run_count: i64,
     pub(crate) last_error: Option<String>,
+    /// What is wrong with it, as the overview says it.
+    pub(crate) trouble: Option<EntryTrouble>,
     /// Who declares it; nothing where a person made it.
     pub(crate) source: Option<String>,
     /// Whether somebody edited it since.
     pub(crate) edited: bool,
     /// Grows with each edit.
     pub(crate) revision: i64,
+}
+
+/// What is wrong with an entry.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+pub(crate) struct EntryTrouble {
+    pub(crate) level: Level,
+    /// In a few words.
+    pub(crate) badge: &'static str,
+    /// And what to do.
+    pub(crate) sentence: String,
 }
 
 /// An entry with its next runs.
@@ -96,12 +109,14 @@ pub(crate) async fn list(call: Call) -> Result<Part<EntryRow>, Problem> {
     };
     let store = call.app.schedules()?;
     let paged = part(&call, |page| store.list(&filter, page)).await?;
-    Ok(Part { items: paged.items.iter().map(EntryRow::from).collect(), next: paged.next })
+    let workers = call.app.parts.broker.workers(None).await?;
+    let items = paged.items.iter().map(|listed| EntryRow::of(listed, &workers)).collect();
+    Ok(Part { items, next: paged.next })
 }
 
 pub(crate) async fn one(call: Call) -> Result<EntryView, Problem> {
     let listed = find(&call).await?;
-    let row = EntryRow::from(&listed);
+    let row = EntryRow::of(&listed, &call.app.parts.broker.workers(None).await?);
     let Ok(stored) = listed else { return Ok(EntryView { row, entry: None, runs: Vec::new() }) };
     let runs =
         if stored.entry.enabled { runs(&stored.entry, call.now.max(stored.done_until)) } else { Vec::new() };
@@ -134,17 +149,26 @@ pub(crate) fn runs(entry: &Entry, after: Timestamp) -> Vec<Run> {
     preview(entry, after, RUNS).into_iter().map(run).collect()
 }
 
-impl From<&Listed> for EntryRow {
-    fn from(listed: &Listed) -> Self {
+impl EntryRow {
+    fn of(listed: &Listed, workers: &[WorkerInfo]) -> Self {
+        let row = Self::plain(listed);
+        let trouble = findings::cause(listed, workers).map(|cause| EntryTrouble {
+            level: cause.level(),
+            badge: cause.badge(),
+            sentence: cause.sentence(&[&row.name]),
+        });
+        Self { trouble, ..row }
+    }
+
+    /// Without a look at what is wrong with it.
+    pub(crate) fn plain(listed: &Listed) -> Self {
         match listed {
-            Ok(stored) => Self::of(stored),
+            Ok(stored) => Self::stored(stored),
             Err(bad) => Self::bad(bad),
         }
     }
-}
 
-impl EntryRow {
-    fn of(stored: &StoredEntry) -> Self {
+    fn stored(stored: &StoredEntry) -> Self {
         Self {
             name: stored.entry.name.to_string(),
             task: stored.entry.task.to_string(),
@@ -157,6 +181,7 @@ impl EntryRow {
             last_task_id: stored.last_task_id.map(|id| id.to_string()),
             total_run_count: stored.total_run_count,
             last_error: stored.last_error.clone(),
+            trouble: None,
             source: stored.ownership.source.as_ref().map(ToString::to_string),
             edited: stored.ownership.edited,
             revision: stored.revision,
@@ -176,6 +201,7 @@ impl EntryRow {
             last_task_id: None,
             total_run_count: 0,
             last_error: Some(bad.reason.clone()),
+            trouble: None,
             source: bad.ownership.source.as_ref().map(ToString::to_string),
             edited: bad.ownership.edited,
             revision: bad.revision,

@@ -2,11 +2,14 @@
 
 use maud::{Markup, html};
 
-use super::kit::{Table, button, count, counted, empty, field, hidden, next_page, pretty, rough, when};
+use super::kit::{
+    Table, button, count, counted, empty, field, hidden, next_page, pretty, prose, rough, when,
+};
 use super::{Nav, Page, Url};
 use crate::call::Call;
 use crate::look;
-use crate::look::schedules::{EntryRow, EntryView, FiringRow, Run};
+use crate::look::overview::Level;
+use crate::look::schedules::{EntryRow, EntryTrouble, EntryView, FiringRow, Run};
 use crate::look::slots::AuditView;
 use crate::look::tasks::Part;
 use crate::problem::Problem;
@@ -108,13 +111,14 @@ fn state(row: &EntryRow) -> Markup {
     html! {
         @match (row.enabled, row.disabled_by) {
             (true, _) => span.badge.good { "enabled" },
-            (false, Some("bad")) => span.badge.bad { "cannot be read" },
-            (false, Some("gone")) => span.badge.warn { "no longer declared" },
+            (false, Some("bad" | "gone")) => {},
             (false, Some("done")) => span.badge.plain { "has run" },
             (false, _) => span.badge.plain { "disabled" },
         }
         @if row.edited { " " span.badge.info { "edited" } }
-        @if row.last_error.is_some() && row.enabled { " " span.badge.bad { "error" } }
+        @if let Some(EntryTrouble { level, badge, .. }) = &row.trouble {
+            " " span.badge.bad[*level == Level::Bad].warn[*level == Level::Warn] { (badge) }
+        }
     }
 }
 
@@ -122,7 +126,11 @@ fn now(call: &Call, view: &EntryView, audit: Option<&AuditView>, history: &Part<
     let row = &view.row;
     html! {
         p.explanation { (state(row)) " " (row.words) }
-        @if let Some(error) = &row.last_error { p.flash.bad { (error) } }
+        @if let Some(trouble) = &row.trouble {
+            p.flash.bad[trouble.level == Level::Bad].warn[trouble.level == Level::Warn] { (prose(&trouble.sentence)) }
+        } @else if let Some(error) = &row.last_error {
+            p.flash.warn { "Its last slot did not fire: " (error) }
+        }
         (acts(call, row))
         div.two {
             div {

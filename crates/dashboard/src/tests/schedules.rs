@@ -164,3 +164,52 @@ async fn clocks_that_are_turned_are_marked_between_runs() {
         assert!(fragment.says(part), "{part}: {}", fragment.text);
     }
 }
+
+#[tokio::test(flavor = "current_thread")]
+async fn what_a_deploy_broke_is_said_alike_on_the_overview_in_the_list_and_on_the_entrys_page() {
+    let (site, mut ann) = open().await;
+    let tick = |name: &str, task: &str, args: &str| {
+        let every = Schedule::every(HOUR).unwrap();
+        let mut entry = Entry::new(name.parse().unwrap(), task.parse().unwrap(), every);
+        (entry.queue, entry.args) = (queue("q"), args.to_owned());
+        entry
+    };
+    for entry in [
+        tick("lost", "gone.task", "[]"),
+        tick("wrong", "add", r#"["<i>s3cret</i>"]"#),
+        tick("good", "add", "[1]"),
+    ] {
+        site.schedules.put(&entry, Expected::New, None).await.unwrap();
+    }
+    site.registers(&[("add", "(x: i64) -> i64")]).await;
+    let broken = [
+        (
+            "lost",
+            "no worker knows its task",
+            "The schedule `lost` sends `gone.task` to `q`, and no live worker of that queue knows this task: start one that does",
+        ),
+        (
+            "wrong",
+            "arguments do not fit",
+            "The arguments of the schedule `wrong` do not fit its task: expected what add takes, (x: i64) -&gt; i64: ",
+        ),
+    ];
+    let (overview, list) = (ann.get(&site, "/").await, ann.get(&site, "/schedules").await);
+    for (name, badge, sentence) in broken {
+        let page = ann.get(&site, &format!("/schedule?name={name}")).await;
+        assert!(overview.says(sentence) && page.says(sentence), "{name}: {}", page.text);
+        assert!(list.text.contains(&format!(r#"<span class="badge bad">{badge}</span>"#)), "{}", list.text);
+        let told = ann.get(&site, &format!("/api/v1/schedule?name={name}")).await;
+        let told: Value = serde_json::from_str(&told.text).unwrap();
+        assert_eq!((&told["trouble"]["badge"], &told["trouble"]["level"]), (&json!(badge), &json!("bad")));
+        assert!(!told["trouble"].to_string().contains("s3cret"));
+    }
+    assert_eq!(list.text.matches(r#"class="badge bad""#).count(), 2, "the others are well");
+    let good = ann.get(&site, "/schedule?name=good").await;
+    assert!(good.says("enabled") && !good.text.contains("flash bad"), "{}", good.text);
+
+    // Nobody minds that a disabled one is broken; what is no longer declared was disabled by that.
+    ann.act(&site, "/schedules/disable", &[("name", "lost")]).await;
+    let page = ann.get(&site, "/schedule?name=lost").await;
+    assert!(page.says("disabled") && !page.says("no live worker of that queue"), "{}", page.text);
+}

@@ -41,73 +41,113 @@ pub(crate) fn beat(due: &[StoredEntry], idle: bool, now: Timestamp) -> Option<Fi
     Some(Finding { level: Level::Bad, sentence, page: "/schedules".to_owned() })
 }
 
+/// What is wrong with an entry.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Cause {
+    /// The row in the store cannot be read: why.
+    Unreadable(String),
+    /// Its last slot was not sent: why.
+    NotFired(String),
+    /// Its arguments are not those of the task: what was expected.
+    Arguments(String),
+    /// No live worker of the queue has the task.
+    Unknown { task: String, queue: String },
+    /// The program that declared it no longer does.
+    Gone,
+}
+
 /// Entries that do not do what somebody may think; those of one cause together.
 pub(crate) fn entries<'a>(
     entries: impl IntoIterator<Item = &'a Listed>,
     workers: &[WorkerInfo],
 ) -> Vec<Trouble> {
     let mut troubles = Vec::new();
-    let mut gone: Vec<&str> = Vec::new();
-    let mut unknown: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    let mut shared: BTreeMap<Cause, Vec<&str>> = BTreeMap::new();
     for listed in entries {
-        let stored = match listed {
-            Ok(stored) => stored,
-            Err(bad) => {
-                troubles.push(trouble(Level::Bad, &[&bad.name], unreadable(&bad.name, &bad.reason)));
-                continue;
-            }
+        let name = match listed {
+            Ok(stored) => stored.entry.name.as_str(),
+            Err(bad) => &bad.name,
         };
-        let entry = &stored.entry;
-        let name = entry.name.as_str();
-        if stored.disabled_by == Some(DisabledBy::Gone) {
-            gone.push(name);
-        } else if let Some(sentence) = of_store(stored) {
-            troubles.push(trouble(Level::Bad, &[name], sentence));
-        } else if entry.enabled {
-            match fit(entry, workers) {
-                Fit::Fits => {}
-                Fit::Unknown => {
-                    unknown.entry((entry.task.as_str(), entry.queue.as_str())).or_default().push(name);
-                }
-                // What was found there are arguments, which are not for this page.
-                Fit::Wrong(error) => {
-                    let sentence = format!(
-                        "The arguments of the schedule `{name}` do not fit its task: expected {}.",
-                        error.expected
-                    );
-                    troubles.push(trouble(Level::Bad, &[name], sentence));
-                }
+        match cause(listed, workers) {
+            Some(cause @ (Cause::Unknown { .. } | Cause::Gone)) => {
+                shared.entry(cause).or_default().push(name)
             }
+            Some(cause) => troubles.push(trouble(&cause, &[name])),
+            None => {}
         }
     }
-    troubles.extend(unknown.into_iter().map(|((task, queue), names)| {
-        let sentence = format!(
-            "{} `{task}` to `{queue}`, and no live worker of that queue knows this task: start one that does, or change the schedule.",
-            said(&names, "sends", "send")
-        );
-        trouble(Level::Bad, &names, sentence)
-    }));
-    if !gone.is_empty() {
-        let them = if gone.len() == 1 { "it" } else { "them" };
-        let sentence = format!(
-            "{} disabled: the program that declared {them} no longer does.",
-            said(&gone, "is", "are")
-        );
-        troubles.push(trouble(Level::Warn, &gone, sentence));
-    }
+    troubles.extend(shared.iter().map(|(cause, names)| trouble(cause, names)));
     troubles
 }
 
-/// What the store knows of an entry that does not fire.
-fn of_store(stored: &StoredEntry) -> Option<String> {
-    let name = stored.entry.name.as_str();
-    let error = stored.last_error.as_deref();
-    match stored.disabled_by {
-        Some(DisabledBy::Bad) => Some(unreadable(name, error.unwrap_or("no reason was kept"))),
-        Some(DisabledBy::Done | DisabledBy::Gone) => None,
-        None => error
-            .filter(|_| stored.entry.enabled)
-            .map(|error| format!("The schedule `{name}` did not fire: {error}.")),
+/// What is wrong with one entry, as store and workers tell.
+pub(crate) fn cause(listed: &Listed, workers: &[WorkerInfo]) -> Option<Cause> {
+    let stored = match listed {
+        Ok(stored) => stored,
+        Err(bad) => return Some(Cause::Unreadable(bad.reason.clone())),
+    };
+    let entry = &stored.entry;
+    match (stored.disabled_by, &stored.last_error) {
+        (Some(DisabledBy::Gone), _) => return Some(Cause::Gone),
+        (Some(DisabledBy::Bad), error) => {
+            return Some(Cause::Unreadable(error.clone().unwrap_or_else(|| "no reason was kept".to_owned())));
+        }
+        (None, Some(error)) if entry.enabled => return Some(Cause::NotFired(error.clone())),
+        (None | Some(DisabledBy::Done), _) => {}
+    }
+    match fit(entry, workers) {
+        _ if !entry.enabled => None,
+        Fit::Fits => None,
+        Fit::Unknown => Some(Cause::Unknown { task: entry.task.to_string(), queue: entry.queue.to_string() }),
+        // What was found there are arguments, which are not for this page.
+        Fit::Wrong(error) => Some(Cause::Arguments(error.expected)),
+    }
+}
+
+impl Cause {
+    pub(crate) const fn level(&self) -> Level {
+        match self {
+            Self::Gone => Level::Warn,
+            Self::Unreadable(_) | Self::NotFired(_) | Self::Arguments(_) | Self::Unknown { .. } => Level::Bad,
+        }
+    }
+
+    /// In a few words.
+    pub(crate) const fn badge(&self) -> &'static str {
+        match self {
+            Self::Unreadable(_) => "cannot be read",
+            Self::NotFired(_) => "did not fire",
+            Self::Arguments(_) => "arguments do not fit",
+            Self::Unknown { .. } => "no worker knows its task",
+            Self::Gone => "no longer declared",
+        }
+    }
+
+    /// What is wrong with the entries of these names, and what to do.
+    pub(crate) fn sentence(&self, names: &[&str]) -> String {
+        let (does, its, them) =
+            if names.len() == 1 { ("does", "its task", "it") } else { ("do", "their tasks", "them") };
+        match self {
+            Self::Unreadable(why) => {
+                format!(
+                    "{} be read and {does} not fire: {why}. Edit {them} or delete {them}.",
+                    said(names, "cannot", "cannot")
+                )
+            }
+            Self::NotFired(why) => format!("{} not fire: {why}.", said(names, "did", "did")),
+            Self::Arguments(expected) => format!(
+                "The arguments of {} do not fit {its}: expected {expected}. Change {them}, or start workers that take these arguments.",
+                schedules(names)
+            ),
+            Self::Unknown { task, queue } => format!(
+                "{} `{task}` to `{queue}`, and no live worker of that queue knows this task: start one that does, or change the schedule.",
+                said(names, "sends", "send")
+            ),
+            Self::Gone => format!(
+                "{} disabled: the program that declared {them} no longer does. Delete {them}, or enable {them} to go on without that program.",
+                said(names, "is", "are")
+            ),
+        }
     }
 }
 
@@ -121,10 +161,15 @@ fn fit(entry: &Entry, workers: &[WorkerInfo]) -> Fit {
     Fit::of(entry, readers.flat_map(|worker| &worker.tasks))
 }
 
-fn unreadable(name: &str, why: &str) -> String {
-    format!("The schedule `{name}` cannot be read and does not fire: {why}.")
+/// The schedule `a`, the schedules `a`, `b`.
+fn schedules(names: &[&str]) -> String {
+    match names {
+        [name] => format!("the schedule `{name}`"),
+        _ => format!("the schedules {}", named(names)),
+    }
 }
 
+/// The same at the beginning of a sentence, with its verb.
 fn said(names: &[&str], one: &str, many: &str) -> String {
     match names {
         [name] => format!("The schedule `{name}` {one}"),
@@ -132,13 +177,14 @@ fn said(names: &[&str], one: &str, many: &str) -> String {
     }
 }
 
-fn trouble(level: Level, names: &[&str], sentence: String) -> Trouble {
+fn trouble(cause: &Cause, names: &[&str]) -> Trouble {
     let page = match names {
         [name] => Url::new("", "/schedule").with("name", name).to_string(),
         _ => "/schedules".to_owned(),
     };
     let entries = names.iter().map(ToString::to_string).collect();
-    Trouble { finding: Finding { level, sentence, page }, entries }
+    let finding = Finding { level: cause.level(), sentence: cause.sentence(names), page };
+    Trouble { finding, entries }
 }
 
 #[cfg(test)]
@@ -208,10 +254,10 @@ mod tests {
         assert_eq!(
             told,
             [
-                "The arguments of the schedule `wrong` do not fit its task: expected what greet takes, (name: String) -> String: it has too many arguments: 2, expected 1.",
+                "The arguments of the schedule `wrong` do not fit its task: expected what greet takes, (name: String) -> String: it has too many arguments: 2, expected 1. Change it, or start workers that take these arguments.",
                 "The schedule `c` sends `gone` to `default`, and no live worker of that queue knows this task: start one that does, or change the schedule.",
                 "The schedules `a`, `b` send `lost` to `default`, and no live worker of that queue knows this task: start one that does, or change the schedule.",
-                "The schedules `x`, `y` are disabled: the program that declared them no longer does.",
+                "The schedules `x`, `y` are disabled: the program that declared them no longer does. Delete them, or enable them to go on without that program.",
             ]
         );
         assert_eq!(sentences(&listed[..5], &[worker("other")]), [""; 0], "nobody of its queue can be asked");
@@ -233,7 +279,7 @@ mod tests {
         assert_eq!(
             sentences(&[Err(bad), Ok(refused), Ok(done)], &[]),
             [
-                "The schedule `odd` cannot be read and does not fire: minute is 77.",
+                "The schedule `odd` cannot be read and does not fire: minute is 77. Edit it or delete it.",
                 "The schedule `full` did not fire: the queue is full.",
             ]
         );
