@@ -70,6 +70,29 @@ impl WorkerInfo {
     pub const MOST_SLOTS: usize = 100_000;
     /// The most turns that one queue of a worker can have.
     pub const MOST_TURNS: u32 = 100;
+    /// How far apart the heartbeats of a worker are where there are few workers.
+    pub const HEARTBEAT: Duration = Duration::from_secs(5);
+
+    /// How far apart its heartbeats are where so many are alive: many beat less often, so that the broker gets at most 20 a
+    /// second.
+    #[must_use]
+    pub fn heartbeat_every(live: usize) -> Duration {
+        let crowd = Duration::from_millis(50).saturating_mul(u32::try_from(live).unwrap_or(u32::MAX));
+        Self::HEARTBEAT.max(crowd)
+    }
+
+    /// After how long without a word it missed a heartbeat, where so many are alive: it may be gone.
+    #[must_use]
+    pub fn late_after(live: usize) -> Duration {
+        Self::heartbeat_every(live) * 8 / 5
+    }
+
+    /// After how long without a word something is wrong with it: it missed two heartbeats at least. Its registration lives
+    /// for three.
+    #[must_use]
+    pub fn silent_after(live: usize) -> Duration {
+        Duration::from_secs(30).max(Self::heartbeat_every(live) * 5 / 2)
+    }
 
     /// Whether it only sends what the schedule says. Beats register beside workers, and run nothing.
     #[must_use]
@@ -223,6 +246,18 @@ mod tests {
             let read = serde_json::from_str::<WorkerCommand>(json).unwrap();
             assert_eq!(read, WorkerCommand::Unknown(serde_json::from_str(json).unwrap()));
         }
+    }
+
+    #[test]
+    fn silence_is_measured_by_the_heartbeats_of_so_many_workers() {
+        let seconds = |live| {
+            [WorkerInfo::heartbeat_every(live), WorkerInfo::late_after(live), WorkerInfo::silent_after(live)]
+                .map(|time| time.as_secs())
+        };
+        assert_eq!(seconds(0), [5, 8, 30]);
+        assert_eq!(seconds(100), [5, 8, 30]);
+        assert_eq!(seconds(240), [12, 19, 30]);
+        assert_eq!(seconds(1_000), [50, 80, 125]);
     }
 
     #[test]

@@ -385,6 +385,8 @@ fn a_task_that_a_worker_has() {
         "worker one runs it, for 12s so far (attempt 1, hand-out 1); the worker has been silent for 13s: \
          if it is gone, its lease ends in 12s and another worker takes over",
     );
+    let crowd = (0..399).map(|number| worker(&number.to_string())).chain([running(ID, 987)]).collect();
+    says(&facts(leased(), crowd), STARTED, "worker one runs it, for 12s so far (attempt 1, hand-out 1)");
     says(
         &facts(StoredMessage { revoked: true, ..leased() }, vec![running(ID, 998)]),
         STARTED,

@@ -35,8 +35,6 @@ use crate::unrunnable::GivenBack;
 use crate::vitals::Vitals;
 use crate::worker::{Phase, Summary};
 
-/// How far apart heartbeats are where there are few workers.
-const HEARTBEAT: Duration = Duration::from_secs(5);
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 
 /// What the loop reacts to.
@@ -193,7 +191,7 @@ impl Dispatcher {
                 beat: now,
                 beaten: now,
                 upkeep: now,
-                period: HEARTBEAT,
+                period: WorkerInfo::HEARTBEAT,
                 expire: first_expire,
                 count: Duration::MAX,
                 deadline: None,

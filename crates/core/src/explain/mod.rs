@@ -193,6 +193,8 @@ pub struct Running {
     pub delivery: u32,
     /// When the worker said so.
     pub seen_at: Timestamp,
+    /// Whether it should have said something since, and may be gone.
+    pub late: bool,
     /// When its lease ends unless renewed.
     pub lease_ends: Option<Timestamp>,
 }

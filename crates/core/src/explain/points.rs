@@ -110,6 +110,7 @@ fn is_leased(facts: &Facts, message: &StoredMessage, points: &mut Vec<Point>) {
             attempt: message.attempt + 1,
             delivery: message.delivery,
             seen_at: worker.seen_at,
+            late: facts.asked_at.since(worker.seen_at) > WorkerInfo::late_after(facts.workers.len()),
             lease_ends: message.at,
         }));
         return;

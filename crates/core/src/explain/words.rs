@@ -10,8 +10,6 @@ use crate::{DeadReason, QueueName, TaskState, Timestamp, format_duration, limits
 const WIDEST: usize = 300;
 /// The most names that are listed.
 const NAMES: usize = 5;
-/// Workers say what they do every five seconds: after this long without a word one may be gone.
-const SILENT: Duration = Duration::from_secs(8);
 
 impl fmt::Display for Explanation {
     /// Sentences on one line, without control characters.
@@ -158,15 +156,15 @@ fn given_back(times: u32, at: Timestamp, registered: bool, now: Timestamp) -> St
 }
 
 fn running(run: &Running, now: Timestamp) -> String {
-    let Running { worker, since, attempt, delivery, seen_at, lease_ends } = run;
-    let silence = now.since(*seen_at);
+    let Running { worker, since, attempt, delivery, seen_at, late, lease_ends } = run;
     let mut text = format!(
         "worker {} runs it, for {} so far (attempt {attempt}, hand-out {delivery})",
         plain(worker),
         time(now.since(*since))
     );
-    if silence > SILENT {
+    if *late {
         let over = takes_over(*lease_ends, now);
+        let silence = now.since(*seen_at);
         text += &format!("; the worker has been silent for {}: if it is gone, {over}", time(silence));
     }
     text

@@ -6,7 +6,7 @@ mod stranded;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lovage_core::Timestamp;
+use lovage_core::{Timestamp, WorkerInfo};
 
 pub(crate) use schedule::{beat, cause, entries};
 pub(crate) use stranded::stranded;
@@ -22,8 +22,6 @@ use crate::pages::{
 
 /// A task at the head of a queue that is read may wait for this long.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// A worker says something at least this often.
-const SILENCE: Duration = Duration::from_secs(30);
 /// Names in one sentence.
 const NAMED: usize = 3;
 
@@ -108,8 +106,8 @@ fn grows(row: &QueueRow, waits: &str) -> String {
     )
 }
 
-/// What is wrong with a worker, the worst of it.
-pub(crate) fn worker(row: &WorkerRow, now: Timestamp) -> Option<Finding> {
+/// What is wrong with a worker, the worst of it, where so many are alive.
+pub(crate) fn worker(row: &WorkerRow, live: usize, now: Timestamp) -> Option<Finding> {
     let WorkerRow { name, .. } = row;
     let silent = now.since(row.seen_at.0);
     let blocking: BTreeMap<&str, Timestamp> =
@@ -118,7 +116,7 @@ pub(crate) fn worker(row: &WorkerRow, now: Timestamp) -> Option<Finding> {
     let instead = if tasks.len() == 1 { "it a plain function" } else { "them plain functions" };
     let instead = format!("ake {instead}, or move the work into `spawn_blocking`.");
     let block = if tasks.len() == 1 { "blocks" } else { "block" };
-    let sentence = if silent >= SILENCE {
+    let sentence = if silent >= WorkerInfo::silent_after(live) {
         format!(
             "The {} `{name}` has not been heard from for {}: it hangs, or has lost its connection.",
             if row.schedule.is_some() { "beat" } else { "worker" },
@@ -280,7 +278,7 @@ mod tests {
 
     #[test]
     fn tasks_that_block_are_said_with_their_worker_and_what_to_do() {
-        let said = |row: WorkerRow| worker(&row, NOW).map(|found| found.sentence).unwrap_or_default();
+        let said = |row: WorkerRow| worker(&row, 1, NOW).map(|found| found.sentence).unwrap_or_default();
         assert_eq!(said(worker_row(&[], false, 1)), "");
         assert_eq!(
             said(worker_row(&["spin", "spin"], false, 1)),
@@ -291,6 +289,9 @@ mod tests {
             "The worker `w` is stuck since 9s: `hash`, `spin` block its threads, and nothing else goes on there. Make them plain functions, or move the work into `spawn_blocking`."
         );
         assert!(said(worker_row(&[], true, 1)).contains("is stuck since 9s: something blocks its threads"));
-        assert!(said(worker_row(&["spin"], true, 31)).contains("not been heard from for 31s"));
+        let silent = worker_row(&["spin"], true, 31);
+        let crowd = worker(&silent, 1_000, NOW).unwrap().sentence;
+        assert!(crowd.contains("is stuck"), "of so many each says something once in 50 s: {crowd}");
+        assert!(said(silent).contains("not been heard from for 31s"));
     }
 }

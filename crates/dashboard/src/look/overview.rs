@@ -70,7 +70,7 @@ pub(crate) async fn data(call: Call) -> Result<Overview, Problem> {
     let workers: Vec<WorkerRow> = live.iter().map(WorkerRow::from).collect();
     let mut found: Vec<Finding> = queues.iter().filter_map(|row| findings::queue(row, call.now)).collect();
     found.extend(queues.iter().flat_map(findings::stranded));
-    found.extend(workers.iter().filter_map(|row| findings::worker(row, call.now)));
+    found.extend(workers.iter().filter_map(|row| findings::worker(row, live.len(), call.now)));
     found.extend(queues.iter().filter_map(findings::dead));
     found.extend(scheduled::findings(app, &live).await);
     found.sort_by_key(|finding| finding.level);

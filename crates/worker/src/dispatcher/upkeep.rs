@@ -6,7 +6,7 @@ use std::time::Duration;
 use lovage_core::stats::Tally;
 use lovage_core::{BackendError, Heartbeat, ResultStore, TaskRecord, WorkerInfo, WorkerMode};
 
-use super::{Dispatcher, Event, HEARTBEAT};
+use super::{Dispatcher, Event};
 use crate::settler::backoff;
 use crate::stats::{self, FLUSH};
 use crate::worker::Phase;
@@ -47,10 +47,7 @@ impl Dispatcher {
         let now = self.parts.clock.monotonic();
         match answer {
             Ok(answer) => {
-                // Many workers beat less often: the broker gets at most 20 heartbeats a second.
-                let crowd =
-                    Duration::from_millis(50) * u32::try_from(answer.live_workers).unwrap_or(u32::MAX);
-                self.timers.period = HEARTBEAT.max(crowd);
+                self.timers.period = WorkerInfo::heartbeat_every(answer.live_workers);
                 if self.timers.upkeep == Duration::MAX {
                     self.timers.upkeep = now + self.timers.period;
                 }
@@ -84,7 +81,7 @@ impl Dispatcher {
 
     /// The next heartbeat comes as soon as it may: of many workers, too, the broker gets few.
     fn hasten(&mut self) {
-        let pause = NEWS.max(self.timers.period.saturating_sub(HEARTBEAT));
+        let pause = NEWS.max(self.timers.period.saturating_sub(WorkerInfo::HEARTBEAT));
         self.timers.beat = self.timers.beat.min(self.timers.beaten + pause);
     }
 
