@@ -524,7 +524,7 @@ pub struct StoredMessage {
     pub run: u32,
     /// Hand-outs so far.
     pub delivery: u32,
-    /// Failed outcomes in this run so far.
+    /// Failed outcomes in this run that were to be retried; see [`failed_attempts`](Self::failed_attempts).
     pub attempt: u32,
     /// Leases lost in a row.
     pub losses: u32,
@@ -545,6 +545,18 @@ pub struct StoredMessage {
 }
 
 impl StoredMessage {
+    /// Failed attempts in this run. The last one of a dead letter is among them, unless it was given up without one: nobody
+    /// could run or read it, or its workers were lost.
+    #[must_use]
+    pub const fn failed_attempts(&self) -> u32 {
+        match self.reason {
+            Some(DeadReason::Exhausted | DeadReason::Permanent) => self.attempt + 1,
+            Some(DeadReason::Poisoned | DeadReason::Undeliverable | DeadReason::Unreadable) | None => {
+                self.attempt
+            }
+        }
+    }
+
     /// Whether it waits because a worker that could not run it gave it back: it has no other time to wait for.
     #[must_use]
     pub const fn is_given_back(&self) -> bool {

@@ -63,7 +63,7 @@ fn dead(reason: DeadReason) -> StoredMessage {
     StoredMessage {
         at: Some(at(700)),
         reason: Some(reason),
-        attempt: 4,
+        attempt: 3,
         notes: notes(),
         ..message(Place::Dead)
     }
@@ -189,8 +189,10 @@ fn a_task_that_nobody_knows() {
 #[test]
 fn a_ready_task_whose_workers_are_missing() {
     says(&facts(ready(), vec![]), PENDING, "no worker is alive");
+    let beat = WorkerInfo { schedule: Some("here".into()), ..of_queue("beat", &[]) };
+    says(&facts(ready(), vec![beat.clone()]), PENDING, "no worker is alive");
     says(
-        &facts(ready(), vec![of_queue("one", &["default", "slow"])]),
+        &facts(ready(), vec![beat, of_queue("one", &["default", "slow"])]),
         PENDING,
         "no live worker reads this queue (one reads `default`, `slow`)",
     );

@@ -49,7 +49,7 @@ pub(crate) fn message(message: &StoredMessage) -> Value {
         "place": message.place.as_str(),
         "run": message.run,
         "delivery": message.delivery,
-        "attempt": message.attempt,
+        "attempt": message.failed_attempts(),
         "losses": message.losses,
         "published_at": message.published_at.to_string(),
         "at": message.at.map(|at| at.to_string()),

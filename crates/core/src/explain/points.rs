@@ -130,15 +130,15 @@ fn obstacles(facts: &Facts, message: &StoredMessage, points: &mut Vec<Point>) {
         points.push(Point::Paused);
     }
     let queue = &message.queue;
-    if facts.workers.is_empty() {
+    if workers(facts).next().is_none() {
         points.push(Point::NoWorker);
         return;
     }
     let takers = || readers(facts, queue).filter(|worker| worker.mode == WorkerMode::Running);
     if readers(facts, queue).next().is_none() {
-        let queues: BTreeSet<&QueueName> = facts.workers.iter().flat_map(|worker| &worker.queues).collect();
+        let queues: BTreeSet<&QueueName> = workers(facts).flat_map(|worker| &worker.queues).collect();
         let queues = queues.into_iter().cloned().collect();
-        points.push(Point::Unread { workers: names(&facts.workers), queues });
+        points.push(Point::Unread { workers: names(workers(facts)), queues });
     } else if takers().next().is_none() {
         points.push(Point::Quiet { workers: names(readers(facts, queue)) });
     } else if let Some(task) = task_of(message).filter(|_| !message.revoked)
@@ -170,7 +170,7 @@ fn dead(message: &StoredMessage) -> Point {
     Point::Dead(DeadLetter {
         reason: message.reason,
         since: message.at,
-        attempts: message.attempt,
+        attempts: message.failed_attempts(),
         error: last_error(message),
     })
 }
@@ -190,8 +190,13 @@ fn end(record: &TaskRecord) -> Point {
     })
 }
 
+/// Beats stand beside them in the registry, and run nothing.
+fn workers(facts: &Facts) -> impl Iterator<Item = &WorkerInfo> {
+    facts.workers.iter().filter(|worker| !worker.is_beat())
+}
+
 fn readers<'a>(facts: &'a Facts, queue: &'a QueueName) -> impl Iterator<Item = &'a WorkerInfo> {
-    facts.workers.iter().filter(move |worker| worker.queues.contains(queue))
+    workers(facts).filter(move |worker| worker.queues.contains(queue))
 }
 
 fn registers(worker: &WorkerInfo, task: &str) -> bool {

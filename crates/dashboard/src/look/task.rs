@@ -64,8 +64,8 @@ pub(crate) struct Failure {
 #[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
 pub(crate) struct Attempt {
     pub(crate) run: u32,
-    /// 1 for the first attempt of a run.
-    pub(crate) number: u32,
+    /// 1 for the first attempt of a run; nothing where it failed without one: nobody could run it.
+    pub(crate) number: Option<u32>,
     #[schemars(with = "String")]
     pub(crate) state: TaskState,
     pub(crate) worker: String,
@@ -130,18 +130,28 @@ async fn attempts(call: &Call, facts: &Facts) -> Result<Vec<Attempt>, Problem> {
     if !history.is_empty() {
         return Ok(history.into_iter().map(Attempt::from).collect());
     }
-    let Some(message) = &facts.message else { return Ok(Vec::new()) };
-    let first = message.attempt.saturating_sub(u32::try_from(message.notes.len()).unwrap_or(u32::MAX));
-    let noted = message.notes.iter().zip(first + 1..).map(|(note, number)| Attempt {
+    Ok(facts.message.as_ref().map(noted).unwrap_or_default())
+}
+
+/// The newest attempts, as the message itself tells of them.
+fn noted(message: &StoredMessage) -> Vec<Attempt> {
+    let (failed, last) = (message.failed_attempts(), message.notes.len().saturating_sub(1));
+    let is_end = |place| message.place == Place::Dead && place == last;
+    // Whoever gave it up without an attempt left a note, too.
+    let is_attempt = |place| !is_end(place) || failed > message.attempt;
+    let attempts = (0..message.notes.len()).filter(|place| is_attempt(*place)).count();
+    let first = failed.saturating_sub(u32::try_from(attempts).unwrap_or(u32::MAX));
+    let noted = message.notes.iter().zip(first + 1..).enumerate();
+    let noted = noted.map(|(place, (note, number))| Attempt {
         run: message.run,
-        number,
-        state: TaskState::Retry,
+        number: is_attempt(place).then_some(number),
+        state: if is_end(place) { TaskState::Failure } else { TaskState::Retry },
         worker: note.worker.clone(),
         started_at: None,
         finished_at: At(note.at),
         error: Some(note.error.clone()),
     });
-    Ok(noted.collect())
+    noted.collect()
 }
 
 fn view(facts: &Facts, explanation: &Explanation, attempts: Vec<Attempt>) -> TaskView {
@@ -196,7 +206,7 @@ impl From<AttemptRecord> for Attempt {
         let failed = matches!(attempt.state, TaskState::Retry | TaskState::Failure);
         Self {
             run: attempt.run,
-            number: attempt.attempt.max(u32::from(failed)) + u32::from(!failed),
+            number: attempt.started_at.map(|_| attempt.attempt.max(u32::from(failed)) + u32::from(!failed)),
             state: attempt.state,
             worker: attempt.worker,
             started_at: attempt.started_at.map(At),

@@ -139,7 +139,7 @@ impl From<&StoredMessage> for LiveRow {
             state: message.state(),
             run: message.run,
             delivery: message.delivery,
-            attempt: message.attempt,
+            attempt: message.failed_attempts(),
             published_at: At(message.published_at),
             at: message.at.map(At),
             given_back: message.is_given_back(),

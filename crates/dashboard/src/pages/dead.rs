@@ -139,7 +139,7 @@ fn list(call: &Call, queue: &str, part: &Part<LiveRow>) -> Markup {
         .text("Reason")
         .text("Error")
         .text("Arguments")
-        .number("Attempts")
+        .text("Failed attempts")
         .text("Given up");
     if call.is_operator() {
         table = table.picks("Select all of this page");
@@ -153,7 +153,7 @@ fn list(call: &Call, queue: &str, part: &Part<LiveRow>) -> Markup {
             words(row.reason.unwrap_or("unknown")),
             html! { @if let Some(error) = &row.error { span.cut { (error) } } },
             code(&row.arguments),
-            html! { (row.attempt) },
+            attempts(row),
             when(call, row.at),
         ];
         table.key(&row.id).row(pick.into_iter().chain(cells));
@@ -172,6 +172,17 @@ fn list(call: &Call, queue: &str, part: &Part<LiveRow>) -> Markup {
             }
         }
         (next_page(call, part.next.as_deref()))
+    }
+}
+
+/// How often it ran and failed; why not at all, where it was given up without a run that ended.
+fn attempts(row: &LiveRow) -> Markup {
+    html! {
+        @match (row.attempt, row.reason) {
+            (0, Some("poisoned")) => { "none of " (counted(row.delivery.into(), "hand-out")) " ended" }
+            (0, Some("undeliverable" | "unreadable")) => "none: it never ran",
+            (failed, _) => (failed),
+        }
     }
 }
 

@@ -153,7 +153,7 @@ fn timeline(call: &Call, task: &TaskView) -> Markup {
             @if let Some(live) = live {
                 li {
                     p {
-                        strong { (match live.place { "ready" => "Waits for a worker", "delayed" => "Waits for its time", "leased" => "At a worker", _ => "Given up" }) }
+                        strong { (match live.place { "ready" => "Waits for a worker", "delayed" if live.given_back => "Given back, as no worker could run it", "delayed" => "Waits for its time", "leased" => "At a worker", _ => "Given up" }) }
                         @if let Some(at) = live.at {
                             @if live.place == "leased" { ", its lease ends " } @else if live.place == "delayed" { ", due " } @else { " " }
                             (ago(call, at))
@@ -170,7 +170,10 @@ fn attempt(call: &Call, attempt: &Attempt) -> Markup {
     html! {
         li {
             p {
-                strong { "Attempt " (attempt.number) @if attempt.run > 1 { " of run " (attempt.run) } }
+                strong {
+                    @match attempt.number { Some(number) => { "Attempt " (number) }, None => "Ended without a run" }
+                    @if attempt.run > 1 { " of run " (attempt.run) }
+                }
                 " " (state(attempt.state)) " " (ago(call, attempt.finished_at))
             }
             p.soft { "on " (attempt.worker) @if let Some(ran) = ran { ", ran for " (precise(ran)) } }

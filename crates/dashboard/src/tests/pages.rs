@@ -15,15 +15,19 @@ use serde_json::json;
 use super::site::Site;
 use crate::routes::Surface;
 
-/// A task of a queue that was given up.
+/// A task of a queue that was given up after its first attempt.
 async fn give_up(site: &Site, name: &str) -> TaskId {
+    give_up_as(site, name, DeadReason::Permanent).await
+}
+
+async fn give_up_as(site: &Site, name: &str, reason: DeadReason) -> TaskId {
     let dead = message("q").envelope(&Envelope::new(name, Payload::Json("[1]".into()))).build();
     site.broker.publish(std::slice::from_ref(&dead), None).await.unwrap();
     let (q, token) = (queue("q"), Token::from_bytes(*dead.id.as_bytes()));
     let reserve = Reserve { queue: &q, max: 1, token, lease: Duration::from_secs(60), suspects: true };
     site.broker.reserve(reserve, None).await.unwrap();
     let note = Note::new(site.clock.now(), "w", "no such account");
-    let how = Settle::DeadLetter { reason: DeadReason::Permanent, note };
+    let how = Settle::DeadLetter { reason, note };
     site.broker.settle(&q, token, &[Settlement { id: dead.id, how }], None).await.unwrap();
     dead.id
 }
@@ -194,6 +198,37 @@ async fn dead_letters_are_retried_and_deleted_by_group_or_one_by_one() {
     assert_eq!(deleted.status, StatusCode::SEE_OTHER);
     assert_eq!(site.broker.depth(&queue("q"), None).await.unwrap().dead, 0);
     assert!(ann.get(&site, "/dead?queue=q").await.says("has no dead letters"));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_dead_letter_says_how_often_it_failed_and_whether_it_ran_at_all() {
+    let site = Site::new();
+    let mut ann = site.operator().await;
+    for (reason, cell, step) in [
+        (DeadReason::Permanent, "1", "Attempt 1"),
+        (DeadReason::Undeliverable, "none: it never ran", "Ended without a run"),
+        (DeadReason::Unreadable, "none: it never ran", "Ended without a run"),
+        (DeadReason::Poisoned, "none of 1 hand-out ended", "Ended without a run"),
+    ] {
+        let id = give_up_as(&site, "mail", reason).await;
+        let list = ann.get(&site, "/dead").await;
+        let cell = format!(r#"data-label="Failed attempts"><div>{cell}</div>"#);
+        assert!(list.text.contains(&cell), "{cell}: {}", list.text);
+        let page = ann.get(&site, &format!("/task?id={id}")).await;
+        assert!(page.text.contains(&format!("<strong>{step}</strong>")), "{step}: {}", page.text);
+        ann.act(&site, "/dead/delete", &[("queue", "q"), ("ids", &id.to_string())]).await;
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_task_that_failed_without_a_run_shows_no_attempt() {
+    let site = Site::new();
+    let mut ann = site.operator().await;
+    let ended = record(TaskId::from_bytes([7; 16]), (1, 1, 1), TaskState::Failure);
+    let ended = lovage_core::TaskRecord { started_at: None, run_time: None, ..ended };
+    site.results.record(std::slice::from_ref(&ended), None).await.unwrap();
+    let page = ann.get(&site, &format!("/task?id={}", ended.id)).await;
+    assert!(page.says("Ended without a run") && !page.says("Attempt 1"), "{}", page.text);
 }
 
 #[tokio::test(flavor = "current_thread")]

@@ -70,7 +70,7 @@ async fn show_one(client: &Client, id: TaskId, as_json: bool) -> Result<(), CliE
         ("published", letter.published_at.to_string()),
         ("dead since", at),
         ("reason", letter.reason.map_or_else(String::new, |reason| reason.as_str().to_owned())),
-        ("attempts", letter.attempt.to_string()),
+        ("attempts", letter.failed_attempts().to_string()),
     ] {
         Out.line(format!("{title:<11} {}", value.escape_debug()))?;
     }
