@@ -53,7 +53,11 @@ pub(crate) async fn ask_delete(call: Call) -> Result<Option<Sure>, Problem> {
     Ok(Some(Sure {
         title,
         words: format!("{number} will be deleted: no slot of them fires any more.{declared}"),
-        lines: Lines { head: ["Name", "When", "Declared by"], rows: rows.into_iter().map(of).collect() },
+        lines: Lines {
+            head: ["Name", "When", "Declared by"],
+            are_counted: false,
+            rows: rows.into_iter().map(of).collect(),
+        },
         button: "Delete from the schedule",
         is_danger: true,
         confirm: "yes".to_owned(),

@@ -29,6 +29,8 @@ pub(crate) struct Sure {
 pub(crate) struct Lines {
     pub(crate) head: [&'static str; 3],
     pub(crate) rows: Vec<[String; 3]>,
+    /// Whether its last column has numbers.
+    pub(crate) are_counted: bool,
 }
 
 /// How many there are of each of two things, counted in as many as it is cheap to look at.
@@ -67,7 +69,11 @@ impl Tally {
     pub(crate) fn lines(self, first: &'static str, second: &'static str) -> Lines {
         let number = if self.has_more { "Of the newest" } else { "Number" };
         let row = |([first, second], number): ([String; 2], u64)| [first, second, count(number)];
-        Lines { head: [first, second, number], rows: self.kinds.into_iter().map(row).collect() }
+        Lines {
+            head: [first, second, number],
+            rows: self.kinds.into_iter().map(row).collect(),
+            are_counted: true,
+        }
     }
 }
 

@@ -42,7 +42,7 @@ pub(crate) fn stranded(queue: &QueueName, held: u64, workers: &[WorkerInfo]) -> 
         told_by: telling.len(),
     };
     let mut stranded: Vec<Stranded> = kinds.into_iter().map(kind).filter(|kind| kind.tasks > 0).collect();
-    stranded.sort_by(|a, b| b.tasks.cmp(&a.tasks));
+    stranded.sort_by_key(|kind| std::cmp::Reverse(kind.tasks));
     stranded
 }
 

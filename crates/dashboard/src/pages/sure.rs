@@ -31,7 +31,8 @@ pub(crate) fn page(call: &Call, path: &str, sure: Sure) -> Page {
 
 fn table(lines: Lines) -> Markup {
     let [first, second, number] = lines.head;
-    let mut table = Table::new("What this concerns").text(first).text(second).number(number);
+    let table = Table::new("What this concerns").text(first).text(second);
+    let mut table = if lines.are_counted { table.number(number) } else { table.text(number) };
     for row in lines.rows {
         table.row(row.map(|text| html! { (text) }));
     }
