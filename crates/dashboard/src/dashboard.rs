@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
@@ -11,7 +12,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::Method;
 use axum::middleware::map_response;
-use axum::routing::{MethodFilter, on};
+use axum::routing::{MethodFilter, any, on};
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, pending, select};
 use tokio::net::TcpListener;
@@ -22,11 +23,11 @@ use crate::app::{App, Parts};
 use crate::assets;
 use crate::audit::Audit;
 use crate::auth::{Access, Guard, Permission};
-use crate::dispatch::{dispatch, harden};
+use crate::dispatch::{dispatch, harden, other_method, unknown};
 use crate::jobs::Jobs;
 use crate::look::growth::Seen;
 use crate::look::scheduled::Scan;
-use crate::routes::{Route, table};
+use crate::routes::{API, Route, Surface, table};
 
 /// Pages that are kept up to date at the same time.
 const STREAMS: usize = 256;
@@ -65,9 +66,12 @@ pub enum DashboardError {
         /// The address.
         address: SocketAddr,
     },
-    /// There are users, and none of them can log in.
-    #[error("there are no users: add one first (lovage dashboard user add)")]
-    NoUsers,
+    /// People are to log in by name, and there is nobody who could.
+    #[error("there are no users{}: add one first (lovage dashboard user add NAME)", in_file(file.as_deref()))]
+    NoUsers {
+        /// Their file.
+        file: Option<PathBuf>,
+    },
     /// The base is not a path.
     #[error(
         "base `{found}` is not valid: expected a path such as /lovage, of letters, digits, `_`, `-`, `.` and `/`"
@@ -145,7 +149,9 @@ impl Dashboard {
     /// The routes, all of them under the base: merge them into your own with [`Router::merge`]. Serve with
     /// `into_make_service_with_connect_info::<SocketAddr>()`, so that logins are counted by address and a proxy is known.
     pub fn router(self) -> Router {
-        self.mounted().0
+        let (router, app) = self.mounted();
+        // Without a base, what is not there may be a path of yours.
+        if app.base.is_empty() { router } else { with_unknown(router, &app.base) }
     }
 
     fn mounted(self) -> (Router, Arc<App>) {
@@ -182,6 +188,7 @@ impl Dashboard {
         self.check(address)?;
         let stop = stop.boxed().shared();
         let (router, app) = self.stop_on(stop.clone()).mounted();
+        let router = with_unknown(router, &app.base);
         let service = router.fallback(not_found).into_make_service_with_connect_info::<SocketAddr>();
         axum::serve(listener, service).with_graceful_shutdown(stop).await?;
         // Each ends after the part that it does now, and tells the audit.
@@ -199,7 +206,7 @@ impl Dashboard {
             Access::Link if address.ip().to_canonical().is_loopback() => Ok(()),
             Access::Link => Err(DashboardError::Exposed { address }),
             Access::Users(file) if file.current(self.parts.clock.monotonic()).is_empty() => {
-                Err(DashboardError::NoUsers)
+                Err(DashboardError::NoUsers { file: file.path().map(Path::to_owned) })
             }
             Access::Users(_) | Access::Proxy(_) => Ok(()),
         }
@@ -217,14 +224,33 @@ impl fmt::Debug for Dashboard {
     }
 }
 
+/// Where there are none.
+fn in_file(file: Option<&Path>) -> String {
+    let told = |file: &Path| {
+        let why = if file.exists() { "has none" } else { "does not exist" };
+        format!(", because the file {} {why}", file.display())
+    };
+    file.map(told).unwrap_or_default()
+}
+
 fn mount(router: Router, route: &'static Route, app: &Arc<App>) -> Router {
     let method = if route.method == Method::POST { MethodFilter::POST } else { MethodFilter::GET };
     let shared = Arc::clone(app);
     let limit = if route.permission == Permission::Public { LOGIN_BODY } else { BODY };
     let answer = on(method, move |request: Request| dispatch(route, shared, request));
+    let answer = match route.surface {
+        Surface::Page => answer,
+        Surface::Api => answer.fallback(async |method: Method| other_method(route, &method)),
+    };
     let answer = answer.layer(DefaultBodyLimit::max(limit));
     let router = router.route(&format!("{}{}", app.base, route.path), answer.clone());
     if route.path == "/" && !app.base.is_empty() { router.route(&app.base, answer) } else { router }
+}
+
+/// Programs are told in their form also of what is not there.
+fn with_unknown(router: Router, base: &str) -> Router {
+    let paths = ["", "/", "/{*rest}"].map(|rest| format!("{base}{API}{rest}"));
+    paths.iter().fold(router, |router, path| router.route(path, any(unknown)))
 }
 
 async fn not_found() -> axum::response::Response {

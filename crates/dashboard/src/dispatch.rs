@@ -7,22 +7,26 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{FromRequest, Query, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Form, Json};
 use futures_util::future::{Either, select};
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::auth::{Access, Permission, Who, check_origin, digest, session_cookie};
+use crate::auth::{Access, Permission, Who, bearer, check_origin, digest, session_cookie};
 use crate::call::{Call, Input};
 use crate::doing;
 use crate::pages::{self, layout};
 use crate::problem::Problem;
-use crate::routes::{Handler, Route, Surface};
+use crate::routes::{API, Handler, Route, Surface};
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
     form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+/// Of a body of another type than JSON.
+const NOT_JSON: &str =
+    "the body is not said to be JSON: send a JSON object with the header `Content-Type: application/json`";
 
 /// A body has arrived after this time, or nobody waits for it any longer.
 const READ: Duration = Duration::from_secs(30);
@@ -126,7 +130,18 @@ fn to_login(app: &App, route: &Route, parts: &Parts) -> Turned {
         let login = pages::Url::new(&app.base, "/login").with("next", &next).to_string();
         return Turned::Away(Box::new(see_other(&login)));
     }
-    Turned::Down(Problem::new(StatusCode::UNAUTHORIZED, "nobody is logged in"))
+    Turned::Down(Problem::new(StatusCode::UNAUTHORIZED, nobody(&parts.headers)))
+}
+
+/// Why nobody is known. It does not tell a token that was one from another that never was.
+fn nobody(headers: &HeaderMap) -> &'static str {
+    if bearer(headers).is_some() {
+        return "this token is not valid here, or not any more: make one with `lovage dashboard user token`";
+    }
+    if headers.contains_key(header::AUTHORIZATION) {
+        return "the header Authorization is not understood: expected `Bearer TOKEN`";
+    }
+    "nobody is logged in: people log in on the page, programs send the header `Authorization: Bearer TOKEN`"
 }
 
 async fn read(
@@ -193,9 +208,11 @@ async fn fields(route: &Route, parts: &Parts, body: Body) -> Result<Input, Probl
     match route.surface {
         // A form of another site cannot have this type without asking first, and nobody answers it.
         Surface::Api => {
-            let Json(value) = Json::<Value>::from_request(request, &())
-                .await
-                .map_err(|error| Problem::new(error.status(), error.body_text()))?;
+            let json = Json::<Value>::from_request(request, &()).await;
+            let Json(value) = json.map_err(|error| match error.status() {
+                StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::new(error.status(), NOT_JSON),
+                status => Problem::new(status, error.body_text()),
+            })?;
             Input::from_json(value, route.params)
         }
         Surface::Page => {
@@ -275,15 +292,34 @@ fn show(app: &Arc<App>, route: &Route, who: Option<&Who>, parts: &Parts, problem
             (status, layout::whole(&call, pages::problem(status, &sentence))).into_response()
         }
         (Surface::Page, None) => (status, layout::plain(app, &sentence)).into_response(),
-        (Surface::Api, _) => {
-            let body = json!({ "error": { "status": status.as_u16(), "sentence": sentence } });
-            (status, Json(body)).into_response()
-        }
+        (Surface::Api, _) => as_json(status, &sentence),
     };
     if status == StatusCode::UNAUTHORIZED {
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        // By RFC 6750: an error is told only to who sent a token.
+        let is_wrong = bearer(&parts.headers).is_some();
+        let challenge = if is_wrong { "Bearer error=\"invalid_token\"" } else { "Bearer" };
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
     response
+}
+
+/// The form in which programs are told of a problem.
+fn as_json(status: StatusCode, sentence: &str) -> Response {
+    let body = json!({ "error": { "status": status.as_u16(), "sentence": sentence } });
+    (status, Json(body)).into_response()
+}
+
+/// There is no such route of the API.
+pub(crate) async fn unknown(method: Method, uri: Uri) -> Response {
+    let sentence =
+        format!("there is no `{method} {}`: `{API}/openapi.json` describes what there is", uri.path());
+    harden(as_json(StatusCode::NOT_FOUND, &sentence)).await
+}
+
+/// A route of the API has another method.
+pub(crate) fn other_method(route: &Route, method: &Method) -> Response {
+    let sentence = format!("expected {} for `{}`, found {method}", route.method, route.path);
+    as_json(StatusCode::METHOD_NOT_ALLOWED, &sentence)
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ impl Session {
 
     /// The same for commands that only look or send: says so when a new, empty file is made for them.
     pub(crate) async fn connect_to_existing(&self) -> Result<Client, CliError> {
-        let missing = sqlite_file(&self.config.broker).filter(|path| !path.exists());
+        let missing = self.missing_file();
         let client = self.connect().await?;
         if let Some(path) = missing {
             let source = self.config.source(Setting::Broker);
@@ -75,6 +75,11 @@ impl Session {
             ));
         }
         Ok(client)
+    }
+
+    /// The file of the broker, where that is one and is not there yet: connecting makes it.
+    pub(crate) fn missing_file(&self) -> Option<PathBuf> {
+        sqlite_file(&self.config.broker).filter(|path| !path.exists())
     }
 
     /// Whether a schedule is named, or there already: a file beside a beat is made by the beat.

@@ -60,8 +60,8 @@ impl Guard {
 
     /// Who a request is from.
     pub(crate) fn identify(&self, parts: &Parts) -> Option<Who> {
-        if let Some(value) = parts.headers.get(header::AUTHORIZATION) {
-            return self.program(value.to_str().ok()?.strip_prefix("Bearer ")?);
+        if parts.headers.contains_key(header::AUTHORIZATION) {
+            return self.program(bearer(&parts.headers)?);
         }
         let id = cookie(&parts.headers, SESSION).map(digest);
         let session = id.and_then(|id| Some((id, self.sessions.visit(self.clock.monotonic(), &id)?)));
@@ -197,6 +197,11 @@ impl Guard {
         self.forget(parts);
         self.sessions.open(self.clock.monotonic(), &*self.entropy, new)
     }
+}
+
+/// The token that a program sends.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
 }
 
 /// Whether a request that changes something comes from a page of ours, as far as the browser tells. It is the second line

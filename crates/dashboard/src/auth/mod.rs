@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 pub(crate) use attempts::{Attempts, Source};
-pub(crate) use guard::{Guard, LOCAL, Refused, check_origin, login_cookie, session_cookie};
+pub(crate) use guard::{Guard, LOCAL, Refused, bearer, check_origin, login_cookie, session_cookie};
 pub use links::LoginLinks;
 pub use proxy::Proxy;
 pub(crate) use secret::{Digest, Secret, digest};

@@ -52,6 +52,11 @@ impl UserFile {
         Self(Arc::new(Inner { path, state: Mutex::new(state) }))
     }
 
+    /// Where they are; nothing for fixed ones.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.0.path.as_deref()
+    }
+
     /// The users at `now` (monotonic). A file that became unreadable leaves them as they were, and the log says so.
     pub(crate) fn current(&self, now: Duration) -> Arc<Users> {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);

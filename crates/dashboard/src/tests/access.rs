@@ -2,9 +2,9 @@
 
 use axum::http::{Method, StatusCode};
 use lovage_testkit::message;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::site::{Browser, PASSWORD, Site};
+use super::site::{Answer, Browser, PASSWORD, Site};
 use crate::auth::Permission;
 use crate::routes::{Route, Surface, table};
 use crate::{Access, Proxy, Role, UserFile, Users};
@@ -182,4 +182,63 @@ async fn every_answer_carries_the_policy_and_no_page_needs_more() {
             assert!(!answer.text.contains(inline), "{path} has {inline}");
         }
     }
+}
+
+/// The sentence of a problem in the form that the API documents.
+fn told(answer: &Answer, status: StatusCode) -> String {
+    assert_eq!(answer.status, status, "{}", answer.text);
+    assert_eq!(answer.headers["content-type"], "application/json", "{}", answer.text);
+    assert_eq!(answer.headers["x-content-type-options"], "nosniff");
+    let body: Value = serde_json::from_str(&answer.text).unwrap();
+    assert_eq!(body["error"]["status"], json!(status.as_u16()));
+    body["error"]["sentence"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn programs_are_told_in_json_of_what_is_not_there_and_of_other_methods_and_types() {
+    let site = Site::build(Access::Link, "/lovage");
+    let mut nobody = Browser::default();
+    for path in ["/lovage/api/v1", "/lovage/api/v1/", "/lovage/api/v1/nowhere", "/lovage/api/v1/queues/x/y"] {
+        let sentence = told(&nobody.get(&site, path).await, StatusCode::NOT_FOUND);
+        assert!(sentence.starts_with(&format!("there is no `GET {path}`: ")), "{sentence}");
+        told(&nobody.json(&site, path, &json!({})).await, StatusCode::NOT_FOUND);
+    }
+    for route in table().iter().filter(|route| route.surface == Surface::Api) {
+        let other = if route.method == Method::GET { Method::POST } else { Method::GET };
+        let answer =
+            nobody.send(&site, other.clone(), &format!("/lovage{}", route.path), None, String::new()).await;
+        let sentence = told(&answer, StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(sentence, format!("expected {} for `{}`, found {other}", route.method, route.path));
+        let allowed = answer.headers["allow"].to_str().unwrap();
+        assert!(allowed.split(',').any(|method| method == route.method.as_str()), "{allowed}");
+    }
+    let site = Site::new();
+    let mut ann = site.operator().await;
+    let form = ann.post(&site, "/api/v1/queues/pause", &[("queue", "q")]).await;
+    let sentence = told(&form, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    assert!(sentence.contains("`Content-Type: application/json`"), "{sentence}");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_token_that_is_not_valid_is_told_from_none() {
+    let (mut users, entropy) = (Users::new(), lovage_testkit::SeededEntropy::new(5));
+    let removed = users.add_token("ci", Role::Operator, &entropy).unwrap();
+    users.remove("ci");
+    let site = Site::with(Access::Users(UserFile::fixed(users)));
+    let path = "/api/v1/queues";
+    let none = Browser::default().get(&site, path).await;
+    assert!(told(&none, StatusCode::UNAUTHORIZED).contains("`Authorization: Bearer TOKEN`"), "{}", none.text);
+    assert_eq!(none.headers["www-authenticate"], "Bearer");
+    let mut sentences = Vec::new();
+    for token in [&removed, "wrong", ""] {
+        let refused = Browser::program(token).get(&site, path).await;
+        assert_eq!(refused.headers["www-authenticate"], "Bearer error=\"invalid_token\"");
+        sentences.push(told(&refused, StatusCode::UNAUTHORIZED));
+    }
+    assert!(sentences[0].contains("not valid here, or not any more"), "{}", sentences[0]);
+    sentences.dedup();
+    assert_eq!(sentences.len(), 1, "nobody learns which token there was: {sentences:?}");
+    let basic = Browser::default().with_header("authorization", "Basic YTpi").get(&site, path).await;
+    assert!(told(&basic, StatusCode::UNAUTHORIZED).contains("expected `Bearer TOKEN`"), "{}", basic.text);
+    assert_eq!(basic.headers["www-authenticate"], "Bearer");
 }

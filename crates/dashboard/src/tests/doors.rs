@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use futures_util::stream::pending;
 use lovage_core::Clock as _;
 use lovage_testkit::{message, queue, settled_down};
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::site::{Browser, PASSWORD, Site};
@@ -211,7 +212,13 @@ async fn a_path_that_is_none_is_not_found_and_hardened() {
             .map(|(name, value)| (name.parse::<header::HeaderName>().unwrap(), value.parse().unwrap()))
             .collect();
         hardened(path, &headers);
-        assert_eq!(text, "there is no such page\n");
+        if path.starts_with("/api/v1/") {
+            let sentence =
+                format!("there is no `GET {path}`: `/api/v1/openapi.json` describes what there is");
+            assert_eq!(text, json!({ "error": { "status": 404, "sentence": sentence } }).to_string());
+        } else {
+            assert_eq!(text, "there is no such page\n");
+        }
     }
     drop(stop);
     serving.await.unwrap().unwrap();

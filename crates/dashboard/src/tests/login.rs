@@ -190,7 +190,7 @@ async fn where_others_can_reach_it_a_link_is_not_enough() {
     assert!(text.contains("lovage dashboard user add"), "{text}");
     let nobody = Access::Users(UserFile::fixed(Users::new()));
     let refused = Dashboard::new(parts()).access(nobody).serve(listener().await.unwrap(), async {}).await;
-    assert!(matches!(refused, Err(DashboardError::NoUsers)));
+    assert!(matches!(refused, Err(DashboardError::NoUsers { file: None })));
     let local = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     assert!(Dashboard::new(parts()).serve(local, async {}).await.is_ok());
     for bad in ["lovage", "/a b", "//evil", "/../x"] {

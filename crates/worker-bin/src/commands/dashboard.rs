@@ -5,6 +5,7 @@ mod user;
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, IsTerminal as _};
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 
 use lovage_dashboard::{Access, Dashboard, DashboardError, Parts, Proxy, UserFile, UsersError};
@@ -34,6 +35,7 @@ pub(crate) async fn dashboard(session: &Session, args: DashboardArgs) -> Result<
     let mut supervised = Supervised::prepare(session).await?;
     // What is wrong with the set-up is told before anybody waits for a server.
     let site = Site::prepare(&session.config.dashboard, session.config.dashboard.listen).await?;
+    let missing = session.missing_file();
     let connecting = async || {
         if args.migrate {
             migrate_first(session, &[Setting::Broker, Setting::Results, Setting::Schedules]).await?;
@@ -47,7 +49,7 @@ pub(crate) async fn dashboard(session: &Session, args: DashboardArgs) -> Result<
     };
     supervised.watch(session, &parts.broker, Part::Other, false);
     let served = site.open(parts)?;
-    Out.line(banner(session, &served))?;
+    Out.line(banner(session, &served, missing.as_deref()))?;
     tracing::info!("dashboard ready");
     supervised.ready("serves the dashboard");
     stopped(&mut signals).await;
@@ -194,7 +196,8 @@ fn more_links(link: impl Fn() -> String + Send + 'static) {
     }
 }
 
-fn banner(session: &Session, served: &Served) -> String {
+/// `made`: the file of a broker that was not there before, where somebody may have meant another one.
+fn banner(session: &Session, served: &Served, made: Option<&Path>) -> String {
     let config = &session.config;
     let mut text = format!("dashboard ({} {})\n\n", session.program, env!("CARGO_PKG_VERSION"));
     for (title, value) in [
@@ -205,6 +208,15 @@ fn banner(session: &Session, served: &Served) -> String {
     ] {
         // Writing to a String cannot fail.
         let _infallible = writeln!(text, "  {title:<12} {value}");
+    }
+    if let Some(made) = made {
+        let full = std::path::absolute(made).unwrap_or_else(|_| made.to_owned());
+        let _infallible = writeln!(
+            text,
+            "\n{} did not exist: it is new, and has nothing to show yet. Was another broker meant? Name it by --broker, \
+             LOVAGE_BROKER_URL or lovage.toml.",
+            full.display()
+        );
     }
     text
 }

@@ -59,6 +59,13 @@ fn alone_it_opens_by_a_link_that_works_once_and_ends_by_a_signal() {
     running.signal("TERM");
     let (code, said) = running.end();
     assert_eq!(code, 0, "{said}");
+    assert!(said.contains("did not exist: it is new, and has nothing to show yet."), "{said}");
+    assert!(said.contains("Name it by --broker, LOVAGE_BROKER_URL or lovage.toml."), "{said}");
+    let mut again = bed.start(&["dashboard", "--listen", "127.0.0.1:0"]);
+    again.wait_for("dashboard ready");
+    again.signal("TERM");
+    let (_, said_again) = again.end();
+    assert!(!said_again.contains("did not exist"), "{said_again}");
     let secret = path.split_once("token=").unwrap().1;
     assert_eq!(said.matches(secret).count(), 1, "the secret is in the banner and nowhere else: {said}");
 }
@@ -99,7 +106,10 @@ fn an_address_of_others_needs_users_or_a_proxy() {
     let told = bed.fails(2, &["dashboard", "--listen", "everywhere"]);
     assert!(told.contains("127.0.0.1:8410") && told.contains("`everywhere`"), "{told}");
     let told = bed.fails(2, &["dashboard", "--users", "nobody", "--listen", "127.0.0.1:0"]);
-    assert!(told.contains("there are no users"), "{told}");
+    assert!(
+        told.contains("the file nobody does not exist: add one first (lovage dashboard user add"),
+        "{told}"
+    );
 
     let mut proxied = bed.start(&[
         "dashboard",
