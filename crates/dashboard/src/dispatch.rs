@@ -213,7 +213,7 @@ async fn fields(route: &Route, parts: &Parts, body: Body) -> Result<Input, Probl
                 StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::new(error.status(), NOT_JSON),
                 status => Problem::new(status, error.body_text()),
             })?;
-            Input::from_json(value, route.params)
+            Input::from_json(value, &route.params)
         }
         Surface::Page => {
             let form = Form::<Vec<(String, String)>>::from_request(request, &()).await;

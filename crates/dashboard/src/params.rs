@@ -1,7 +1,7 @@
 //! The fields that routes take.
 
 /// A field of a query or of a body.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Param {
     pub(crate) name: &'static str,
     pub(crate) what: &'static str,
@@ -81,24 +81,12 @@ pub(crate) const LIMIT: Param = optional("limit", "Rows: 1 to 1,000, 50 unless s
 pub(crate) const RANGE: Param =
     optional("range", "How far back charts and counts go: `5m`, `1h` (unless said), `6h`, `1d` or `7d`.");
 
-/// Tasks that ended: named, or what they are searched by.
-pub(crate) const FINISHED: &[Param] =
-    &[IDS, ALL, TASK, STATE, IN_QUEUE, WORKER_NAME, ERROR, ARGUMENTS_EXACTLY, SINCE, UNTIL];
+/// What finished tasks are searched by.
+pub(crate) const SEARCH: [Param; 8] =
+    [TASK, STATE, IN_QUEUE, WORKER_NAME, ERROR, ARGUMENTS_EXACTLY, SINCE, UNTIL];
 
-/// The same, where all must be confirmed.
-pub(crate) const FINISHED_CONFIRMED: &[Param] = &[
-    IDS,
-    ALL,
-    optional("confirm", "With `all`: the word `delete`."),
-    TASK,
-    STATE,
-    IN_QUEUE,
-    WORKER_NAME,
-    ERROR,
-    ARGUMENTS_EXACTLY,
-    SINCE,
-    UNTIL,
-];
+/// Where all finished tasks that match are deleted.
+pub(crate) const CONFIRM_DELETE: Param = optional("confirm", "With `all`: the word `delete`.");
 
 /// A task that is sent once more, and what is to be different.
 pub(crate) const AGAIN: &[Param] = &[ID, ARGUMENTS, IN_QUEUE];

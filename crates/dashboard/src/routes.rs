@@ -31,7 +31,7 @@ pub(crate) struct Route {
     pub(crate) surface: Surface,
     /// A sentence.
     pub(crate) what: &'static str,
-    pub(crate) params: &'static [Param],
+    pub(crate) params: Vec<Param>,
     pub(crate) handler: Handler,
     /// Of the answer, on the API.
     pub(crate) schema: Option<fn(&mut SchemaGenerator) -> Schema>,
@@ -198,7 +198,7 @@ fn data() -> Vec<Route> {
         answer(
             "/finished",
             "Tasks that ended, the newest first.",
-            &[TASK, STATE, IN_QUEUE, WORKER_NAME, ERROR, ARGUMENTS_EXACTLY, SINCE, UNTIL, AFTER, LIMIT],
+            &[&SEARCH[..], &[AFTER, LIMIT]].concat(),
             look::finished::data,
         ),
         answer(
@@ -260,14 +260,14 @@ fn actions() -> Vec<Route> {
         meant(
             "/finished/again",
             "Sends tasks that ended once more, each under a new id: those named, or by a job all that match.",
-            FINISHED,
+            &[&[IDS, ALL], &SEARCH[..]].concat(),
             act::finished::ask_again,
             act::finished::again,
         ),
         meant(
             "/finished/delete",
             "Deletes the results of tasks: those named, or by a job all that match.",
-            FINISHED_CONFIRMED,
+            &[&[IDS, ALL, CONFIRM_DELETE], &SEARCH[..]].concat(),
             act::finished::ask_delete,
             act::finished::delete,
         ),
@@ -339,14 +339,14 @@ fn actions() -> Vec<Route> {
 }
 
 /// A form that comes back with what is wrong.
-fn form(path: &'static str, what: &'static str, params: &'static [Param], handler: Run<Filled>) -> Route {
+fn form(path: &'static str, what: &'static str, params: &[Param], handler: Run<Filled>) -> Route {
     Route {
         method: Method::POST,
         path: path.into(),
         permission: Permission::Operator,
         surface: Surface::Page,
         what,
-        params,
+        params: params.to_vec(),
         handler: Handler::Form(handler),
         schema: None,
     }
@@ -376,7 +376,7 @@ fn raw(method: Method, path: &'static str, what: &'static str, handler: Run<Resp
         permission: Permission::Viewer,
         surface: Surface::Page,
         what,
-        params: &[],
+        params: Vec::new(),
         handler: Handler::Raw(handler),
         schema: None,
     }
@@ -401,13 +401,13 @@ where
         permission: Permission::Viewer,
         surface: Surface::Page,
         what,
-        params: &[],
+        params: Vec::new(),
         handler: Handler::Page(run(handler)),
         schema: None,
     }
 }
 
-fn answer<F, Fut, T>(path: &'static str, what: &'static str, params: &'static [Param], handler: F) -> Route
+fn answer<F, Fut, T>(path: &'static str, what: &'static str, params: &[Param], handler: F) -> Route
 where
     F: Fn(Call) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Result<T, Problem>> + Send + 'static,
@@ -423,14 +423,14 @@ where
         permission: Permission::Viewer,
         surface: Surface::Api,
         what,
-        params,
+        params: params.to_vec(),
         handler: Handler::Data(run),
         schema: Some(SchemaGenerator::subschema_for::<T>),
     }
 }
 
 /// The same action for people and for programs.
-fn action<F, Fut>(path: &'static str, what: &'static str, params: &'static [Param], handler: F) -> [Route; 2]
+fn action<F, Fut>(path: &'static str, what: &'static str, params: &[Param], handler: F) -> [Route; 2]
 where
     F: Fn(Call) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Result<Done, Problem>> + Send + 'static,
@@ -444,7 +444,7 @@ where
         permission: Permission::Operator,
         surface,
         what,
-        params,
+        params: params.to_vec(),
         handler: Handler::Action(run(handler.clone())),
         schema: Some(SchemaGenerator::subschema_for::<Done>),
     })
@@ -454,7 +454,7 @@ where
 fn meant<A, Asking, F, Fut>(
     path: &'static str,
     what: &'static str,
-    params: &'static [Param],
+    params: &[Param],
     ask: A,
     handler: F,
 ) -> [Route; 2]

@@ -70,7 +70,7 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
     });
     if route.method == Method::POST {
         operation["requestBody"] =
-            json!({ "required": true, "content": { "application/json": { "schema": body(route.params) } } });
+            json!({ "required": true, "content": { "application/json": { "schema": body(&route.params) } } });
     } else if !route.params.is_empty() {
         operation["parameters"] = route.params.iter().map(query).collect();
     }

@@ -12,10 +12,8 @@ use super::{Nav, Page, Url};
 use crate::call::Call;
 use crate::look;
 use crate::look::finished::Found;
+use crate::params::{Param, SEARCH};
 use crate::problem::Problem;
-
-/// What to search by.
-const FIELDS: [&str; 8] = ["task", "state", "queue", "worker", "error", "arguments", "since", "until"];
 
 pub(crate) async fn page(call: Call) -> Result<Page, Problem> {
     let page = Page::new(Nav::Finished, "Finished tasks").head(html! { (id_search(&call)) (filter(&call)) });
@@ -46,8 +44,8 @@ fn all(call: &Call) -> Result<Markup, Problem> {
             form.inline method="post" action=(Url::new(&call.app.base, path)) {
                 (hidden(call))
                 input type="hidden" name="all" value="yes";
-                @for field in FIELDS {
-                    @for text in call.input.all(field) { input type="hidden" name=(field) value=(text); }
+                @for Param { name, .. } in SEARCH {
+                    @for text in call.input.all(name) { input type="hidden" name=(name) value=(text); }
                 }
                 (button)
             }
@@ -125,7 +123,7 @@ fn list(call: &Call, found: &Found) -> Markup {
         ];
         table.key(&row.id).row(pick.into_iter().chain(cells));
     }
-    let is_filtered = FIELDS.iter().any(|field| call.input.get(field).is_some());
+    let is_filtered = SEARCH.iter().any(|field| call.input.get(field.name).is_some());
     html! {
         @if !table.is_empty() {
             (with_acts(call, &table.show()))
