@@ -8,7 +8,7 @@ use lovage_core::{
 };
 
 use super::confirmed;
-use super::sure::{AS_A_JOB, Sure, Tally, capital};
+use super::sure::{AS_A_JOB, Confirm, Sure, Tally, capital};
 use crate::app::App;
 use crate::call::Call;
 use crate::jobs::{Jobs, Plan, Step, Work};
@@ -50,13 +50,14 @@ pub(crate) async fn ask_retry(call: Call) -> Result<Option<Sure>, Problem> {
         lines: tally.lines("Task", "Given up as"),
         button: "Retry all of them",
         is_danger: false,
-        confirm: queue.to_string(),
+        confirm: Confirm::Pressed,
     }))
 }
 
 pub(crate) async fn ask_delete(call: Call) -> Result<Option<Sure>, Problem> {
     let queue = existing(&call, "queue").await?;
-    let (title, tally, to, how) = if call.input.flag("all")? {
+    let is_all = call.input.flag("all")?;
+    let (title, tally, to, how) = if is_all {
         let meant = Meant::of(&call)?;
         let tally = matching(&call.app, &queue, &meant).await?;
         ("Delete all dead letters that match?", tally, capital(&meant.words(&queue)), AS_A_JOB)
@@ -71,7 +72,7 @@ pub(crate) async fn ask_delete(call: Call) -> Result<Option<Sure>, Problem> {
         lines: tally.lines("Task", "Given up as"),
         button: "Delete these dead letters",
         is_danger: true,
-        confirm: queue.to_string(),
+        confirm: if is_all { Confirm::Typed(queue.to_string()) } else { Confirm::Pressed },
     }))
 }
 

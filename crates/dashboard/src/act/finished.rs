@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use lovage_core::{BackendError, Page, ResultFilter, TaskId, TaskRecord, Timestamp};
 
 use super::again::{Batch, Known, with_messages};
-use super::sure::{AS_A_JOB, Sure, Tally, capital};
+use super::sure::{AS_A_JOB, Confirm, Sure, Tally, capital};
 use crate::app::App;
 use crate::call::Call;
 use crate::jobs::{Jobs, Plan, Step, Work};
@@ -55,12 +55,13 @@ pub(crate) async fn ask_again(call: Call) -> Result<Option<Sure>, Problem> {
         lines: tally.lines("Task", "State"),
         button: "Run all of them again",
         is_danger: false,
-        confirm: "yes".to_owned(),
+        confirm: Confirm::Pressed,
     }))
 }
 
 pub(crate) async fn ask_delete(call: Call) -> Result<Option<Sure>, Problem> {
-    let (title, tally, to, how) = if call.input.flag("all")? {
+    let is_all = call.input.flag("all")?;
+    let (title, tally, to, how) = if is_all {
         let to = capital(&look::finished::words(&look::finished::filter(&call)?));
         let tally = Rows::matching(&call).await?.tally(&call.app).await?;
         ("Delete the results of all that match?", tally, to, AS_A_JOB)
@@ -82,7 +83,7 @@ pub(crate) async fn ask_delete(call: Call) -> Result<Option<Sure>, Problem> {
         lines: tally.lines("Task", "State"),
         button: "Delete these results",
         is_danger: true,
-        confirm: CONFIRMATION.to_owned(),
+        confirm: if is_all { Confirm::Typed(CONFIRMATION.to_owned()) } else { Confirm::Pressed },
     }))
 }
 
@@ -90,8 +91,9 @@ pub(crate) async fn ask_delete(call: Call) -> Result<Option<Sure>, Problem> {
 pub(crate) async fn delete(call: Call) -> Result<Done, Problem> {
     if call.input.flag("all")? {
         if call.input.get("confirm") != Some(CONFIRMATION) {
-            let sentence =
-                format!("nothing was deleted: to confirm, `confirm` must be the word {CONFIRMATION}");
+            let sentence = format!(
+                "nothing was deleted: to confirm, type the word {CONFIRMATION} (the field `confirm`)"
+            );
             return Err(Problem::wrong(sentence));
         }
         let rows = Rows::matching(&call).await?;

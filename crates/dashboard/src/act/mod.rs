@@ -23,6 +23,6 @@ fn confirmed(call: &Call, queue: &QueueName) -> Result<(), Problem> {
         return Ok(());
     }
     Err(Problem::wrong(format!(
-        "nothing was removed: to confirm, `confirm` must be the name of the queue, {queue}"
+        "nothing was removed: to confirm, type the name of the queue, {queue} (the field `confirm`)"
     )))
 }

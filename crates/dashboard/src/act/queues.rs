@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use lovage_core::{BackendError, Place, QueueName, RateLimit};
 
 use super::confirmed;
-use super::sure::{Lines, Sure};
+use super::sure::{Confirm, Lines, Sure};
 use crate::app::App;
 use crate::call::Call;
 use crate::jobs::{Jobs, Plan, Step, Work};
@@ -58,7 +58,7 @@ pub(crate) async fn ask_purge(call: Call) -> Result<Option<Sure>, Problem> {
         lines: Lines::default(),
         button: "Remove all of these",
         is_danger: true,
-        confirm: queue.to_string(),
+        confirm: Confirm::Typed(queue.to_string()),
     }))
 }
 

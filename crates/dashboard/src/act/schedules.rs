@@ -5,7 +5,7 @@ use lovage_core::{TaskId, TaskInfo};
 use lovage_scheduler::{ByHand, run_by_hand};
 use serde_json::{Map, Value, json};
 
-use super::sure::{Lines, Sure};
+use super::sure::{Confirm, Lines, Sure};
 use crate::Parts;
 use crate::call::{Call, Input};
 use crate::look;
@@ -60,7 +60,7 @@ pub(crate) async fn ask_delete(call: Call) -> Result<Option<Sure>, Problem> {
         },
         button: "Delete from the schedule",
         is_danger: true,
-        confirm: "yes".to_owned(),
+        confirm: Confirm::Pressed,
     }))
 }
 

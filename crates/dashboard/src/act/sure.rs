@@ -20,8 +20,16 @@ pub(crate) struct Sure {
     /// What the button says that does it.
     pub(crate) button: &'static str,
     pub(crate) is_danger: bool,
-    /// What the form then says as `confirm`.
-    pub(crate) confirm: String,
+    pub(crate) confirm: Confirm,
+}
+
+/// How somebody says that it is meant: the form has it as `confirm`.
+#[derive(Debug)]
+pub(crate) enum Confirm {
+    /// By the button.
+    Pressed,
+    /// By typing this: nobody gets back what is removed, and it may be very many.
+    Typed(String),
 }
 
 /// A table without links.

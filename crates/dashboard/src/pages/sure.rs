@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::kit::{Table, prose};
 use super::{Nav, Page, Url};
-use crate::act::sure::{Lines, Sure};
+use crate::act::sure::{Confirm, Lines, Sure};
 use crate::call::Call;
 use crate::dispatch::is_local;
 
@@ -19,8 +19,16 @@ pub(crate) fn page(call: &Call, path: &str, sure: Sure) -> Page {
         (table(lines))
         form.below method="post" action=(Url::new(&call.app.base, path)) {
             input type="hidden" name="csrf" value=(call.csrf());
-            input type="hidden" name="confirm" value=(confirm);
             @for (name, text) in asked { input type="hidden" name=(name) value=(text); }
+            @match confirm {
+                Confirm::Pressed => { input type="hidden" name="confirm" value="yes"; }
+                Confirm::Typed(word) => {
+                    div.field {
+                        label for="confirm" { "To confirm, type: " (word) }
+                        input id="confirm" name="confirm" type="text" required autocomplete="off" autocapitalize="off" spellcheck="false";
+                    }
+                }
+            }
             div.acts {
                 button.main[!is_danger].danger[is_danger] type="submit" { (button) }
                 a.button href=(Url::new(&call.app.base, back)) { "No, go back" }

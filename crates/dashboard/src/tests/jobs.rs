@@ -265,7 +265,7 @@ async fn all_that_match_are_deleted_once_that_is_meant() {
     );
     for confirm in ["Delete", "test.task"] {
         ann.act(&site, "/finished/delete", &[&fields[..], &[("confirm", confirm)]].concat()).await;
-        assert!(ann.get(&site, "/").await.says("`confirm` must be the word delete"), "{confirm}");
+        assert!(ann.get(&site, "/").await.says("type the word delete"), "{confirm}");
     }
     assert_eq!(rows_left(&site).await.len(), 453);
     let fields = [&fields[..], &[("confirm", "delete")]].concat();
@@ -350,7 +350,7 @@ async fn dead_letters_that_match_are_deleted_once_that_is_meant() {
     let asked = ann.act(&site, "/dead/delete", &fields).await;
     assert!(asked.says("All dead letters in `q` given up as permanent: 700 dead letters will be deleted"));
     ann.act(&site, "/dead/delete", &[&fields[..], &[("confirm", "p")]].concat()).await;
-    assert!(ann.get(&site, "/").await.says("`confirm` must be the name of the queue, q"));
+    assert!(ann.get(&site, "/").await.says("type the name of the queue, q"));
     ann.act(&site, "/dead/delete", &[&fields[..2], &[("reason", "odd"), ("confirm", "q")]].concat()).await;
     assert!(ann.get(&site, "/").await.says("reason `odd` is not valid"));
     assert_eq!(dead(&site).await, 700);

@@ -81,7 +81,7 @@ async fn a_queue_is_paused_resumed_and_emptied_once_that_is_meant() {
     ann.act(&site, "/queues/limit", &[("queue", "sums"), ("rate", "")]).await;
     assert_eq!(limit().await, None);
     ann.act(&site, "/queues/purge", &[("queue", "sums"), ("place", "ready"), ("confirm", "sum")]).await;
-    assert!(ann.get(&site, "/").await.says("`confirm` must be the name of the queue"));
+    assert!(ann.get(&site, "/").await.says("type the name of the queue"));
     assert_eq!(site.broker.depth(&queue("sums"), None).await.unwrap().ready, 2);
     ann.mean(&site, "/queues/purge", &[("queue", "sums"), ("place", "ready")]).await;
     settled_down().await;

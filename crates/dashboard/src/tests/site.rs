@@ -211,7 +211,8 @@ impl Browser {
     /// The same by somebody who means it: where that is asked, the answer is yes.
     pub(super) async fn mean(&mut self, site: &Site, path: &str, fields: &[(&str, &str)]) -> Answer {
         let asked = self.act(site, path, fields).await;
-        match asked.field("confirm").as_str() {
+        let typed = asked.text.split_once("To confirm, type: ").and_then(|(_, rest)| rest.split_once('<'));
+        match typed.map_or_else(|| asked.field("confirm"), |(word, _)| word.to_owned()).as_str() {
             "" => asked,
             confirm => self.act(site, path, &[fields, &[("confirm", confirm)]].concat()).await,
         }

@@ -154,6 +154,7 @@ fn delete_all_that_match() {
     browser.sees("This means all finished tasks whose error has divides nothing");
     browser.click("Delete all that match");
     browser.sees("3 results will be deleted, and nobody gets them back");
+    browser.write("To confirm, type: delete", "delete");
     browser.click("Delete these results");
     browser.sees("3 tasks were deleted from the results.");
     browser.sees("Begun by");
