@@ -45,15 +45,16 @@ fn waiting(row: &QueueRow, now: Timestamp) -> String {
 /// How a queue is, in a word.
 pub(crate) fn state(row: &QueueRow, now: Timestamp) -> QueueState {
     let (waits, is_late) = (row.ready > 0, age(row, now) >= PATIENCE);
+    let rest = if row.stranded.is_empty() { QueueState::Open } else { QueueState::Stranded };
     match row {
         QueueRow { paused: true, .. } => QueueState::Paused,
-        _ if !waits => QueueState::Open,
+        _ if !waits => rest,
         QueueRow { workers, .. } if workers.is_empty() => QueueState::Unread,
         QueueRow { taken: false, .. } => QueueState::Untaken,
         QueueRow { limit: Some(_), growth, .. } if is_late || growth.is_some() => QueueState::Limited,
         _ if is_late => QueueState::Late,
         QueueRow { growth: Some(_), .. } => QueueState::Growing,
-        _ => QueueState::Open,
+        _ => rest,
     }
 }
 
@@ -65,7 +66,8 @@ pub(crate) fn queue(row: &QueueRow, now: Timestamp) -> Option<Finding> {
     }
     let (waits, since) = (waits(*ready), rough(age(row, now)));
     let (level, sentence) = match state(row, now) {
-        QueueState::Open => return None,
+        // What is stranded is a finding of its own, beside what waits.
+        QueueState::Open | QueueState::Stranded => return None,
         QueueState::Paused => {
             (Level::Warn, format!("`{name}` is paused: {waits} until somebody resumes it."))
         }
@@ -177,6 +179,7 @@ fn named(names: &[&str]) -> String {
 mod tests {
     use super::*;
     use crate::look::At;
+    use crate::look::unrunnable::Stranded;
 
     const NOW: Timestamp = Timestamp::from_micros(1_767_225_600_000_000);
 
@@ -203,6 +206,7 @@ mod tests {
     fn what_is_stuck_is_said_and_what_is_not_is_left_alone() {
         let old = Some(At(NOW.minus(Duration::from_secs(600))));
         let nobody = || Vec::new();
+        let lost = || vec![Stranded { task: "lost".into(), why: "unregistered", tasks: 1, told_by: 1 }];
         let open = QueueState::Open;
         for (row, word, part) in [
             (row(), open, None),
@@ -219,6 +223,12 @@ mod tests {
             ),
             (QueueRow { taken: false, ..row() }, QueueState::Untaken, Some("quiet or stopping")),
             (QueueRow { oldest_ready: old, ..row() }, QueueState::Late, Some("the oldest since 10m")),
+            (QueueRow { ready: 0, stranded: lost(), ..row() }, QueueState::Stranded, None),
+            (
+                QueueRow { oldest_ready: old, stranded: lost(), ..row() },
+                QueueState::Late,
+                Some("the oldest since 10m"),
+            ),
             (QueueRow { limit: Some("10/s".into()), ..row() }, open, None),
             (
                 QueueRow { limit: Some("10/s".into()), oldest_ready: old, ..row() },

@@ -66,6 +66,8 @@ pub(crate) enum QueueState {
     Late,
     /// It becomes longer while workers read it.
     Growing,
+    /// It holds tasks that its workers cannot run.
+    Stranded,
 }
 
 /// All queues by name.
