@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lovage_core::{
-    BackendError, BackendErrorKind, Broker, Cancelled, Clock, Control, Depth, Extended, Heartbeat, Hint,
-    Inspect, Leases, Maintained, Message, Page, Paged, Place, Published, QueueName, RateLimit, Reserve,
+    BackendError, BackendErrorKind, Broker, Cancelled, Clock, Control, Depth, Extended, Heartbeat, Hidden,
+    Hint, Inspect, Leases, Maintained, Message, Page, Paged, Place, Published, QueueName, RateLimit, Reserve,
     Reserved, Settled, Settlement, StoredMessage, TaskId, Timestamp, Token, Watch, WorkerCommand, WorkerId,
     WorkerInfo,
 };
@@ -200,6 +200,10 @@ impl Inspect for Handle {
     async fn workers(&self, now: Option<Timestamp>) -> Result<Vec<WorkerInfo>, BackendError> {
         let now = self.shared.now(now);
         Ok(self.shared.lock().workers(now))
+    }
+
+    async fn hidden(&self) -> Result<Hidden, BackendError> {
+        Ok(self.shared.lock().hidden().clone())
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lovage_core::{
-    Cancelled, Heartbeat, Hint, Message, Published, QueueName, StoredMessage, TaskId, Timestamp,
+    Cancelled, Heartbeat, Hidden, Hint, Message, Published, QueueName, StoredMessage, TaskId, Timestamp,
     WorkerCommand, WorkerId, WorkerInfo,
 };
 use tokio::sync::Notify;
@@ -17,6 +17,7 @@ pub(crate) struct State {
     queues: BTreeMap<QueueName, Queue>,
     inboxes: BTreeMap<HandleId, Inbox>,
     workers: BTreeMap<WorkerId, Registration>,
+    hidden: Hidden,
     last_id: u64,
 }
 
@@ -119,6 +120,9 @@ impl State {
         self.workers.retain(|id, worker| worker.until > now || *id == info.id);
         let info = WorkerInfo { seen_at: now, ..info.clone() };
         let until = now.plus(ttl);
+        if !self.workers.contains_key(&info.id) {
+            self.hidden.learn(&info.tasks);
+        }
         let commands = self.workers.remove(&info.id).filter(|old| old.until > now).map(|old| old.commands);
         self.workers.insert(info.id, Registration { info, until, handle, commands: Vec::new() });
         Heartbeat { live_workers: self.workers.len(), commands: commands.unwrap_or_default() }
@@ -142,6 +146,10 @@ impl State {
         let mut infos: Vec<WorkerInfo> = live.map(|worker| worker.info.clone()).collect();
         infos.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
         infos
+    }
+
+    pub(crate) const fn hidden(&self) -> &Hidden {
+        &self.hidden
     }
 
     pub(crate) fn tell(&mut self, worker: WorkerId, command: &WorkerCommand, now: Timestamp) -> bool {

@@ -5,8 +5,8 @@ use fred::interfaces::SetsInterface;
 use fred::types::Value;
 use futures_util::future::join_all;
 use lovage_core::{
-    BackendError, BackendErrorKind, Depth, Inspect, Page, Paged, Place, QueueName, StoredMessage, TaskId,
-    Timestamp, WorkerInfo,
+    BackendError, BackendErrorKind, Depth, Hidden, Inspect, Page, Paged, Place, QueueName, RedactedArg,
+    StoredMessage, TaskId, Timestamp, WorkerInfo,
 };
 
 use crate::answer::{Answer, integer, list, unexpected};
@@ -90,6 +90,12 @@ impl Inspect for RedisBroker {
         workers.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
         Ok(workers)
     }
+
+    async fn hidden(&self) -> Result<Hidden, BackendError> {
+        let fields = list("hidden", self.on_registry(&scripts::HIDDEN, Args::new()).await?)?;
+        let (pairs, _) = fields.as_chunks();
+        pairs.iter().map(hidden_of).collect()
+    }
 }
 
 impl RedisBroker {
@@ -115,6 +121,13 @@ fn read_offset(after: &str) -> Result<usize, BackendError> {
             format!("`{after}` is not where a page ended: pass on `Paged::next` unchanged, or nothing to begin again"),
         )
     })
+}
+
+/// A task and what it hides, as JSON.
+fn hidden_of([task, marks]: &[Value; 2]) -> Result<(String, Vec<RedactedArg>), BackendError> {
+    let marks_of = || serde_json::from_slice(marks.as_bytes()?).ok();
+    let known = task.as_string().zip(marks_of());
+    known.ok_or_else(|| unexpected("hidden", "what a task hides", marks))
 }
 
 /// An entry of the registry: when it was seen (8 bytes), the length of its channel (2 bytes), channel, JSON.

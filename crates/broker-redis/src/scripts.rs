@@ -40,5 +40,6 @@ scripts! {
     SPEAK_FOR = "speak_for" [];
     SIGN_OFF = "sign_off" [];
     WORKERS = "workers" [];
+    HIDDEN = "hidden" [];
     TELL = "tell" [];
 }

@@ -10,8 +10,8 @@ use fred::types::{Key, Value};
 use lovage_broker_redis::RedisBroker;
 use lovage_core::{
     BackendErrorKind, Broker, Cancelled, DeadReason, Hint, Message, Note, Page, Place, Published, QueueName,
-    Reserve, Reserved, Settle, Settled, Settlement, TaskId, Timestamp, Token, Verdict, Watch, WorkerCommand,
-    WorkerId, WorkerInfo, WorkerMode,
+    RedactedArg, Reserve, Reserved, Settle, Settled, Settlement, TaskId, TaskInfo, Timestamp, Token, Verdict,
+    Watch, WorkerCommand, WorkerId, WorkerInfo, WorkerMode,
 };
 use lovage_redis::testing::RedisServer;
 use lovage_redis::{Redis, RedisConfig, Script};
@@ -73,7 +73,11 @@ fn worker() -> WorkerInfo {
         queues: vec![queue()],
         concurrency: 1,
         blocking: 1,
-        tasks: Vec::new(),
+        tasks: vec![TaskInfo {
+            name: "pay".to_owned(),
+            signature: "(card: String) -> ()".to_owned(),
+            redacted: Some(vec![RedactedArg { index: 0, name: "card".to_owned() }]),
+        }],
         active: Vec::new(),
         reserved: 0,
         succeeded: 0,
@@ -134,6 +138,7 @@ async fn a_story_leaves_these_keys() {
     assert!(broker.tell(info.id, &WorkerCommand::Quiet, at(61)).await.unwrap());
 
     let expected = [
+        "lv1:{#}:hidden hash",
         "lv1:{#}:queues set",
         "lv1:{#}:told:<worker> list",
         "lv1:{#}:worker hash",

@@ -13,9 +13,9 @@ mod sqlite;
 
 use std::sync::Arc;
 
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
-use lovage_core::BackendErrorKind;
 use lovage_core::{BackendError, Broker};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+use lovage_core::{BackendErrorKind, RedactedArg};
 use lovage_sql::{Database, Migration, Migrations};
 #[cfg(feature = "postgres")]
 pub use postgres::PgBroker;
@@ -33,7 +33,12 @@ macro_rules! step {
 /// The tables of this broker.
 pub static MIGRATIONS: Migrations = Migrations {
     component: "broker",
-    sqlite: &[step!("sqlite", 1, "broker"), step!("sqlite", 2, "claims"), step!("sqlite", 3, "rate")],
+    sqlite: &[
+        step!("sqlite", 1, "broker"),
+        step!("sqlite", 2, "claims"),
+        step!("sqlite", 3, "rate"),
+        step!("sqlite", 4, "hidden"),
+    ],
     postgres: &[
         step!("postgres", 1, "tables"),
         step!("postgres", 2, "waking"),
@@ -43,6 +48,7 @@ pub static MIGRATIONS: Migrations = Migrations {
         step!("postgres", 6, "maintain"),
         step!("postgres", 7, "control"),
         step!("postgres", 8, "rate"),
+        step!("postgres", 9, "hidden"),
     ],
 };
 
@@ -72,6 +78,12 @@ fn corrupt(what: &str) -> BackendError {
             "the broker's table has {what}: somebody else wrote to it; restore it from a backup or remove the row"
         ),
     )
+}
+
+/// What a task hides.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+fn marks(json: &str) -> Result<Vec<RedactedArg>, BackendError> {
+    serde_json::from_str(json).map_err(|_| corrupt("marks of hidden arguments that cannot be read"))
 }
 
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

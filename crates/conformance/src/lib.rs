@@ -259,6 +259,8 @@ macro_rules! broker_suite {
                 workers_are_listed_by_name
                 registration_ends_with_its_time_to_live
                 signed_off_worker_is_gone
+                what_tasks_hide_is_kept
+                who_registers_last_says_what_tasks_hide
                 who_speaks_for_a_worker_keeps_it_registered
                 nobody_speaks_for_who_is_not_registered
                 commands_are_taken_once_and_in_order

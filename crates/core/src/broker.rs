@@ -30,6 +30,8 @@
 //! 15. **A rate limit counts hand-outs**, of all workers together, by the server's clock: whatever the verdict, and
 //!     whatever becomes of them. What is given back was handed out. A reservation that finds ready messages and no token
 //!     answers when the next one is there; until then nobody is hinted for what is ready.
+//! 16. **What tasks hide stays known.** When a worker registers, what its tasks hide takes the place of what was known of
+//!     them, and is kept when it is gone. Heartbeats after it change nothing, so the worker that came last has its way.
 //!
 //! **Time has one authority, the server.** `now: None` means its own clock; tests pass an instant and travel in time.
 //!
@@ -43,8 +45,8 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BackendError, BoxFuture, Message, Priority, QueueName, RateLimit, TaskId, TaskState, Timestamp, Token,
-    WorkerCommand, WorkerId, WorkerInfo,
+    BackendError, BoxFuture, Hidden, Message, Priority, QueueName, RateLimit, TaskId, TaskState, Timestamp,
+    Token, WorkerCommand, WorkerId, WorkerInfo,
 };
 
 /// The data path of a queue. Every operation takes a batch, because round trips are what a queue's speed is made of.
@@ -163,6 +165,9 @@ pub trait Inspect: Send + Sync + fmt::Debug {
 
     /// The workers whose registration has not ended, by name.
     async fn workers(&self, now: Option<Timestamp>) -> Result<Vec<WorkerInfo>, BackendError>;
+
+    /// Which arguments must not be shown, of all tasks that workers ever registered.
+    async fn hidden(&self) -> Result<Hidden, BackendError>;
 }
 
 /// Changing what is in queues, and telling workers.

@@ -53,7 +53,7 @@ pub use name::{EntryName, NameError, QueueName, Source, TaskName};
 pub use parameter::{Parameter, ParameterKind, lay_out};
 pub use payload::Payload;
 pub use rate::RateLimit;
-pub use redact::{HIDDEN, RedactedArg, render_arguments};
+pub use redact::{HIDDEN, Hidden, RedactedArg, has_hidden, keep_hidden, render_arguments};
 pub use registry::{Registered, registered_tasks};
 pub use results::{
     AttemptRecord, Found, Outcome, Recorded, ResultFilter, ResultStore, SettlePart, SharedStore, TaskRecord,

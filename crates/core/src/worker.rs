@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ParameterKind, Progress, QueueName, TaskDef, TaskId, Timestamp, WorkerId};
+use crate::{ParameterKind, Progress, QueueName, RedactedArg, TaskDef, TaskId, Timestamp, WorkerId};
 
 /// Stands behind the type of a parameter that has a default.
 pub(crate) const MAY_BE_LEFT_OUT: &str = " = …";
@@ -156,6 +156,9 @@ pub struct TaskInfo {
     /// Its signature as written, such as `(x: i64, y: i64 = …) -> i64`: `= …` where a call may leave the argument out, which
     /// for an `Option` goes without saying.
     pub signature: String,
+    /// Which of its arguments must not be shown; `None` from an older worker, which does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redacted: Option<Vec<RedactedArg>>,
 }
 
 /// A task that a worker runs now.
@@ -221,7 +224,11 @@ impl From<&TaskDef> for TaskInfo {
                 format!("{}: {}{mark}", param.name, param.type_name)
             })
             .collect();
-        Self { name: def.name.to_owned(), signature: format!("({}) -> {}", params.join(", "), def.returns) }
+        Self {
+            name: def.name.to_owned(),
+            signature: format!("({}) -> {}", params.join(", "), def.returns),
+            redacted: Some(RedactedArg::of(def.params)),
+        }
     }
 }
 
@@ -267,6 +274,8 @@ mod tests {
         let json = serde_json::json!({ "id": id, "task": "add", "queue": "q", "started_at": at });
         let active: ActiveTask = serde_json::from_value(json).unwrap();
         assert_eq!((active.progress, active.blocks_since), (None, None));
+        let task: TaskInfo = serde_json::from_str(r#"{"name":"add","signature":"()"}"#).unwrap();
+        assert_eq!(task.redacted, None);
     }
 
     #[test]

@@ -111,7 +111,7 @@ fn worker(name: &str) -> WorkerInfo {
         queues: vec![queue("media")],
         concurrency: 3,
         blocking: 1,
-        tasks: vec![TaskInfo { name: "movies.add".into(), signature: "()".into() }],
+        tasks: vec![TaskInfo { name: "movies.add".into(), signature: "()".into(), redacted: None }],
         active: Vec::new(),
         reserved: 0,
         succeeded: 0,
@@ -130,7 +130,8 @@ fn of_queue(name: &str, queues: &[&str]) -> WorkerInfo {
 }
 
 fn of_tasks(name: &str, tasks: &[&str]) -> WorkerInfo {
-    let tasks = tasks.iter().map(|name| TaskInfo { name: (*name).into(), signature: "()".into() });
+    let tasks =
+        tasks.iter().map(|name| TaskInfo { name: (*name).into(), signature: "()".into(), redacted: None });
     WorkerInfo { tasks: tasks.collect(), ..worker(name) }
 }
 

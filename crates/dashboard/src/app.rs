@@ -6,13 +6,14 @@ use std::sync::atomic::AtomicI64;
 
 use futures_util::future::{BoxFuture, Shared};
 use lovage_core::schedule::ScheduleStore;
-use lovage_core::{Broker, Clock, Entropy, ResultStore};
+use lovage_core::{Broker, Clock, Entropy, Hidden, ResultStore};
 use tokio::sync::Semaphore;
 
 use crate::audit::Audit;
 use crate::auth::Guard;
 use crate::jobs::Jobs;
 use crate::look::growth::Seen;
+use crate::look::hidden::LastKnown;
 use crate::look::scheduled::Scan;
 use crate::problem::Problem;
 
@@ -47,6 +48,8 @@ pub(crate) struct App {
     pub(crate) jobs: Jobs,
     /// What this dashboard saw of the queues lately.
     pub(crate) seen: Seen,
+    /// What tasks hide, as it was known last.
+    pub(crate) hidden: LastKnown,
     /// How far it looked through the schedule.
     pub(crate) scan: Scan,
     /// Ends when pages should no longer be kept up to date, and jobs should end.
@@ -54,6 +57,11 @@ pub(crate) struct App {
 }
 
 impl App {
+    /// What tasks hide.
+    pub(crate) async fn hidden(&self) -> Hidden {
+        self.hidden.ask(&*self.parts.broker).await
+    }
+
     /// The schedule.
     pub(crate) fn schedules(&self) -> Result<&dyn ScheduleStore, Problem> {
         let found = self.parts.schedules.as_deref();

@@ -26,6 +26,7 @@ use crate::auth::{Access, Guard, Permission};
 use crate::dispatch::{dispatch, harden, other_method, unknown};
 use crate::jobs::Jobs;
 use crate::look::growth::Seen;
+use crate::look::hidden::LastKnown;
 use crate::look::scheduled::Scan;
 use crate::routes::{API, Route, Surface, table};
 
@@ -168,6 +169,7 @@ impl Dashboard {
             sampled: AtomicI64::default(),
             jobs: Jobs::new(),
             seen: Seen::default(),
+            hidden: LastKnown::default(),
             scan: Scan::default(),
             stop,
         });

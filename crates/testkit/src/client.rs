@@ -8,10 +8,10 @@ use lovage_broker_memory::{MemoryResults, MemoryStore};
 use lovage_client::{Client, TaskDef};
 use lovage_core::{
     Arguments, BackendError, BoxFuture, Broker, Cancelled, Clock, Context, Control, Depth, Envelope,
-    ErrorReport, Handler, Heartbeat, Hint, Inspect, Leases, Maintained, Message, Outcome, Page, Paged,
-    Payload, Place, Progress, Published, QueueName, RateLimit, Reserve, Reserved, ResultStore, RunControl,
-    RunInfo, Settled, Settlement, States, StoredMessage, TaskError, TaskId, TaskRecord, TaskResult,
-    TaskState, Timestamp, Token, Watch, WorkerCommand, WorkerId, WorkerInfo, render_arguments,
+    ErrorReport, Handler, Heartbeat, Hidden, Hint, Inspect, Leases, Maintained, Message, Outcome, Page,
+    Paged, Payload, Place, Progress, Published, QueueName, RateLimit, Reserve, Reserved, ResultStore,
+    RunControl, RunInfo, Settled, Settlement, States, StoredMessage, TaskError, TaskId, TaskRecord,
+    TaskResult, TaskState, Timestamp, Token, Watch, WorkerCommand, WorkerId, WorkerInfo, render_arguments,
 };
 
 use crate::{FakeClock, SeededEntropy};
@@ -349,6 +349,10 @@ impl Inspect for Inline {
 
     async fn workers(&self, now: Option<Timestamp>) -> Result<Vec<WorkerInfo>, BackendError> {
         self.inner.workers(now).await
+    }
+
+    async fn hidden(&self) -> Result<Hidden, BackendError> {
+        self.inner.hidden().await
     }
 }
 

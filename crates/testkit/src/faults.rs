@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lovage_core::{
-    BackendError, BackendErrorKind, Broker, Cancelled, Control, Depth, Extended, Heartbeat, Hint, Inspect,
-    Leases, Maintained, Message, Page, Paged, Place, Published, QueueName, RateLimit, Reserve, Reserved,
-    Settled, Settlement, StoredMessage, TaskId, Timestamp, Token, Watch, WorkerCommand, WorkerId, WorkerInfo,
+    BackendError, BackendErrorKind, Broker, Cancelled, Control, Depth, Extended, Heartbeat, Hidden, Hint,
+    Inspect, Leases, Maintained, Message, Page, Paged, Place, Published, QueueName, RateLimit, Reserve,
+    Reserved, Settled, Settlement, StoredMessage, TaskId, Timestamp, Token, Watch, WorkerCommand, WorkerId,
+    WorkerInfo,
 };
 use tokio::sync::Notify;
 
@@ -318,6 +319,10 @@ impl Inspect for FaultyBroker {
 
     async fn workers(&self, now: Option<Timestamp>) -> Result<Vec<WorkerInfo>, BackendError> {
         self.through(Operation::Inspect, self.inner.workers(now)).await
+    }
+
+    async fn hidden(&self) -> Result<Hidden, BackendError> {
+        self.through(Operation::Inspect, self.inner.hidden()).await
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use lovage_core::schedule::ScheduleStore;
-use lovage_core::{BackendError, QueueName, TaskDef, Timestamp};
+use lovage_core::{BackendError, Broker, Hidden, QueueName, RedactedArg, TaskDef, Timestamp};
 use lovage_sql::Database;
 use lovage_system::SystemClock;
 use lovage_worker::{Client, ClientBuilder, ClientErrorKind};
@@ -87,6 +87,25 @@ impl Session {
         let config = &self.config;
         let is_there = || sqlite_file(config.schedules_url()).is_some_and(|path| path.exists());
         !config.schedules_by_default_beside_the_beat() || is_there()
+    }
+
+    /// What tasks hide, as workers registered it and as this program declares it.
+    pub(crate) async fn hidden(&self, broker: &dyn Broker) -> Result<Hidden, CliError> {
+        let mut hidden = broker.hidden().await?;
+        self.tasks.iter().for_each(|def| hidden.add(def.name, RedactedArg::of(def.params)));
+        Ok(hidden)
+    }
+
+    /// The same for commands that need no broker else. Where it does not say, all is hidden.
+    pub(crate) async fn hidden_if_known(&self) -> Hidden {
+        let asked = async { self.hidden(&**self.connect().await?.broker()).await };
+        asked.await.unwrap_or_else(|error: CliError| {
+            Out.note(format!(
+                "note: no arguments are shown, as it is not known which ones tasks hide: {}",
+                error.in_one_line()
+            ));
+            Hidden::unknown()
+        })
     }
 
     /// Opens the schedule. On SQLite its tables are made where they are missing.

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use lovage_core::{
-    Envelope, Note, Outcome, Progress, StoredMessage, TaskRecord, TaskState, Timestamp, WorkerInfo,
-    format_duration, render_arguments,
+    Envelope, Hidden, Note, Outcome, Progress, StoredMessage, TaskRecord, TaskState, Timestamp, WorkerInfo,
+    format_duration,
 };
 use serde_json::{Value, json};
 
 /// A row of the results.
-pub(crate) fn record(record: &TaskRecord) -> Value {
+pub(crate) fn record(record: &TaskRecord, hidden: &Hidden) -> Value {
     let (result, error) = match &record.outcome {
         Outcome::Result(text) => (json_or_text(text), Value::Null),
         Outcome::Error(report) => (Value::Null, json!(report)),
@@ -19,7 +19,7 @@ pub(crate) fn record(record: &TaskRecord) -> Value {
     json!({
         "id": record.id.to_string(),
         "task": record.task,
-        "arguments": json_or_text(&record.arguments),
+        "arguments": json_or_text(&hidden.shown_json(&record.task, &record.arguments)),
         "state": record.state.as_str(),
         "result": result,
         "error": error,
@@ -38,8 +38,8 @@ pub(crate) fn record(record: &TaskRecord) -> Value {
 }
 
 /// A message of a broker.
-pub(crate) fn message(message: &StoredMessage) -> Value {
-    let content = Content::of(message);
+pub(crate) fn message(message: &StoredMessage, hidden: &Hidden) -> Value {
+    let content = Content::of(message, hidden);
     json!({
         "id": message.id.to_string(),
         "task": content.task,
@@ -117,12 +117,9 @@ pub(crate) struct Content {
 }
 
 impl Content {
-    pub(crate) fn of(message: &StoredMessage) -> Self {
+    pub(crate) fn of(message: &StoredMessage, hidden: &Hidden) -> Self {
         match Envelope::decode(&message.body) {
-            Ok(envelope) => Self {
-                arguments: render_arguments(&envelope.payload, &envelope.redacted),
-                task: envelope.task,
-            },
+            Ok(envelope) => Self { arguments: hidden.shown(&envelope), task: envelope.task },
             Err(error) => Self { task: format!("({error})"), arguments: String::new() },
         }
     }

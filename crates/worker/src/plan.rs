@@ -6,7 +6,7 @@ use std::time::Duration;
 use lovage_core::{
     AckMode, Arguments, ArgumentsError, DeadReason, Delivery, Directive, Envelope, EnvelopeError,
     ErrorReport, Event, Misfit, Note, Outcome, QueueName, RedactedArg, RetryPolicy, Settle, TaskDef,
-    TaskError, TaskName, TaskRecord, TaskState, Timestamp, Verdict, render_arguments, transition,
+    TaskError, TaskName, TaskRecord, TaskState, Timestamp, Verdict, transition,
 };
 
 /// After this long without a worker that can run it a message is a dead letter.
@@ -218,22 +218,13 @@ impl Job {
     }
 }
 
-/// The arguments as people may see them. A task that was sent by its name has no marks in its message, but its definition has.
-fn shown(envelope: &Envelope, def: Option<&TaskDef>) -> String {
-    let own = def.map(|def| RedactedArg::of(def.params)).unwrap_or_default();
-    if own.is_empty() {
-        return render_arguments(&envelope.payload, &envelope.redacted);
-    }
-    render_arguments(&envelope.payload, &[&envelope.redacted[..], &own].concat())
-}
-
 impl Meta {
     fn new(delivery: Delivery, queue: &QueueName, envelope: &Envelope, def: Option<&TaskDef>) -> Self {
         let options = def.map(|def| &def.options);
         Self {
             queue: queue.clone(),
             task: envelope.task.clone(),
-            arguments: shown(envelope, def),
+            arguments: envelope.shown(&def.map(|def| RedactedArg::of(def.params)).unwrap_or_default()),
             headers: envelope.headers.clone(),
             schedule: envelope.schedule.clone(),
             lineage: envelope.lineage.clone(),

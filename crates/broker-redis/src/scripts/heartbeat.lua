@@ -1,4 +1,4 @@
--- Registers a worker, forgets the ones that ended, and takes what it was told.
+-- Registers a worker, keeps what its tasks hide when it is new, forgets the ones that ended, and takes what it was told.
 -- KEYS 1 prefix of the registry, `lv1:{#}:`
 -- ARGV 1 now or ''; 2 time to live in microseconds; 3 id; 4 channel; 5 what it says of itself (JSON)
 -- Returns live workers, commands (JSON)
@@ -7,6 +7,18 @@ local now = clock(ARGV[1])
 local id = ARGV[3]
 local ended = call('ZSCORE', p .. 'workers', id)
 if ended and tonumber(ended) <= now then call('DEL', p .. 'told:' .. id) end
+if not ended then
+  for _, task in ipairs(cjson.decode(ARGV[5]).tasks) do
+    -- An older worker does not say.
+    if type(task.redacted) == 'table' then
+      if #task.redacted > 0 then
+        call('HSET', p .. 'hidden', task.name, cjson.encode(task.redacted))
+      else
+        call('HDEL', p .. 'hidden', task.name)
+      end
+    end
+  end
+end
 call('ZADD', p .. 'workers', now + tonumber(ARGV[2]), id)
 call('HSET', p .. 'worker', id, struct.pack('>I8I2', now, #ARGV[4]) .. ARGV[4] .. ARGV[5])
 for _, gone in ipairs(call('ZRANGEBYSCORE', p .. 'workers', '-inf', now, 'LIMIT', 0, 100)) do

@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use lovage_core::{
-    BackendError, Depth, Inspect, Page, Paged, Place, QueueName, StoredMessage, TaskId, Timestamp, WorkerInfo,
+    BackendError, Depth, Hidden, Inspect, Page, Paged, Place, QueueName, StoredMessage, TaskId, Timestamp,
+    WorkerInfo,
 };
 
 use sqlx::types::Uuid;
@@ -97,6 +98,12 @@ impl Inspect for PgBroker {
             }
         }
         Ok(workers)
+    }
+
+    async fn hidden(&self) -> Result<Hidden, BackendError> {
+        let found = self.db.rows("reading what tasks hide", sqlx::query(sql!("hidden"))).await?;
+        let task = |row| Ok((rows::get::<String>(row, "task")?, crate::marks(rows::get(row, "marks")?)?));
+        found.iter().map(task).collect()
     }
 }
 

@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use lovage_core::{
-    BackendError, Depth, Inspect, Page, Paged, Place, QueueName, StoredMessage, TaskId, Timestamp, WorkerInfo,
+    BackendError, Depth, Hidden, Inspect, Page, Paged, Place, QueueName, StoredMessage, TaskId, Timestamp,
+    WorkerInfo,
 };
 use lovage_sql::sql_error;
 use sqlx::Row as _;
@@ -128,6 +129,14 @@ impl Inspect for SqliteBroker {
             .map_err(|error| sql_error("listing workers", error))?;
         // One of another release that cannot be read must not hide the others.
         Ok(infos.iter().filter_map(|info| serde_json::from_str(info).ok()).collect())
+    }
+
+    async fn hidden(&self) -> Result<Hidden, BackendError> {
+        let found: Vec<(String, String)> = sqlx::query_as(sql!("hidden"))
+            .fetch_all(self.db.reader())
+            .await
+            .map_err(|error| sql_error("reading what tasks hide", error))?;
+        found.into_iter().map(|(task, marks)| Ok((task, crate::marks(&marks)?))).collect()
     }
 }
 

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use lovage_core::{BackendError, Heartbeat, Timestamp, WorkerCommand, WorkerId, WorkerInfo};
+use lovage_core::{
+    BackendError, Heartbeat, Hidden, TaskInfo, Timestamp, WorkerCommand, WorkerId, WorkerInfo,
+};
 use lovage_sql::{sql_error, sqlite::SqliteDatabase};
+use sqlx::SqliteConnection;
 
 use crate::inbox::Signal;
 use crate::sqlite::broker::{Outbox, SqliteBroker};
@@ -28,6 +31,10 @@ impl SqliteBroker {
             .execute(&mut *tx)
             .await
             .map_err(fail)?;
+        let is_known = sqlx::query_scalar::<_, String>(sql!("worker_get")).bind(&key).bind(i64::MIN);
+        if is_known.fetch_optional(&mut *tx).await.map_err(fail)?.is_none() {
+            learn(&mut tx, &info.tasks).await?;
+        }
         let upsert =
             sqlx::query(sql!("worker_upsert")).bind(&key).bind(self.handle()).bind(&info.name).bind(json);
         upsert.bind(now.plus(ttl).as_micros()).execute(&mut *tx).await.map_err(fail)?;
@@ -74,6 +81,22 @@ impl SqliteBroker {
         self.commit(tx, vec![(handle, Signal::Command)]).await?;
         Ok(true)
     }
+}
+
+/// Keeps what tasks hide, in the place of what was known of them. An older worker does not say.
+async fn learn(tx: &mut SqliteConnection, tasks: &[TaskInfo]) -> Result<(), BackendError> {
+    let fail = |error| sql_error(CONTEXT, error);
+    let told: Vec<&str> =
+        tasks.iter().filter(|task| task.redacted.is_some()).map(|task| task.name.as_str()).collect();
+    let names = serde_json::json!(told).to_string();
+    sqlx::query(sql!("hidden_forget")).bind(names).execute(&mut *tx).await.map_err(fail)?;
+    let mut hidden = Hidden::default();
+    hidden.learn(tasks);
+    for (task, marks) in hidden.tasks() {
+        let marks = serde_json::json!(marks).to_string();
+        sqlx::query(sql!("hidden_keep")).bind(task).bind(marks).execute(&mut *tx).await.map_err(fail)?;
+    }
+    Ok(())
 }
 
 /// Renews the registration of a worker whose loop cannot.

@@ -1,6 +1,9 @@
 //! The registry of workers, and what they are told.
 
-use lovage_core::{Heartbeat, Hint, Timestamp, WorkerCommand, WorkerId, WorkerInfo, WorkerMode};
+use lovage_core::{
+    Heartbeat, Hidden, Hint, RedactedArg, TaskInfo, Timestamp, WorkerCommand, WorkerId, WorkerInfo,
+    WorkerMode,
+};
 use lovage_system::SystemEntropy;
 
 use super::BrokerBed;
@@ -19,9 +22,10 @@ fn worker(name: &str) -> WorkerInfo {
         queues: vec![lovage_testkit::queue("q"), lovage_testkit::queue("other")],
         concurrency: 64,
         blocking: 2,
-        tasks: vec![lovage_core::TaskInfo {
+        tasks: vec![TaskInfo {
             name: "add".to_owned(),
             signature: "(x: i64) -> i64".to_owned(),
+            redacted: Some(vec![mark(0, "x “ü”")]),
         }],
         active: vec![lovage_core::ActiveTask {
             id: lovage_testkit::message("q").build().id,
@@ -103,6 +107,58 @@ pub async fn signed_off_worker_is_gone(bed: &dyn BrokerBed) {
     assert_eq!(names(&queue, 1).await, ["staying"]);
     queue.broker.sign_off(leaving.id).await.expect("twice is once");
     assert_eq!(beat(&queue, &staying, 1).await.live_workers, 1);
+}
+
+/// What tasks hide is kept when the workers that registered them are gone.
+pub async fn what_tasks_hide_is_kept(bed: &dyn BrokerBed) {
+    let queue = Queue::join(bed).await;
+    assert_eq!(queue.broker.hidden().await.expect("hidden"), Hidden::default());
+    let marks = vec![mark(1, "card"), mark(255, "a “ü” / \\ name")];
+    let info = hiding(&[("pay", Some(marks.clone())), ("add", Some(vec![])), ("old", None)]);
+    beat(&queue, &info, 0).await;
+    let known: Hidden = [("pay", marks.clone())].into_iter().collect();
+    assert_eq!(queue.broker.hidden().await.expect("hidden"), known);
+    queue.broker.sign_off(info.id).await.expect("sign_off");
+    let other = Queue::join(bed).await;
+    assert_eq!(other.broker.hidden().await.expect("hidden"), known);
+    beat(&other, &worker("much later"), 3_600).await;
+    let both: Hidden = [("pay", marks), ("add", vec![mark(0, "x “ü”")])].into_iter().collect();
+    assert_eq!(other.broker.hidden().await.expect("hidden"), both);
+}
+
+/// Of a task the worker that registered last says what it hides; an older program, which does not say, changes nothing.
+pub async fn who_registers_last_says_what_tasks_hide(bed: &dyn BrokerBed) {
+    let queue = Queue::join(bed).await;
+    let card = |index| vec![mark(index, "card")];
+    let kept = async |expected: Option<u8>| {
+        let expected: Hidden = expected.map(|index| ("pay", card(index))).into_iter().collect();
+        assert_eq!(queue.broker.hidden().await.expect("hidden"), expected);
+    };
+    let first = hiding(&[("pay", Some(card(1)))]);
+    beat(&queue, &first, 0).await;
+    kept(Some(1)).await;
+    beat(&queue, &hiding(&[("pay", None)]), 1).await;
+    kept(Some(1)).await;
+    beat(&queue, &hiding(&[("pay", Some(card(0)))]), 2).await;
+    kept(Some(0)).await;
+    // It is registered already.
+    beat(&queue, &first, 3).await;
+    kept(Some(0)).await;
+    beat(&queue, &hiding(&[("pay", Some(vec![]))]), 4).await;
+    kept(None).await;
+}
+
+fn hiding(tasks: &[(&str, Option<Vec<RedactedArg>>)]) -> WorkerInfo {
+    let task = |(name, redacted): &(&str, Option<Vec<RedactedArg>>)| TaskInfo {
+        name: (*name).to_owned(),
+        signature: "()".to_owned(),
+        redacted: redacted.clone(),
+    };
+    WorkerInfo { tasks: tasks.iter().map(task).collect(), ..worker("hides") }
+}
+
+fn mark(index: u8, name: &str) -> RedactedArg {
+    RedactedArg { index, name: name.to_owned() }
 }
 
 /// Whoever speaks for a worker renews its registration and says what it is, and what it was told waits for itself.

@@ -2,6 +2,7 @@
 
 use super::{Entry, ScheduleError, text};
 use crate::TaskInfo;
+use crate::redact::render_json;
 
 /// What workers say of the task of an entry.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,13 +33,14 @@ impl Fit {
 /// The same of one of them.
 ///
 /// # Errors
-/// Names `args` or `kwargs`, what was found there, and what the task expects.
+/// Names `args` or `kwargs`, what was found there (without what must not be seen), and what the task expects.
 fn arguments_fit(entry: &Entry, info: &TaskInfo) -> Result<(), ScheduleError> {
     let by_name = text::is_empty(&entry.args) && !text::is_empty(&entry.kwargs);
     let (field, found) = if by_name { ("kwargs", &entry.kwargs) } else { ("args", &entry.args) };
     info.takes(found).map_err(|why| {
         let expected = format!("what {} takes, {}: {why}", info.name, info.signature);
-        ScheduleError::new(field, found, expected)
+        let shown = render_json(found, info.redacted.as_deref().unwrap_or_default());
+        ScheduleError::new(field, shown, expected)
     })
 }
 
@@ -51,8 +53,11 @@ mod tests {
         let mut entry = every(5.secs()).entry("e", "t").unwrap();
         let by_name = args.starts_with('{');
         *(if by_name { &mut entry.kwargs } else { &mut entry.args }) = args.to_owned();
-        let info = TaskInfo { name: "t".to_owned(), signature: signature.to_owned() };
-        arguments_fit(&entry, &info).map_err(|error| error.to_string())
+        arguments_fit(&entry, &known("t", signature)).map_err(|error| error.to_string())
+    }
+
+    fn known(name: &str, signature: &str) -> TaskInfo {
+        TaskInfo { name: name.into(), signature: signature.into(), redacted: None }
     }
 
     #[test]
@@ -76,7 +81,6 @@ mod tests {
 
     #[test]
     fn of_two_releases_one_is_enough() {
-        let known = |name: &str, signature: &str| TaskInfo { name: name.into(), signature: signature.into() };
         let entry = every(5.secs()).entry("e", "t").unwrap();
         let (old, new) = (known("t", "() -> ()"), known("t", "(x: i64) -> ()"));
         assert_eq!(Fit::of(&entry, [&new, &old]), Fit::Fits);
@@ -84,6 +88,16 @@ mod tests {
         assert!(
             matches!(Fit::of(&entry, [&new]), Fit::Wrong(error) if error.expected.contains("`x` is missing"))
         );
+    }
+
+    #[test]
+    fn what_must_not_be_seen_is_not_in_the_error() {
+        let mut entry = every(5.secs()).entry("e", "pay").unwrap();
+        entry.args = r#"["x","4111"]"#.to_owned();
+        let redacted = Some(vec![crate::RedactedArg { index: 1, name: "card".to_owned() }]);
+        let pay = TaskInfo { redacted, ..known("pay", "(id: i64, card: String) -> ()") };
+        let Fit::Wrong(error) = Fit::of(&entry, [&pay]) else { panic!("it does not fit") };
+        assert_eq!(error.found, r#"["x","[redacted]"]"#);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::crontab::CrontabText;
 use super::interval::{ClockedText, IntervalText, instant};
 use super::solar::SolarText;
 use super::{Entry, Schedule, ScheduleError};
-use crate::{Expires, Priority, QueueName, Timestamp, format_duration, parse_duration};
+use crate::{Expires, Hidden, Priority, QueueName, Timestamp, format_duration, parse_duration};
 
 /// No arguments by position.
 pub(super) const LIST: &str = "[]";
@@ -129,6 +129,16 @@ impl From<&Entry> for EntryText {
             overlap: entry.overlap.to_string(),
             jitter: (!entry.jitter.is_zero()).then(|| format_duration(entry.jitter)),
         }
+    }
+}
+
+impl EntryText {
+    /// The entry as people may see it: without the arguments that its task hides.
+    #[must_use]
+    pub fn shown(entry: &Entry, hidden: &Hidden) -> Self {
+        let text = Self::from(entry);
+        let shown = |json: &str| hidden.shown_json(&text.task, json);
+        Self { args: shown(&text.args), kwargs: shown(&text.kwargs), ..text }
     }
 }
 

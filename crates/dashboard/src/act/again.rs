@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use lovage_core::{BackendError, Message, Published, QueueName, StoredMessage, TaskId, TaskRecord};
+use lovage_core::{BackendError, Hidden, Message, Published, QueueName, StoredMessage, TaskId, TaskRecord};
 
 use super::draft::Draft;
 use crate::app::App;
@@ -34,11 +34,11 @@ pub(super) struct Sent {
 }
 
 impl Batch {
-    pub(super) fn new(app: &App, known: &[Known]) -> Self {
+    pub(super) fn new(app: &App, known: &[Known], hidden: &Hidden) -> Self {
         let mut batch = Self::default();
         for known in known {
             let Known { id, message, record } = known;
-            let draft = Draft::of(*id, message.as_ref(), record.as_ref());
+            let draft = Draft::of(*id, message.as_ref(), record.as_ref(), hidden);
             match draft.and_then(|draft| draft.message(app)) {
                 Ok(message) => {
                     batch.messages.push(message);

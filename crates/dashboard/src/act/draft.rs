@@ -1,16 +1,18 @@
 //! What a task is sent with once more: as it was, or with other arguments.
 
+use std::collections::BTreeMap;
+
 use lovage_core::{
-    Delay, Envelope, HIDDEN, Message, Parameter, Payload, Priority, QueueName, RedactedArg, StoredMessage,
-    TaskId, TaskName, TaskRecord, limits, render_arguments,
+    Delay, Envelope, HIDDEN, Hidden, Message, Parameter, Payload, Priority, QueueName, RedactedArg,
+    StoredMessage, TaskId, TaskName, TaskRecord, has_hidden, keep_hidden, limits, render_arguments,
 };
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::laid::{Laid, is_hidden};
 use super::tasks::gone;
 use crate::app::App;
 use crate::problem::Problem;
-use crate::typed::Hidden;
+use crate::typed::Unseen;
 
 /// The place of a hidden argument of which only the name is known.
 const NO_PLACE: u8 = u8::MAX;
@@ -27,7 +29,7 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// Of what broker and results know.
+    /// Of what broker and results know. It is marked with what its task hides, from here on.
     ///
     /// # Errors
     /// Where they know nothing, or its message cannot be read.
@@ -35,22 +37,26 @@ impl Draft {
         id: TaskId,
         message: Option<&StoredMessage>,
         record: Option<&TaskRecord>,
+        hidden: &Hidden,
     ) -> Result<Self, Problem> {
-        match (message, record) {
+        let mut draft = match (message, record) {
             (Some(message), _) => {
                 let mut envelope = Envelope::decode(&message.body).map_err(Problem::wrong)?;
                 // It is no slot of the schedule, and it may start although the first one expired.
                 (envelope.schedule, envelope.expires) = (None, None);
-                Ok(Self { envelope, queue: message.queue.clone(), priority: message.priority, is_kept: true })
+                Self { envelope, queue: message.queue.clone(), priority: message.priority, is_kept: true }
             }
-            (None, Some(record)) => Ok(Self {
+            (None, Some(record)) => Self {
                 envelope: of_record(record),
                 queue: record.queue.clone(),
                 priority: record.priority,
                 is_kept: false,
-            }),
-            (None, None) => Err(gone(id)),
-        }
+            },
+            (None, None) => return Err(gone(id)),
+        };
+        let registered = hidden.of(draft.task()).to_vec();
+        add(&mut draft.envelope.redacted, registered);
+        Ok(draft)
     }
 
     /// The name of the task.
@@ -65,8 +71,8 @@ impl Draft {
     }
 
     /// What of them must not be seen.
-    pub(crate) fn hidden(&self) -> Hidden<'_> {
-        Hidden { marks: &self.envelope.redacted, is_kept: self.is_kept }
+    pub(crate) fn unseen(&self) -> Unseen<'_> {
+        Unseen { marks: &self.envelope.redacted, is_kept: self.is_kept }
     }
 
     /// With what the parameters say of hidden arguments, so that they stay hidden by position and by name.
@@ -132,11 +138,15 @@ fn hidden_places(values: &[Value]) -> Vec<RedactedArg> {
 
 /// Marks of a row know either places or names, those of a message the names of the release that sent it.
 fn complete(redacted: &mut Vec<RedactedArg>, params: &[Parameter]) {
-    let hidden = Hidden { marks: redacted, is_kept: false };
+    let hidden = Unseen { marks: redacted, is_kept: false };
     let marks =
         (0..NO_PLACE).zip(params).filter(|(index, param)| hidden.has(usize::from(*index), &param.name));
     let marks: Vec<RedactedArg> =
         marks.map(|(index, param)| RedactedArg { index, name: param.name.clone() }).collect();
+    add(redacted, marks);
+}
+
+fn add(redacted: &mut Vec<RedactedArg>, marks: Vec<RedactedArg>) {
     for mark in marks {
         if !redacted.contains(&mark) {
             redacted.push(mark);
@@ -155,31 +165,22 @@ fn replace(envelope: &mut Envelope, arguments: &str) -> Result<(), Problem> {
             "the arguments of this task are not JSON: it can be sent again as it is only",
         ));
     };
-    let before = Laid::read(before);
-    let mut after = Laid::read(arguments).ok_or_else(not_arguments)?;
-    check_form(&envelope.redacted, &after)?;
-    for arg in &envelope.redacted {
-        let old = before.as_ref().and_then(|before| before.get(arg));
-        if let (Some(old), Some(new)) = (old, after.get_mut(arg))
-            && is_hidden(new)
-        {
-            *new = old.to_owned();
-        }
-    }
-    envelope.payload = Payload::Json(after.json()?);
+    let is_by_name = is_by_name(arguments).ok_or_else(not_arguments)?;
+    check_form(&envelope.redacted, is_by_name)?;
+    let after = keep_hidden(before, arguments, &envelope.redacted);
+    envelope.payload = Payload::Json(after);
     Ok(())
 }
 
 /// Marks of a row know either places or names: where nobody says the other, arguments in the other form would be shown.
-fn check_form(redacted: &[RedactedArg], after: &Laid) -> Result<(), Problem> {
-    let is_lost = |arg: &RedactedArg| match after {
-        Laid::Placed(_) => {
-            let is_it = |other: &RedactedArg| other.name == arg.name && other.index != NO_PLACE;
-            arg.index == NO_PLACE && !redacted.iter().any(is_it)
-        }
-        Laid::Named(_) => {
+fn check_form(redacted: &[RedactedArg], is_by_name: bool) -> Result<(), Problem> {
+    let is_lost = |arg: &RedactedArg| {
+        if is_by_name {
             let is_it = |other: &RedactedArg| other.index == arg.index && !other.name.is_empty();
             arg.name.is_empty() && !redacted.iter().any(is_it)
+        } else {
+            let is_it = |other: &RedactedArg| other.name == arg.name && other.index != NO_PLACE;
+            arg.index == NO_PLACE && !redacted.iter().any(is_it)
         }
     };
     if redacted.iter().any(is_lost) {
@@ -193,12 +194,20 @@ fn check_form(redacted: &[RedactedArg], after: &Laid) -> Result<(), Problem> {
 fn check(envelope: &Envelope) -> Result<Option<&str>, Problem> {
     TaskName::new(&envelope.task).map_err(Problem::wrong)?;
     let Payload::Json(arguments) = &envelope.payload else { return Ok(None) };
-    if Laid::read(arguments).ok_or_else(not_arguments)?.any(is_hidden) {
+    is_by_name(arguments).ok_or_else(not_arguments)?;
+    if has_hidden(arguments) {
         return Err(Problem::wrong(format!(
             "an argument is `{HIDDEN}`: what stood there was not kept, write it again"
         )));
     }
     Ok(Some(arguments))
+}
+
+/// Whether arguments are by name, or by position; `None` where they are neither.
+fn is_by_name(arguments: &str) -> Option<bool> {
+    let by_position = serde_json::from_str::<Vec<IgnoredAny>>(arguments).map(|_| false);
+    let by_name = |_| serde_json::from_str::<BTreeMap<String, IgnoredAny>>(arguments).map(|_| true);
+    by_position.or_else(by_name).ok()
 }
 
 fn not_arguments() -> Problem {
@@ -221,7 +230,9 @@ mod tests {
     }
 
     fn params(signature: &str) -> Vec<Parameter> {
-        TaskInfo { name: "t".to_owned(), signature: signature.to_owned() }.parameters().unwrap()
+        TaskInfo { name: "t".to_owned(), signature: signature.to_owned(), redacted: None }
+            .parameters()
+            .unwrap()
     }
 
     #[test]

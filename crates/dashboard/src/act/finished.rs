@@ -1,7 +1,7 @@
 //! What can be done to tasks that ended: to those that are named, or by a job to all that match.
 
 use async_trait::async_trait;
-use lovage_core::{BackendError, Page, ResultFilter, TaskId, TaskRecord, Timestamp};
+use lovage_core::{BackendError, Hidden, Page, ResultFilter, TaskId, TaskRecord, Timestamp};
 
 use super::again::{Batch, Known, with_messages};
 use super::sure::{AS_A_JOB, Confirm, Sure, Tally, capital};
@@ -26,11 +26,12 @@ pub(crate) async fn again(call: Call) -> Result<Done, Problem> {
     if call.input.flag("all")? {
         let rows = Rows::matching(&call).await?;
         let plan = plan(&call, "finished/again", "Run finished tasks again", "sent again under new ids")?;
-        return Jobs::start(&call, plan, Again { rows, batch: None });
+        let hidden = call.app.hidden().await;
+        return Jobs::start(&call, plan, Again { rows, hidden, batch: None });
     }
     let ids = chosen(&call)?;
     let known = known(&call.app, &ids).await?;
-    let sent = Batch::new(&call.app, &known).send(&call.app).await?;
+    let sent = Batch::new(&call.app, &known, &call.app.hidden().await).send(&call.app).await?;
     let why = sent
         .failed
         .first()
@@ -204,6 +205,8 @@ impl Rows {
 /// Sends all that match once more.
 struct Again {
     rows: Rows,
+    /// What tasks hide, as it was known when the job began.
+    hidden: Hidden,
     /// What was read and is not known to be sent.
     batch: Option<(Batch, Option<String>, Option<Timestamp>)>,
 }
@@ -216,7 +219,7 @@ impl Work for Again {
             None => {
                 let part = self.rows.read(app).await?;
                 let known = with_messages(app, part.rows).await?;
-                (Batch::new(app, &known), part.next, part.reached)
+                (Batch::new(app, &known, &self.hidden), part.next, part.reached)
             }
         };
         match batch.send(app).await {

@@ -5,7 +5,6 @@ pub(crate) mod dead;
 pub(crate) mod draft;
 pub(crate) mod finished;
 pub(crate) mod jobs;
-mod laid;
 pub(crate) mod queues;
 pub(crate) mod schedules;
 pub(crate) mod sure;

@@ -1,7 +1,7 @@
 //! Changing the schedule.
 
 use lovage_core::schedule::{Entry, EntryText, Expected, Fit, Saved};
-use lovage_core::{TaskId, TaskInfo};
+use lovage_core::{HIDDEN, Hidden, RedactedArg, TaskId, TaskInfo, has_hidden, keep_hidden};
 use lovage_scheduler::{ByHand, run_by_hand};
 use serde_json::{Map, Value, json};
 
@@ -15,7 +15,7 @@ use crate::pages;
 use crate::pages::kit::counted;
 use crate::problem::Problem;
 use crate::routes::{Done, Filled};
-use crate::typed::{Arguments, Hidden, Json};
+use crate::typed::{Arguments, Json, Unseen};
 
 pub(crate) async fn enable(call: Call) -> Result<Done, Problem> {
     switch(&call, true).await
@@ -130,8 +130,9 @@ pub(crate) async fn save(call: Call) -> Result<Filled, Problem> {
 /// With the arguments from their fields.
 async fn put_typed(call: &Call) -> Result<Done, Problem> {
     let tasks = look::registered::if_known(&call.app).await;
+    let hidden = call.app.hidden().await;
     let Json { args, kwargs } =
-        Arguments::settled(&call.input, &tasks, Hidden::default()).map_err(Problem::wrong)?;
+        Arguments::settled(&call.input, &tasks, unseen(&call.input, &hidden)).map_err(Problem::wrong)?;
     let mut input = Input::new(vec![("args".to_owned(), args), ("kwargs".to_owned(), kwargs)]);
     input.join(call.input.clone());
     put(Call { input, ..call.clone() }).await
@@ -139,12 +140,20 @@ async fn put_typed(call: &Call) -> Result<Done, Problem> {
 
 /// Adds an entry, or edits the one of a revision.
 pub(crate) async fn put(call: Call) -> Result<Done, Problem> {
-    let entry = entry(&call.input)?;
-    check_arguments(&entry, &look::registered::if_known(&call.app).await)?;
+    let mut entry = entry(&call.input)?;
+    let hidden = call.app.hidden().await;
     let expected = match call.input.parsed::<i64>("revision")? {
-        Some(revision) => Expected::Revision(revision),
+        Some(revision) => {
+            if let Some(Ok(before)) = call.app.schedules()?.get(&[entry.name.as_str()]).await?.pop().flatten()
+            {
+                kept(&before.entry, &mut entry, hidden.of(before.entry.task.as_str()));
+            }
+            Expected::Revision(revision)
+        }
         None => Expected::New,
     };
+    check_hidden(&entry)?;
+    check_arguments(&entry, &look::registered::if_known(&call.app).await, &hidden)?;
     let name = entry.name.clone();
     match call.app.schedules()?.put(&entry, expected, None).await? {
         Saved::Saved(_) => {
@@ -162,9 +171,38 @@ pub(crate) async fn put(call: Call) -> Result<Done, Problem> {
     }
 }
 
+/// What of the arguments in a form must not be seen. An entry that is edited still has it.
+pub(crate) fn unseen<'a>(input: &Input, hidden: &'a Hidden) -> Unseen<'a> {
+    let marks = hidden.of(input.get("task").unwrap_or_default());
+    Unseen { marks, is_kept: input.get("revision").is_some() }
+}
+
+/// What was shown as hidden, and came back so, stays as it was. Another task might show it.
+fn kept(before: &Entry, entry: &mut Entry, marks: &[RedactedArg]) {
+    if marks.is_empty() || before.task != entry.task {
+        return;
+    }
+    for (old, new) in [(&before.args, &mut entry.args), (&before.kwargs, &mut entry.kwargs)] {
+        if has_hidden(new) {
+            *new = keep_hidden(old, new, marks);
+        }
+    }
+}
+
+/// What stands for a hidden argument is not one.
+fn check_hidden(entry: &Entry) -> Result<(), Problem> {
+    if has_hidden(&entry.args) || has_hidden(&entry.kwargs) {
+        return Err(Problem::wrong(format!(
+            "an argument is `{HIDDEN}`, and there is none to keep under this task and in this place: write it again"
+        )));
+    }
+    Ok(())
+}
+
 /// What no live worker of the task can run is refused. A task that none of them knows may come yet.
-fn check_arguments(entry: &Entry, tasks: &[Registered]) -> Result<(), Problem> {
-    let known: Vec<TaskInfo> = infos(tasks, entry.task.as_str()).collect();
+fn check_arguments(entry: &Entry, tasks: &[Registered], hidden: &Hidden) -> Result<(), Problem> {
+    let marked = |info: TaskInfo| TaskInfo { redacted: Some(hidden.of(&info.name).to_vec()), ..info };
+    let known: Vec<TaskInfo> = infos(tasks, entry.task.as_str()).map(marked).collect();
     match Fit::of(entry, &known) {
         Fit::Fits | Fit::Unknown => Ok(()),
         Fit::Wrong(error) => Err(Problem::wrong(error.to_string())),

@@ -71,7 +71,7 @@ pub(crate) async fn again_filled(call: Call) -> Result<Filled, Problem> {
 async fn filled(call: &Call, again: &Again) -> Result<Done, Wrong> {
     let mut draft = again.draft.clone();
     if Arguments::are_sent(&call.input) {
-        let json = Arguments::settled(&again.input(&call.input), &again.tasks, draft.hidden());
+        let json = Arguments::settled(&again.input(&call.input), &again.tasks, draft.unseen());
         let whole = json.and_then(|json| json.valid().map(str::to_owned));
         let replaced = whole.map_err(Problem::wrong).and_then(|whole| draft.replace(&whole));
         replaced.map_err(|problem| Wrong { at: Part::Arguments, problem })?;

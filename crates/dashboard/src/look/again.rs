@@ -37,7 +37,7 @@ impl Again {
         record: Option<&TaskRecord>,
         input: &Input,
     ) -> Result<Self, Problem> {
-        let mut draft = Draft::of(id, message, record)?;
+        let mut draft = Draft::of(id, message, record, &app.hidden().await)?;
         let workers = workers_if_known(app).await;
         let tasks = collect(&workers);
         if let Some(params) = Arguments::parameters(input, draft.task(), &tasks) {

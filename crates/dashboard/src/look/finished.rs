@@ -1,6 +1,6 @@
 //! Tasks that ended: from the results.
 
-use lovage_core::{Outcome, ResultFilter, TaskRecord, TaskState};
+use lovage_core::{Hidden, Outcome, ResultFilter, TaskRecord, TaskState};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -47,7 +47,11 @@ pub(crate) struct Found {
 pub(crate) async fn data(call: Call) -> Result<Found, Problem> {
     let filter = filter(&call)?;
     let found = part(&call, |page| call.app.parts.results.list(&filter, page)).await?;
-    let items = found.items.iter().map(FinishedRow::from).collect();
+    let hidden = call.app.hidden().await;
+    let rows = found.items.iter().map(|record| FinishedRow::of(record, &hidden));
+    // Who searches by arguments does not find out what is hidden in them.
+    let is_told = |row: &FinishedRow| filter.arguments.as_ref().is_none_or(|json| *json == row.arguments);
+    let items = rows.filter(is_told).collect();
     Ok(Found { part: Part { items, next: found.next }, searched_back_to: found.searched_back_to.map(At) })
 }
 
@@ -96,8 +100,9 @@ fn compact(json: &str) -> String {
     json.chars().filter(is_part).collect()
 }
 
-impl From<&TaskRecord> for FinishedRow {
-    fn from(record: &TaskRecord) -> Self {
+impl FinishedRow {
+    /// What its worker did not know to be hidden is hidden here.
+    pub(super) fn of(record: &TaskRecord, hidden: &Hidden) -> Self {
         let (result, error) = match &record.outcome {
             Outcome::None => (None, None),
             Outcome::Result(json) => (Some(json.clone()), None),
@@ -107,7 +112,7 @@ impl From<&TaskRecord> for FinishedRow {
         Self {
             id: record.id.to_string(),
             task: record.task.clone(),
-            arguments: record.arguments.clone(),
+            arguments: hidden.shown_json(&record.task, &record.arguments),
             state: record.state,
             result,
             error,

@@ -7,6 +7,7 @@ pub(crate) mod findings;
 pub(crate) mod finished;
 pub(crate) mod flow;
 pub(crate) mod growth;
+pub(crate) mod hidden;
 pub(crate) mod jobs;
 pub(crate) mod overview;
 pub(crate) mod queues;

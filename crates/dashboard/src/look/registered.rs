@@ -33,10 +33,15 @@ pub(crate) async fn if_known(app: &App) -> Vec<Registered> {
 
 /// The live workers; none where the broker does not answer.
 pub(crate) async fn workers_if_known(app: &App) -> Vec<WorkerInfo> {
+    known_workers(app).await.unwrap_or_default()
+}
+
+/// The live workers; nothing where the broker does not answer.
+pub(crate) async fn known_workers(app: &App) -> Option<Vec<WorkerInfo>> {
     let workers = app.parts.broker.workers(None).await.inspect_err(|error| {
         tracing::debug!("which tasks there are is not known: {error}");
     });
-    workers.unwrap_or_default()
+    workers.ok()
 }
 
 /// Why no live worker of a task can run it with these arguments; nothing where one can, or where none knows it. No value is
@@ -54,10 +59,11 @@ pub(crate) fn misfit(tasks: &[Registered], task: &str, arguments: &str) -> Optio
 pub(crate) fn infos<'a>(tasks: &'a [Registered], task: &'a str) -> impl Iterator<Item = TaskInfo> + 'a {
     let meant = tasks.iter().filter(move |known| known.name == task);
     meant.flat_map(|known| {
-        known
-            .signatures
-            .iter()
-            .map(|signature| TaskInfo { name: known.name.clone(), signature: signature.clone() })
+        known.signatures.iter().map(|signature| TaskInfo {
+            name: known.name.clone(),
+            signature: signature.clone(),
+            redacted: None,
+        })
     })
 }
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::overview::Level;
+use super::registered::known_workers;
 use super::tasks::Part;
 use super::{At, findings, part};
 use crate::api;
@@ -109,18 +110,18 @@ pub(crate) async fn list(call: Call) -> Result<Part<EntryRow>, Problem> {
     };
     let store = call.app.schedules()?;
     let paged = part(&call, |page| store.list(&filter, page)).await?;
-    let workers = call.app.parts.broker.workers(None).await?;
-    let items = paged.items.iter().map(|listed| EntryRow::of(listed, &workers)).collect();
+    let workers = known_workers(&call.app).await;
+    let items = paged.items.iter().map(|listed| EntryRow::of(listed, workers.as_deref())).collect();
     Ok(Part { items, next: paged.next })
 }
 
 pub(crate) async fn one(call: Call) -> Result<EntryView, Problem> {
     let listed = find(&call).await?;
-    let row = EntryRow::of(&listed, &call.app.parts.broker.workers(None).await?);
+    let row = EntryRow::of(&listed, known_workers(&call.app).await.as_deref());
     let Ok(stored) = listed else { return Ok(EntryView { row, entry: None, runs: Vec::new() }) };
     let runs =
         if stored.entry.enabled { runs(&stored.entry, call.now.max(stored.done_until)) } else { Vec::new() };
-    let entry = Some(api::json(&EntryText::from(&stored.entry))?);
+    let entry = Some(api::json(&EntryText::shown(&stored.entry, &call.app.hidden().await))?);
     Ok(EntryView { row, entry, runs })
 }
 
@@ -150,7 +151,7 @@ pub(crate) fn runs(entry: &Entry, after: Timestamp) -> Vec<Run> {
 }
 
 impl EntryRow {
-    fn of(listed: &Listed, workers: &[WorkerInfo]) -> Self {
+    fn of(listed: &Listed, workers: Option<&[WorkerInfo]>) -> Self {
         let row = Self::plain(listed);
         let trouble = findings::cause(listed, workers).map(|cause| EntryTrouble {
             level: cause.level(),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use lovage_core::{
-    Ahead, AttemptRecord, Envelope, ErrorReport, Explanation, Facts, Outcome, Place, StoredMessage, TaskId,
-    TaskRecord, TaskState, explain,
+    Ahead, AttemptRecord, Envelope, ErrorReport, Explanation, Facts, Hidden, Outcome, Place, StoredMessage,
+    TaskId, TaskRecord, TaskState, explain,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -87,7 +87,7 @@ pub(crate) async fn whole(call: &Call) -> Result<(Facts, TaskView), Problem> {
         return Err(Problem::missing(explanation.to_string()));
     }
     let attempts = attempts(call, &facts).await?;
-    let view = view(&facts, &explanation, attempts);
+    let view = view(&facts, &explanation, attempts, &call.app.hidden().await);
     Ok((facts, view))
 }
 
@@ -154,10 +154,11 @@ fn noted(message: &StoredMessage) -> Vec<Attempt> {
     noted.collect()
 }
 
-fn view(facts: &Facts, explanation: &Explanation, attempts: Vec<Attempt>) -> TaskView {
-    let live = facts.message.as_ref().map(LiveRow::from);
+fn view(facts: &Facts, explanation: &Explanation, attempts: Vec<Attempt>, hidden: &Hidden) -> TaskView {
+    let live = facts.message.as_ref().map(|message| LiveRow::of(message, hidden));
     let envelope = facts.message.as_ref().and_then(|message| Envelope::decode(&message.body).ok());
     let record = facts.record.as_ref();
+    let finished = record.map(|record| FinishedRow::of(record, hidden));
     let live_arguments = envelope.as_ref().and(live.as_ref()).map(|live| live.arguments.clone());
     let lineage = envelope
         .as_ref()
@@ -175,9 +176,9 @@ fn view(facts: &Facts, explanation: &Explanation, attempts: Vec<Attempt>) -> Tas
         queue: explanation.queue.as_ref().map(ToString::to_string),
         state: explanation.state,
         explanation: explanation.to_string(),
-        arguments: live_arguments.or_else(|| record.map(|record| record.arguments.clone())),
+        arguments: live_arguments.or_else(|| finished.as_ref().map(|row| row.arguments.clone())),
         progress: workers::progress(&facts.workers).remove(&facts.id.to_string()),
-        finished: record.map(FinishedRow::from),
+        finished,
         failure: record.and_then(failure),
         attempts,
         schedule: slot.map(|slot| slot.name.clone()),

@@ -1,6 +1,6 @@
 //! Tasks that wait or run, and dead letters: from the broker.
 
-use lovage_core::{Envelope, Place, QueueName, StoredMessage, TaskState, render_arguments};
+use lovage_core::{Envelope, Hidden, Place, QueueName, StoredMessage, TaskState};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -109,7 +109,9 @@ pub(crate) const fn held(row: &QueueRow, place: Place) -> u64 {
 /// A part of one place of a queue.
 pub(crate) async fn peek(call: &Call, queue: &QueueName, place: Place) -> Result<Part<LiveRow>, Problem> {
     let paged = part(call, |page| call.app.parts.broker.peek(queue, place, page)).await?;
-    Ok(Part { items: paged.items.iter().map(LiveRow::from).collect(), next: paged.next })
+    let hidden = call.app.hidden().await;
+    let row = |message| LiveRow::of(message, &hidden);
+    Ok(Part { items: paged.items.iter().map(row).collect(), next: paged.next })
 }
 
 fn place(call: &Call) -> Result<Option<Place>, Problem> {
@@ -120,11 +122,11 @@ fn place(call: &Call) -> Result<Option<Place>, Problem> {
     })
 }
 
-impl From<&StoredMessage> for LiveRow {
-    fn from(message: &StoredMessage) -> Self {
+impl LiveRow {
+    pub(super) fn of(message: &StoredMessage, hidden: &Hidden) -> Self {
         let (task, arguments) = match Envelope::decode(&message.body) {
             Ok(envelope) => {
-                let arguments = render_arguments(&envelope.payload, &envelope.redacted);
+                let arguments = hidden.shown(&envelope);
                 (envelope.task, arguments)
             }
             Err(error) => (format!("({error})"), String::new()),

@@ -10,7 +10,7 @@ use crate::act::tasks::{Part, Wrong};
 use crate::call::{Call, Input};
 use crate::look::again::Again;
 use crate::problem::Problem;
-use crate::typed::{Arguments, Json, Shape};
+use crate::typed::{Arguments, Shape};
 
 /// Where it says what is wrong with the queue.
 const QUEUE_ERROR: &str = "again-queue-error";
@@ -32,7 +32,7 @@ pub(crate) async fn with_its_fields(call: Call) -> Result<Page, Problem> {
 
 /// The form as it came, with what is wrong.
 pub(crate) fn page(call: &Call, again: &Again, wrong: Option<&Wrong>) -> Page {
-    let nav = if again.draft.hidden().is_kept { Nav::Tasks } else { Nav::Finished };
+    let nav = if again.draft.unseen().is_kept { Nav::Tasks } else { Nav::Finished };
     let id = again.id.to_string();
     Page::new(nav, format!("Run {} again", again.draft.task())).head(html! {
         p { "The task " a href=(Url::new(&call.app.base, "/task").with("id", &id)) { code { (id) } } " is sent once more, under a new id." }
@@ -102,18 +102,7 @@ fn in_short<'a>(wrong: &'a Wrong, arguments: Option<&Arguments>) -> &'a str {
 
 /// As the form has them, else as the task has them; `None` where they are not JSON.
 fn arguments(again: &Again, sent: Option<&Input>) -> Option<Arguments> {
-    let (before, hidden) = (again.draft.arguments()?, again.draft.hidden());
-    let sent = sent.filter(|input| Arguments::are_sent(input));
-    let (json, is_changed) = match sent {
-        Some(input) => Json::sent(input).shown(hidden, &before),
-        None => (Json::of(&before), false),
-    };
-    let mut input = Input::new(vec![("args".to_owned(), json.args), ("kwargs".to_owned(), json.kwargs)]);
-    input.join(sent.cloned().unwrap_or_default());
-    let mut arguments = Arguments::of(&again.input(&input), &again.tasks, hidden);
-    if is_changed {
-        let why = "What was written is not shown again where an argument is hidden: write it again.";
-        arguments.note = Some(arguments.note.map_or(why.to_owned(), |note| format!("{note} {why}")));
-    }
-    Some(arguments)
+    let before = again.draft.arguments()?;
+    let input = again.input(&sent.cloned().unwrap_or_default());
+    Some(Arguments::for_page(&input, &again.tasks, again.draft.unseen(), &before))
 }

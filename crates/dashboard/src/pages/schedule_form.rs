@@ -1,6 +1,7 @@
 //! The form of an entry of the schedule, and what it would do.
 
 use axum::response::{Html, IntoResponse as _, Response};
+use lovage_core::Hidden;
 use lovage_core::schedule::{EntryText, Listed};
 use maud::{Markup, html};
 use serde_json::Value;
@@ -8,16 +9,19 @@ use serde_json::Value;
 use super::kit::{hidden, prose, trouble};
 use super::schedules::runs;
 use super::{Nav, Page, Url, arguments};
-use crate::act::schedules::entry;
+use crate::act::schedules::{entry, unseen};
 use crate::call::{Call, Input};
 use crate::look;
 use crate::look::registered::Registered;
 use crate::look::schedules::find;
 use crate::problem::Problem;
-use crate::typed::{Arguments, Hidden};
+use crate::typed::Arguments;
 
 /// What the form needs to know of the live workers.
-struct Tasks(Vec<Registered>);
+struct Tasks {
+    known: Vec<Registered>,
+    hidden: Hidden,
+}
 
 /// An empty form.
 pub(crate) async fn new(call: Call) -> Result<Page, Problem> {
@@ -31,7 +35,8 @@ pub(crate) async fn new(call: Call) -> Result<Page, Problem> {
 pub(crate) async fn edit(call: Call) -> Result<Page, Problem> {
     let listed = find(&call).await?;
     let title = format!("Edit {}", call.input.raw("name").unwrap_or_default());
-    Ok(Page::new(Nav::Schedules, title).head(form(&call, &fields(&listed), &tasks(&call).await, None)))
+    let tasks = tasks(&call).await;
+    Ok(Page::new(Nav::Schedules, title).head(form(&call, &fields(&listed, &tasks.hidden), &tasks, None)))
 }
 
 /// The form as it came, with the fields of the task that stands in it: for browsers without scripts.
@@ -51,7 +56,7 @@ pub(crate) async fn again(call: &Call, why: &str) -> Page {
 }
 
 async fn tasks(call: &Call) -> Tasks {
-    Tasks(look::registered::if_known(&call.app).await)
+    Tasks { known: look::registered::if_known(&call.app).await, hidden: call.app.hidden().await }
 }
 
 fn title(input: &Input) -> &'static str {
@@ -60,7 +65,7 @@ fn title(input: &Input) -> &'static str {
 
 /// What the entry in a form would do, and the fields of its task: each for the place in the form that it names.
 pub(crate) async fn preview(call: Call) -> Result<Response, Problem> {
-    let arguments = Arguments::of(&call.input, &tasks(&call).await.0, Hidden::default());
+    let arguments = arguments_of(&call.input, &tasks(&call).await);
     let fragment = html! {
         div data-into="preview" { (will_run(&call)) }
         div data-into=(arguments::PLACE) data-look=(arguments::look(&arguments)) { (arguments::fields(&arguments, false, None)) }
@@ -99,8 +104,8 @@ fn only_times(input: &Input) -> Input {
     Input::new(kept.chain(unsaid).map(|(name, text)| (name.to_owned(), text.to_owned())).collect())
 }
 
-/// The fields of an entry as the form has them.
-fn fields(listed: &Listed) -> Input {
+/// The fields of an entry as the form has them. What its task hides is kept where the form sends back what stands for it.
+fn fields(listed: &Listed, hidden: &Hidden) -> Input {
     let mut fields: Vec<(&str, String)> = Vec::new();
     match listed {
         Err(bad) => {
@@ -108,7 +113,7 @@ fn fields(listed: &Listed) -> Input {
             fields.push(("revision", bad.revision.to_string()));
         }
         Ok(stored) => {
-            let text = EntryText::from(&stored.entry);
+            let text = EntryText::shown(&stored.entry, hidden);
             fields.extend([
                 ("name", text.name),
                 ("revision", stored.revision.to_string()),
@@ -187,9 +192,13 @@ fn form(call: &Call, input: &Input, tasks: &Tasks, why: Option<&str>) -> Markup 
     }
 }
 
-fn what(call: &Call, input: &Input, Tasks(tasks): &Tasks, is_sent: bool) -> Markup {
+fn arguments_of(input: &Input, tasks: &Tasks) -> Arguments {
+    Arguments::for_page(input, &tasks.known, unseen(input, &tasks.hidden), "[]")
+}
+
+fn what(call: &Call, input: &Input, tasks: &Tasks, is_sent: bool) -> Markup {
     let exists = input.get("revision").is_some();
-    let arguments = Arguments::of(input, tasks, Hidden::default());
+    let arguments = arguments_of(input, tasks);
     html! {
         div.field {
             label for="name" { "Name" }
@@ -198,7 +207,7 @@ fn what(call: &Call, input: &Input, Tasks(tasks): &Tasks, is_sent: bool) -> Mark
         div.field {
             label for="task" { "Task" }
             input #task name="task" list="tasks" value=(input.get("task").unwrap_or_default()) placeholder="movies.tasks.add" autocomplete="off" spellcheck="false";
-            datalist #tasks { @for task in tasks { option value=(task.name) {} } }
+            datalist #tasks { @for task in &tasks.known { option value=(task.name) {} } }
             // Scripts bring its fields while it is written.
             noscript {
                 button type="submit" formaction=(Url::new(&call.app.base, "/schedule/form")) formnovalidate { "Show the fields of this task" }

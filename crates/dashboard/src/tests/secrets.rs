@@ -5,15 +5,17 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{Method, StatusCode};
 use futures_util::StreamExt as _;
+use lovage_core::schedule::{Entry, Expected, Schedule, ScheduleStore as _};
 use lovage_core::{
     Clock as _, DeadReason, Envelope, Note, Payload, RedactedArg, Reserve, ResultStore as _, Settle,
-    Settlement, TaskState, Token, WorkerId, WorkerInfo, render_arguments,
+    Settlement, TaskId, TaskState, Token, WorkerId, WorkerInfo, render_arguments,
 };
 use lovage_testkit::{SeededEntropy, message, queue, record};
 use serde_json::json;
 
 use super::log::Log;
 use super::site::{Browser, PASSWORD, Site};
+use crate::pages::Url;
 use crate::routes::{Handler, table};
 use crate::{Access, Role, UserFile, Users};
 
@@ -25,31 +27,43 @@ fn envelope() -> Envelope {
     envelope
 }
 
-/// A task with a hidden argument in every place where a task can be; their ids.
-async fn everywhere(site: &Site) -> Vec<String> {
+/// Messages in every place of a queue: dead, leased, ready, delayed.
+async fn in_every_place(site: &Site, envelope: &Envelope) -> [TaskId; 4] {
     let (now, q) = (site.clock.now(), queue("q"));
     let build = |priority, delay| {
-        message("q").envelope(&envelope()).priority(priority).delay(Duration::from_secs(delay)).build()
+        message("q").envelope(envelope).priority(priority).delay(Duration::from_secs(delay)).build()
     };
     let (dead, leased, ready, delayed) = (build(9, 0), build(8, 0), build(1, 0), build(1, 600));
-    let batch = [dead.clone(), leased.clone(), ready.clone(), delayed.clone()];
+    let batch = [dead, leased, ready, delayed];
     site.broker.publish(&batch, None).await.unwrap();
     for token in [Token::from_bytes([1; 16]), Token::from_bytes([2; 16])] {
         let reserve = Reserve { queue: &q, max: 1, token, lease: Duration::from_secs(600), suspects: true };
         site.broker.reserve(reserve, None).await.unwrap();
     }
     let how = Settle::DeadLetter { reason: DeadReason::Exhausted, note: Note::new(now, "w", "no money") };
-    let settled = [Settlement { id: dead.id, how }];
+    let settled = [Settlement { id: batch[0].id, how }];
     site.broker.settle(&q, Token::from_bytes([1; 16]), &settled, None).await.unwrap();
-    let active = json!({ "id": leased.id, "task": "pay", "queue": "q", "started_at": now });
+    batch.map(|message| message.id)
+}
+
+/// A worker that runs nothing but this task.
+async fn worker(site: &Site, task: serde_json::Value, active: &[serde_json::Value]) -> WorkerId {
     let info: WorkerInfo = serde_json::from_value(json!({
         "id": WorkerId::new(&SeededEntropy::new(9)), "name": "w", "host": "h", "pid": 1, "version": "1",
-        "started_at": now, "mode": "running", "queues": ["q"], "concurrency": 1, "blocking": 1,
-        "tasks": [{ "name": "pay", "signature": "(card: String, id: i64) -> ()" }], "active": [active],
-        "reserved": 0, "succeeded": 0, "failed": 0,
+        "started_at": site.clock.now(), "mode": "running", "queues": ["q"], "concurrency": 1, "blocking": 1,
+        "tasks": [task], "active": active, "reserved": 0, "succeeded": 0, "failed": 0,
     }))
     .unwrap();
     site.broker.heartbeat(&info, Duration::from_secs(600), None).await.unwrap();
+    info.id
+}
+
+/// A task with a hidden argument in every place where a task can be; their ids.
+async fn everywhere(site: &Site) -> Vec<String> {
+    let now = site.clock.now();
+    let live = in_every_place(site, &envelope()).await;
+    let active = json!({ "id": live[1], "task": "pay", "queue": "q", "started_at": now });
+    worker(site, json!({ "name": "pay", "signature": "(card: String, id: i64) -> ()" }), &[active]).await;
     let ended = [TaskState::Success, TaskState::Failure, TaskState::Retry].map(|state| {
         let mut ended = record(message("q").build().id, (1, 1, 1), state);
         ended.task = "pay".into();
@@ -58,8 +72,36 @@ async fn everywhere(site: &Site) -> Vec<String> {
         ended
     });
     site.results.record(&ended, None).await.unwrap();
-    let ids = batch.iter().map(|one| one.id).chain(ended.iter().map(|one| one.id));
+    let ids = live.into_iter().chain(ended.iter().map(|one| one.id));
     ids.map(|id| id.to_string()).collect()
+}
+
+/// The same of a task that was sent by its name alone, so that only workers know what it hides, and those are gone; with a
+/// row of a worker that did not know the task, and an entry of the schedule.
+async fn by_name_alone(site: &Site, arguments: &str) -> Vec<String> {
+    let task = json!({
+        "name": "wire", "signature": "(id: i64, pin: String) -> ()", "redacted": [{ "index": 1, "name": "pin" }],
+    });
+    let gone = worker(site, task, &[]).await;
+    site.broker.sign_off(gone).await.unwrap();
+    let envelope = Envelope::new("wire", Payload::Json(arguments.to_owned()));
+    let live = in_every_place(site, &envelope).await;
+    let mut given_up = record(message("q").build().id, (1, 1, 1), TaskState::Failure);
+    given_up.task = "wire".into();
+    arguments.clone_into(&mut given_up.arguments);
+    given_up.finished_at = site.clock.now();
+    site.results.record(&[given_up.clone()], None).await.unwrap();
+    let hour = Schedule::every(Duration::from_secs(3_600)).unwrap();
+    let mut entry = Entry::new("q".parse().unwrap(), "wire".parse().unwrap(), hour);
+    let field = if arguments.starts_with('[') { &mut entry.args } else { &mut entry.kwargs };
+    arguments.clone_into(field);
+    site.schedules.put(&entry, Expected::New, None).await.unwrap();
+    live.into_iter().chain([given_up.id]).map(|id| id.to_string()).collect()
+}
+
+async fn scheduled(site: &Site) -> (String, String, i64) {
+    let stored = site.schedules.get(&["q"]).await.unwrap().pop().unwrap().unwrap().unwrap();
+    (stored.entry.args, stored.entry.kwargs, stored.revision)
 }
 
 /// Every page, every answer of the API, and every stream, for each of the tasks.
@@ -132,6 +174,94 @@ async fn what_is_hidden_stays_hidden_on_every_page_in_the_api_and_in_the_log() {
     }
     assert!(hidden > 100, "it is on {hidden} answers");
     assert!(!log.text().contains(SECRET), "{}", log.text());
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn what_only_workers_that_are_gone_knew_to_be_hidden_stays_hidden() {
+    for (arguments, field, shown) in [
+        (format!("[7,\"{SECRET}\"]"), "args", r#"[8,"[redacted]"]"#),
+        (format!("{{\"id\":7,\"pin\":\"{SECRET}\"}}"), "kwargs", r#"{"id":8,"pin":"[redacted]"}"#),
+    ] {
+        let site = Site::new();
+        let (log, _guard) = Log::of_this_thread();
+        let mut ids = by_name_alone(&site, &arguments).await;
+        let mut ann = site.operator().await;
+        // Copies of it have the marks themselves.
+        for id in [0, 2] {
+            let again = ann.act(&site, "/tasks/again", &[("id", &ids[id]), (field, shown)]).await;
+            let new = again.location().strip_prefix("/task?id=").unwrap_or_else(|| panic!("{again:?}"));
+            ids.push(new.to_owned());
+            let copy = site.broker.find(new.parse().unwrap(), None).await.unwrap().unwrap();
+            let copy = Envelope::decode(&copy.body).unwrap();
+            assert_eq!(copy.payload, Payload::Json(shown.replace("[redacted]", SECRET)));
+            assert_eq!(copy.shown(&[]), shown);
+        }
+        let mut hidden = 0;
+        for (path, text) in read_everything(&site, &mut ann, &ids).await {
+            assert!(!text.contains(SECRET), "{path}: {text}");
+            hidden += usize::from(text.contains("[redacted]"));
+        }
+        assert!(hidden > 50, "it is on {hidden} answers");
+        for path in ["/schedule", "/schedule/edit", "/api/v1/schedule"] {
+            let answer = ann.get(&site, &format!("{path}?name=q")).await;
+            assert!(answer.text.contains("[redacted]"), "{path}: {}", answer.text);
+        }
+        let search = Url::new("", "/api/v1/finished").with("arguments", &arguments).to_string();
+        let found: serde_json::Value = serde_json::from_str(&ann.get(&site, &search).await.text).unwrap();
+        assert_eq!(found["items"], json!([]), "a guess is not confirmed");
+        assert!(!log.text().contains(SECRET), "{}", log.text());
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn what_an_entry_hides_stays_as_it_was_where_it_is_sent_back_hidden() {
+    let site = Site::new();
+    by_name_alone(&site, &format!("[7,\"{SECRET}\"]")).await;
+    let mut ann = site.operator().await;
+    let revision = scheduled(&site).await.2.to_string();
+    let form =
+        [("form", "yes"), ("name", "q"), ("kind", "interval"), ("every", "2h"), ("revision", &revision)];
+    let mut save =
+        async |more: &[(&str, &str)]| ann.act(&site, "/schedules/save", &[&form, more].concat()).await;
+    for (task, args) in [("wire", r#"["[redacted]",1]"#), ("show", r#"[7,"[redacted]"]"#)] {
+        let refused = save(&[("task", task), ("args", args)]).await;
+        assert!(refused.says("write it again") && !refused.text.contains(SECRET), "{}", refused.text);
+    }
+    let saved = save(&[("task", "wire"), ("args", r#"[8, "[redacted]"]"#)]).await;
+    assert_eq!(saved.location(), "/schedule?name=q", "{}", saved.text);
+    assert_eq!(scheduled(&site).await.0, format!("[8,\"{SECRET}\"]"));
+    // By the field of its argument, while a worker lives.
+    let signature = "(id: i64, pin: String) -> ()";
+    site.registers(&[("wire", signature)]).await;
+    let edit = ann.get(&site, "/schedule/edit?name=q").await;
+    assert!(
+        edit.says("name=\"arg:pin\" value=\"[redacted]\"") && !edit.text.contains(SECRET),
+        "{}",
+        edit.text
+    );
+    let revision = edit.field("revision");
+    let form =
+        [("form", "yes"), ("name", "q"), ("kind", "interval"), ("every", "3h"), ("revision", &revision)];
+    let fields = [("task", "wire"), ("signature_of", "wire"), ("signature", signature)];
+    let typed = [("arg:id", "9"), ("arg:pin", "[redacted]")];
+    let saved = ann.act(&site, "/schedules/save", &[&form[..], &fields, &typed].concat()).await;
+    assert_eq!(saved.location(), "/schedule?name=q", "{}", saved.text);
+    let (args, kwargs, _) = scheduled(&site).await;
+    assert_eq!((args.as_str(), kwargs.as_str()), (&*format!("[9,\"{SECRET}\"]"), "{}"));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn while_nobody_can_say_what_is_hidden_all_is() {
+    let site = Site::new();
+    by_name_alone(&site, &format!("[7,\"{SECRET}\"]")).await;
+    let mut ann = site.operator().await;
+    site.faults.go_down();
+    let entry = ann.get(&site, "/api/v1/schedule?name=q").await;
+    assert!(entry.text.contains("[redacted]") && !entry.text.contains("[7"), "{}", entry.text);
+    site.faults.come_back();
+    assert!(ann.get(&site, "/api/v1/schedule?name=q").await.text.contains(r#"[7,"[redacted]"]"#));
+    site.faults.go_down();
+    assert!(ann.get(&site, "/api/v1/schedule?name=q").await.text.contains(r#"[7,"[redacted]"]"#));
 }
 
 #[tokio::test(flavor = "current_thread")]

@@ -218,6 +218,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_hidden_is_given_back_as_it_is_shown() {
+        for written in ["i64", "bool", "String", "char", "Vec<i64>", "Option<f64>", "Order"] {
+            let field = Field::of(param(written, false), Some(r#""[redacted]""#), Sight::Kept).unwrap();
+            assert_eq!(
+                (field.text.as_str(), field.json()),
+                ("[redacted]", Ok(Some(r#""[redacted]""#.to_owned())))
+            );
+        }
+    }
+
+    #[test]
     fn an_empty_field_is_nothing_where_that_may_be() {
         let empty =
             |written, has_default| Field::of(param(written, has_default), None, Sight::Open).unwrap().json();

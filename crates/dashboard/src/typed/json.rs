@@ -6,7 +6,7 @@ use lovage_core::{Payload, render_arguments};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::Hidden;
+use super::Unseen;
 use crate::call::Input;
 
 /// Arguments as an entry has them.
@@ -67,7 +67,7 @@ impl Json {
     }
 
     /// As it may go back into a page; and whether something was taken out. Of what cannot be read nobody knows what is hidden.
-    pub(crate) fn shown(&self, hidden: Hidden<'_>, before: &str) -> (Self, bool) {
+    pub(crate) fn shown(&self, hidden: Unseen<'_>, before: &str) -> (Self, bool) {
         if hidden.marks.is_empty() {
             return (self.clone(), false);
         }

@@ -27,7 +27,7 @@ pub(crate) const WRITE_AS: &str = "write_as";
 
 /// What of arguments must not be seen: it never goes back into a page, also where somebody has just written it.
 #[derive(Clone, Copy, Default, Debug)]
-pub(crate) struct Hidden<'a> {
+pub(crate) struct Unseen<'a> {
     pub(crate) marks: &'a [RedactedArg],
     /// Whether what was hidden is known, so that it may stay as it was.
     pub(crate) is_kept: bool,
@@ -60,7 +60,7 @@ pub(crate) struct Typed {
     pub(crate) fields: Vec<Field>,
 }
 
-impl Hidden<'_> {
+impl Unseen<'_> {
     /// Whether the argument of this place or this name is hidden: of two releases, either.
     pub(crate) fn has(self, index: usize, name: &str) -> bool {
         self.marks.iter().any(|mark| usize::from(mark.index) == index || mark.name == name)
@@ -78,7 +78,7 @@ impl Hidden<'_> {
 
 impl Arguments {
     /// What belongs into a form with this input, by what live workers can run.
-    pub(crate) fn of(input: &Input, tasks: &[Registered], hidden: Hidden<'_>) -> Self {
+    pub(crate) fn of(input: &Input, tasks: &[Registered], hidden: Unseen<'_>) -> Self {
         let task = input.get("task");
         let sent = Typed::sent(input, hidden);
         let json = || sent.as_ref().map_or_else(|| Json::sent(input), Typed::shown);
@@ -113,11 +113,28 @@ impl Arguments {
         }
     }
 
+    /// The same for a page: what must not be seen does not go back into it, also where somebody has just written it.
+    /// `before`: the arguments, as they may be seen, where none were sent.
+    pub(crate) fn for_page(input: &Input, tasks: &[Registered], unseen: Unseen<'_>, before: &str) -> Self {
+        let (json, is_changed) = match Self::are_sent(input) {
+            true => Json::sent(input).shown(unseen, before),
+            false => (Json::of(before), false),
+        };
+        let mut shown = Input::new(vec![("args".to_owned(), json.args), ("kwargs".to_owned(), json.kwargs)]);
+        shown.join(input.clone());
+        let mut arguments = Self::of(&shown, tasks, unseen);
+        if is_changed {
+            let why = "What was written is not shown again where an argument is hidden: write it again.";
+            arguments.note = Some(arguments.note.map_or(why.to_owned(), |note| format!("{note} {why}")));
+        }
+        arguments
+    }
+
     /// The arguments that were sent, to be saved.
     ///
     /// # Errors
     /// Why the form has to come back.
-    pub(crate) fn settled(input: &Input, tasks: &[Registered], hidden: Hidden<'_>) -> Result<Json, String> {
+    pub(crate) fn settled(input: &Input, tasks: &[Registered], hidden: Unseen<'_>) -> Result<Json, String> {
         let Some(sent) = Typed::sent(input, hidden) else { return Ok(Json::sent(input)) };
         let task = input.get("task").unwrap_or_default();
         if sent.task != task {
@@ -146,7 +163,7 @@ impl Arguments {
 
     /// The parameters whose fields an input has, or else those that live workers agree on.
     pub(crate) fn parameters(input: &Input, task: &str, tasks: &[Registered]) -> Option<Vec<Parameter>> {
-        let sent = Typed::sent(input, Hidden::default()).filter(|sent| sent.task == task);
+        let sent = Typed::sent(input, Unseen::default()).filter(|sent| sent.task == task);
         match sent {
             Some(sent) => Some(sent.fields.into_iter().map(|field| field.param).collect()),
             None => known(Some(task), tasks).ok().map(|known| known.params),
@@ -156,7 +173,7 @@ impl Arguments {
 
 impl Typed {
     /// The fields that a form had.
-    fn sent(input: &Input, hidden: Hidden<'_>) -> Option<Self> {
+    fn sent(input: &Input, hidden: Unseen<'_>) -> Option<Self> {
         let (task, signature) = (input.get(OF)?, input.get(SIGNATURE)?);
         Known::read(task, signature).map(|known| known.with_texts(input, hidden))
     }
@@ -231,13 +248,13 @@ struct Known {
 
 impl Known {
     fn read(task: &str, signature: &str) -> Option<Self> {
-        let info = TaskInfo { name: task.to_owned(), signature: signature.to_owned() };
+        let info = TaskInfo { name: task.to_owned(), signature: signature.to_owned(), redacted: None };
         let params = info.parameters()?;
         Some(Self { task: info.name, signature: info.signature, params })
     }
 
     /// With what an input has for the parameters, by their names.
-    fn with_texts(&self, input: &Input, hidden: Hidden<'_>) -> Typed {
+    fn with_texts(&self, input: &Input, hidden: Unseen<'_>) -> Typed {
         let text = |param: &Parameter| {
             input.raw(&format!("{ARGUMENT}{}", param.name)).unwrap_or_default().to_owned()
         };
@@ -251,7 +268,7 @@ impl Known {
     }
 
     /// With arguments of JSON.
-    fn laid_out(&self, json: &Json, hidden: Hidden<'_>) -> Result<Typed, String> {
+    fn laid_out(&self, json: &Json, hidden: Unseen<'_>) -> Result<Typed, String> {
         let values = lay_out(&self.params, json.whole()?)?;
         let field = |(index, (param, value)): (usize, (&Parameter, Option<&str>))| {
             Field::of(param.clone(), value, hidden.sight(index, &param.name))

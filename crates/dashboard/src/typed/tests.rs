@@ -26,7 +26,7 @@ fn input(fields: &[(&str, &str)]) -> Input {
 
 /// What is shown, as `name=text` or as JSON.
 fn shown(fields: &[(&str, &str)]) -> (String, Option<String>) {
-    let Arguments { shape, note } = Arguments::of(&input(fields), &tasks(), Hidden::default());
+    let Arguments { shape, note } = Arguments::of(&input(fields), &tasks(), Unseen::default());
     let shown = match shape {
         Shape::Fields(typed) => {
             let fields = typed.fields.iter().map(|field| format!("{}={}", field.param.name, field.text));
@@ -42,7 +42,7 @@ fn saved(task: &str, json: (&str, &str), texts: &[(&str, &str)]) -> Result<(Stri
     let opened = Arguments::of(
         &input(&[("task", task), ("args", json.0), ("kwargs", json.1)]),
         &tasks(),
-        Hidden::default(),
+        Unseen::default(),
     );
     let Shape::Fields(typed) = opened.shape else { return Err(format!("JSON: {:?}", opened.note)) };
     let mut sent: Vec<(String, String)> =
@@ -56,7 +56,7 @@ fn saved(task: &str, json: (&str, &str), texts: &[(&str, &str)]) -> Result<(Stri
             .map(|(name, text)| (name.to_owned(), text.to_owned())),
     );
     sent.extend(typed.by_name.then(|| (BY_NAME.to_owned(), "yes".to_owned())));
-    Arguments::settled(&Input::new(sent), &tasks(), Hidden::default()).map(|json| (json.args, json.kwargs))
+    Arguments::settled(&Input::new(sent), &tasks(), Unseen::default()).map(|json| (json.args, json.kwargs))
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn json_stays_where_fields_cannot_be_and_says_why() {
         assert!(note.as_ref().is_some_and(|note| note.contains(why)), "{fields:?}: {note:?}");
     }
     assert!(
-        Arguments::of(&input(&[("task", "x")]), &[], Hidden::default())
+        Arguments::of(&input(&[("task", "x")]), &[], Unseen::default())
             .note
             .unwrap()
             .contains("No worker is alive")
@@ -143,16 +143,16 @@ fn another_task_takes_over_what_has_the_same_name() {
     assert_eq!(shown_fields, "name=");
     assert_eq!(note.unwrap(), "greet does not take `x`, which was `8` and `y`, which was `4`.");
     assert_eq!(shown(&to("gree")).0, "[8, 4] {}");
-    let refused = Arguments::settled(&input(&to("greet")), &tasks(), Hidden::default()).unwrap_err();
+    let refused = Arguments::settled(&input(&to("greet")), &tasks(), Unseen::default()).unwrap_err();
     assert!(refused.contains("were written for `divide`"), "{refused}");
 }
 
 #[test]
 fn workers_that_go_or_change_meanwhile_are_noticed() {
     let fields = [("task", "divide"), (OF, "divide"), (SIGNATURE, "(x: u8) -> u8"), ("arg:x", "8")];
-    let changed = Arguments::settled(&input(&fields), &tasks(), Hidden::default()).unwrap_err();
+    let changed = Arguments::settled(&input(&fields), &tasks(), Unseen::default()).unwrap_err();
     assert!(changed.contains("takes other arguments meanwhile"), "{changed}");
-    let gone = Arguments::settled(&input(&fields), &[], Hidden::default()).unwrap();
+    let gone = Arguments::settled(&input(&fields), &[], Unseen::default()).unwrap();
     assert_eq!(gone, Json { args: "[8]".to_owned(), kwargs: "{}".to_owned() });
-    assert!(matches!(Arguments::of(&input(&fields), &[], Hidden::default()).shape, Shape::Fields(_)));
+    assert!(matches!(Arguments::of(&input(&fields), &[], Unseen::default()).shape, Shape::Fields(_)));
 }

@@ -23,7 +23,7 @@ pub(crate) async fn call(session: &Session, args: Call) -> Result<(), CliError> 
     match args.wait {
         Some(patience) => {
             Out.note(&id);
-            wait(&handle, patience, args.format.json).await
+            wait(session, &client, &handle, patience, args.format.json).await
         }
         None if args.format.json => Out.json(&json!({ "id": id, "queue": handle.queue() })),
         None => Out.line(id),
@@ -32,12 +32,15 @@ pub(crate) async fn call(session: &Session, args: Call) -> Result<(), CliError> 
 
 /// Waits for the end of a task and prints its result.
 pub(crate) async fn wait(
+    session: &Session,
+    client: &Client,
     handle: &Handle<Value>,
     patience: Option<Duration>,
     as_json: bool,
 ) -> Result<(), CliError> {
     let record = handle.ended(patience.unwrap_or(Duration::MAX)).await?;
-    print_ended(&record, as_json)
+    let hidden = if as_json { Some(session.hidden(&**client.broker()).await?) } else { None };
+    print_ended(&record, hidden.as_ref())
 }
 
 /// A call of a task. One that this program knows is called with its own queue, priority and redactions.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lovage_core::{Page, Place, QueueName, StoredMessage, TaskId};
+use lovage_core::{Envelope, Hidden, Page, Place, QueueName, StoredMessage, TaskId};
 use lovage_worker::Client;
 
 use crate::cli::{Dead, DeadFilter, DeadSelection};
@@ -20,9 +20,9 @@ pub(crate) async fn dead(session: &Session, what: Dead) -> Result<(), CliError> 
     match what {
         Dead::List { filter, limit, format } => {
             let letters = matching(&client, &filter, limit).await?;
-            list(&letters, format.json)
+            list(&letters, &session.hidden(&**client.broker()).await?, format.json)
         }
-        Dead::Show { id, format } => show_one(&client, id, format.json).await,
+        Dead::Show { id, format } => show_one(session, &client, id, format.json).await,
         Dead::Retry(selection) => {
             let count = each(&client, &selection, Step::Retry).await?;
             Out.line(format!("{count} dead letters run again"))
@@ -34,11 +34,11 @@ pub(crate) async fn dead(session: &Session, what: Dead) -> Result<(), CliError> 
     }
 }
 
-fn list(letters: &[StoredMessage], as_json: bool) -> Result<(), CliError> {
+fn list(letters: &[StoredMessage], hidden: &Hidden, as_json: bool) -> Result<(), CliError> {
     let now = now();
     let mut table = Table::new(["ID", "TASK", "ARGUMENTS", "QUEUE", "REASON", "SINCE", "LAST ERROR"]);
     for letter in letters {
-        let content = Content::of(letter);
+        let content = Content::of(letter, hidden);
         table.row([
             letter.id.to_string(),
             content.task,
@@ -49,17 +49,18 @@ fn list(letters: &[StoredMessage], as_json: bool) -> Result<(), CliError> {
             letter.notes.last().map_or_else(String::new, |note| note.error.clone()),
         ]);
     }
-    let json = letters.iter().map(show::message).collect();
+    let json = letters.iter().map(|letter| show::message(letter, hidden)).collect();
     Out.rows(as_json, Rows { json, table, none: "there are no dead letters" })
 }
 
-async fn show_one(client: &Client, id: TaskId, as_json: bool) -> Result<(), CliError> {
+async fn show_one(session: &Session, client: &Client, id: TaskId, as_json: bool) -> Result<(), CliError> {
     let letter = client.broker().find(id, None).await?.filter(|found| found.place == Place::Dead);
     let letter = letter.ok_or_else(|| CliError::failed(format!("task {id} is not a dead letter")))?;
+    let hidden = session.hidden(&**client.broker()).await?;
     if as_json {
-        return Out.json(&show::message(&letter));
+        return Out.json(&show::message(&letter, &hidden));
     }
-    let content = Content::of(&letter);
+    let content = Content::of(&letter, &hidden);
     let at = letter.at.map_or_else(String::new, |at| at.to_string());
     for (title, value) in [
         ("id", id.to_string()),
@@ -156,5 +157,8 @@ async fn matching(
 
 fn matches(filter: &DeadFilter, letter: &StoredMessage) -> bool {
     filter.reason.is_none_or(|reason| letter.reason == Some(reason))
-        && filter.task.as_ref().is_none_or(|task| Content::of(letter).task == *task)
+        && filter
+            .task
+            .as_ref()
+            .is_none_or(|task| Envelope::decode(&letter.body).is_ok_and(|envelope| envelope.task == *task))
 }

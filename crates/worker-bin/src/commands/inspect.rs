@@ -154,10 +154,11 @@ async fn delayed(session: &Session, listing: &Listing, waits: Waits) -> Result<(
         Waits::ForARetry => ["ID", "TASK", "ARGUMENTS", "QUEUE", "DUE", "LAST ERROR"],
     });
     let mut rows = Vec::new();
+    let hidden = session.hidden(&**client.broker()).await?;
     for queue in queues_of(&client, listing.queue.as_ref()).await? {
         let messages = client.peek_all(&queue, Place::Delayed, usize::MAX).await?;
         for message in messages.iter().filter(|message| Waits::of(message) == waits).take(listing.limit) {
-            let content = Content::of(message);
+            let content = Content::of(message, &hidden);
             table.row([
                 message.id.to_string(),
                 content.task,
@@ -166,7 +167,7 @@ async fn delayed(session: &Session, listing: &Listing, waits: Waits) -> Result<(
                 ahead(message.at, now),
                 waits.note(message),
             ]);
-            rows.push(show::message(message));
+            rows.push(show::message(message, &hidden));
         }
     }
     let none = match waits {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lovage_core::{Outcome, TaskRecord, TaskState};
+use lovage_core::{Hidden, Outcome, TaskRecord, TaskState};
 use lovage_worker::{Handle, TaskStatus};
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ pub(crate) async fn result(session: &Session, args: &ResultArgs) -> Result<(), C
     let client = session.connect_with_outbox().await?;
     if let Some(patience) = args.wait {
         let handle: Handle<Value> = client.handle(args.id, None);
-        return wait(&handle, patience.or(Some(Duration::MAX)), args.format.json).await;
+        return wait(session, &client, &handle, patience.or(Some(Duration::MAX)), args.format.json).await;
     }
     let id = args.id;
     let Some(TaskStatus { state, record, message }) = client.state(id).await? else {
@@ -26,12 +26,13 @@ pub(crate) async fn result(session: &Session, args: &ResultArgs) -> Result<(), C
             "task {id} is not known: it never was, or its result is not stored or no longer kept"
         )));
     };
+    let hidden = if args.format.json { Some(session.hidden(&**client.broker()).await?) } else { None };
     match record {
-        Some(record) if state.is_terminal() => print_ended(&record, args.format.json),
+        Some(record) if state.is_terminal() => print_ended(&record, hidden.as_ref()),
         record => {
-            if args.format.json {
-                let message = message.as_ref().map(show::message);
-                let record = record.as_ref().map(show::record);
+            if let Some(hidden) = &hidden {
+                let message = message.as_ref().map(|message| show::message(message, hidden));
+                let record = record.as_ref().map(|record| show::record(record, hidden));
                 Out.json(&json!({
                     "id": id.to_string(), "state": state.as_str(), "message": message, "record": record,
                 }))?;
@@ -42,14 +43,15 @@ pub(crate) async fn result(session: &Session, args: &ResultArgs) -> Result<(), C
     }
 }
 
-/// The result on the standard output; anything but a success is an error.
-pub(crate) fn print_ended(record: &TaskRecord, as_json: bool) -> Result<(), CliError> {
-    if as_json {
-        Out.json(&show::record(record))?;
+/// The result on the standard output, or the whole row as JSON where it is known what to hide in it; anything but a success
+/// is an error.
+pub(crate) fn print_ended(record: &TaskRecord, as_json: Option<&Hidden>) -> Result<(), CliError> {
+    if let Some(hidden) = as_json {
+        Out.json(&show::record(record, hidden))?;
     }
     let id = record.id;
     match (record.state, &record.outcome) {
-        (TaskState::Success, _) if as_json => Ok(()),
+        (TaskState::Success, _) if as_json.is_some() => Ok(()),
         (TaskState::Success, Outcome::Result(text)) => Out.line(text),
         (TaskState::Success, Outcome::Marker(why)) => {
             Err(CliError::failed(format!("task {id} succeeded, but its result is not stored: {why}")))

@@ -210,7 +210,7 @@ async fn run_one(
     }
     let handle = client.send(call).await?;
     tokio::select! {
-        done = wait(&handle, None, false) => done,
+        done = wait(session, client, &handle, None, false) => done,
         _ = signals.next() => Err(CliError::failed("stopped before the task had ended")),
     }
 }

@@ -210,3 +210,27 @@ fn a_worker_hides_what_the_task_hides_whoever_sent_it() {
     worker.signal("TERM");
     assert!(!worker.end().1.contains("4111"));
 }
+
+/// What was sent by its name alone is hidden while it waits, also when the workers that know it are gone.
+#[test]
+fn what_a_task_hides_stays_hidden_without_its_worker() {
+    let bed = Bed::new();
+    let before = bed.ok(&["call", "own.pay", "7", "\"4111\"", "--countdown", "1h"]);
+    let seen = || bed.json(&["inspect", "scheduled"])[0]["arguments"].clone();
+    assert_eq!(seen(), json!([7, "4111"]), "nobody has ever said what it hides");
+    let worker = bed.own_worker(&[]);
+    bed.until(&["inspect", "scheduled"], |waits| waits[0]["arguments"] == json!([7, "[redacted]"]));
+    worker.signal("TERM");
+    worker.end();
+    assert_eq!(bed.json(&["inspect", "registered"]), json!([]));
+    assert_eq!(seen(), json!([7, "[redacted]"]));
+    let row = bed.run(&["result", &before, "--json"]);
+    let row = row.stdout;
+    assert!(row.contains("[redacted]") && !row.contains("4111"), "{row}");
+
+    bed.ok(&["schedule", "add", "pays", "--task", "own.pay", "--every", "1h", "--args", "[7, \"4111\"]"]);
+    assert_eq!(bed.json(&["schedule", "show", "pays"])["args"], json!([7, "[redacted]"]));
+    assert_eq!(bed.json(&["schedule", "list"])[0]["args"], json!([7, "[redacted]"]));
+    let shown = bed.ok(&["schedule", "show", "pays"]);
+    assert!(shown.contains("[7,\"[redacted]\"]") && !shown.contains("4111"), "{shown}");
+}

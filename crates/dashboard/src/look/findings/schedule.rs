@@ -68,7 +68,7 @@ pub(crate) fn entries<'a>(
             Ok(stored) => stored.entry.name.as_str(),
             Err(bad) => &bad.name,
         };
-        match cause(listed, workers) {
+        match cause(listed, Some(workers)) {
             Some(cause @ (Cause::Unknown { .. } | Cause::Gone)) => {
                 shared.entry(cause).or_default().push(name)
             }
@@ -80,8 +80,8 @@ pub(crate) fn entries<'a>(
     troubles
 }
 
-/// What is wrong with one entry, as store and workers tell.
-pub(crate) fn cause(listed: &Listed, workers: &[WorkerInfo]) -> Option<Cause> {
+/// What is wrong with one entry, as store and workers tell; as the store alone does where nobody knows the workers.
+pub(crate) fn cause(listed: &Listed, workers: Option<&[WorkerInfo]>) -> Option<Cause> {
     let stored = match listed {
         Ok(stored) => stored,
         Err(bad) => return Some(Cause::Unreadable(bad.reason.clone())),
@@ -95,7 +95,7 @@ pub(crate) fn cause(listed: &Listed, workers: &[WorkerInfo]) -> Option<Cause> {
         (None, Some(error)) if entry.enabled => return Some(Cause::NotFired(error.clone())),
         (None | Some(DisabledBy::Done), _) => {}
     }
-    match fit(entry, workers) {
+    match fit(entry, workers?) {
         _ if !entry.enabled => None,
         Fit::Fits => None,
         Fit::Unknown => Some(Cause::Unknown { task: entry.task.to_string(), queue: entry.queue.to_string() }),
@@ -204,7 +204,8 @@ mod tests {
     }
 
     fn worker(queue: &str) -> WorkerInfo {
-        let task = TaskInfo { name: "greet".into(), signature: "(name: String) -> String".into() };
+        let task =
+            TaskInfo { name: "greet".into(), signature: "(name: String) -> String".into(), redacted: None };
         let info = serde_json::json!({
             "id": lovage_core::WorkerId::new(&lovage_testkit::SeededEntropy::new(9)), "name": "w", "host": "h", "pid": 1,
             "version": "1", "started_at": NOW, "mode": "running", "queues": [queue], "concurrency": 4, "blocking": 1,

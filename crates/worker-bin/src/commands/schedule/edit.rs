@@ -27,7 +27,7 @@ pub(super) async fn add(
     let name = &entry.name;
     check_task(session, &entry).await?;
     match store.put(&entry, Expected::New, None).await? {
-        Saved::Saved(stored) => saved(*stored, "is added", format),
+        Saved::Saved(stored) => saved(session, *stored, "is added", format).await,
         Saved::Conflict(_) => {
             Err(CliError::failed(format!("there is a schedule `{name}` already; nothing was changed"))
                 .hint("`schedule edit` changes it, `schedule show` tells what it is"))
@@ -55,7 +55,7 @@ pub(super) async fn edit(
     let expected = revision.unwrap_or(seen);
     check_task(session, &entry).await?;
     match store.put(&entry, Expected::Revision(expected), None).await? {
-        Saved::Saved(stored) => saved(*stored, "is changed", format),
+        Saved::Saved(stored) => saved(session, *stored, "is changed", format).await,
         Saved::Conflict(Some(found)) => Err(CliError::failed(format!(
             "somebody else changed `{name}` meanwhile: it is at revision {found}, this edit was made from {expected}; nothing was changed"
         ))
@@ -66,9 +66,9 @@ pub(super) async fn edit(
     }
 }
 
-fn saved(stored: StoredEntry, what: &str, format: Format) -> Result<(), CliError> {
+async fn saved(session: &Session, stored: StoredEntry, what: &str, format: Format) -> Result<(), CliError> {
     if format.json {
-        return Out.json(&look::as_json(&Listed::Ok(stored)));
+        return Out.json(&look::as_json(&Listed::Ok(stored), &session.hidden_if_known().await));
     }
     let entry = &stored.entry;
     Out.line(format!("{} {what}: {}; {}", entry.name, entry.schedule, look::next_in_words(&stored)))

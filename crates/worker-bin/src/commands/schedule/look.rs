@@ -4,20 +4,21 @@ use lovage_core::schedule::{
     BadEntry, DisabledBy, EntryFilter, EntryText, Firing, HistoryQuery, Listed, Ownership, ScheduleStore,
     StoredEntry,
 };
-use lovage_core::{Page, Timestamp};
+use lovage_core::{Hidden, Page, Timestamp};
 use serde_json::{Value, json};
 
 use super::{STEP, found};
 use crate::cli::Format;
 use crate::error::CliError;
 use crate::output::{Out, Rows, Table};
-use crate::session::now;
+use crate::session::{Session, now};
 use crate::show::{ago, ahead};
 
 /// How many of the newest firings `show` tells.
 const NEWEST: usize = 10;
 
 pub(super) async fn list(
+    session: &Session,
     store: &dyn ScheduleStore,
     filter: &EntryFilter,
     limit: usize,
@@ -57,20 +58,27 @@ pub(super) async fn list(
             }
         }
     }
-    let json = listed.iter().map(as_json).collect();
+    let hidden = if format.json { session.hidden_if_known().await } else { Hidden::unknown() };
+    let json = listed.iter().map(|listed| as_json(listed, &hidden)).collect();
     Out.rows(format.json, Rows { json, table, none: "there are no schedules" })
 }
 
-pub(super) async fn show(store: &dyn ScheduleStore, name: &str, format: Format) -> Result<(), CliError> {
+pub(super) async fn show(
+    session: &Session,
+    store: &dyn ScheduleStore,
+    name: &str,
+    format: Format,
+) -> Result<(), CliError> {
     let listed = found(store, name).await?;
     let history = store.history(&HistoryQuery::of(name), Page::first(NEWEST)).await?.items;
+    let hidden = session.hidden_if_known().await;
     if format.json {
-        let mut json = as_json(&listed);
+        let mut json = as_json(&listed, &hidden);
         json["history"] = history.iter().map(firing).collect();
         return Out.json(&json);
     }
     match &listed {
-        Ok(stored) => show_entry(stored)?,
+        Ok(stored) => show_entry(stored, &hidden)?,
         Err(bad) => show_bad(bad)?,
     }
     if history.is_empty() {
@@ -94,9 +102,9 @@ pub(super) async fn show(store: &dyn ScheduleStore, name: &str, format: Format) 
 }
 
 /// What stands under a name, for programs.
-pub(super) fn as_json(listed: &Listed) -> Value {
+pub(super) fn as_json(listed: &Listed, hidden: &Hidden) -> Value {
     match listed {
-        Ok(stored) => entry_json(stored),
+        Ok(stored) => entry_json(stored, hidden),
         Err(bad) => json!({
             "name": bad.name,
             "error": bad.reason,
@@ -173,10 +181,10 @@ fn source(stored: &StoredEntry) -> &str {
     stored.ownership.source.as_ref().map_or("somebody", |source| source.as_str())
 }
 
-fn show_entry(stored: &StoredEntry) -> Result<(), CliError> {
-    let text = EntryText::from(&stored.entry);
+fn show_entry(stored: &StoredEntry, hidden: &Hidden) -> Result<(), CliError> {
+    let text = EntryText::shown(&stored.entry, hidden);
     let now = now();
-    let has_kwargs = text.kwargs.trim() != "{}";
+    let has_kwargs = stored.entry.kwargs.trim() != "{}";
     for (title, value) in [
         ("name", text.name),
         ("when", stored.entry.schedule.to_string()),
@@ -230,8 +238,8 @@ fn tame(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() }).collect()
 }
 
-fn entry_json(stored: &StoredEntry) -> Value {
-    let mut json = json!(EntryText::from(&stored.entry));
+fn entry_json(stored: &StoredEntry, hidden: &Hidden) -> Value {
+    let mut json = json!(EntryText::shown(&stored.entry, hidden));
     let at = |at: Option<Timestamp>| at.map(|at| at.to_string());
     let zone = stored.entry.schedule.zone();
     let local = |at: Option<Timestamp>| at.map(|at| zone.show(at));

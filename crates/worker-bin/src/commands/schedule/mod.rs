@@ -25,9 +25,9 @@ pub(crate) async fn schedule(session: &Session, what: Schedule) -> Result<(), Cl
     match what {
         Schedule::List { prefix, task, enabled, disabled, limit, format } => {
             let enabled = (enabled || disabled).then_some(enabled);
-            look::list(&*open.await?, &EntryFilter { prefix, task, enabled }, limit, format).await
+            look::list(session, &*open.await?, &EntryFilter { prefix, task, enabled }, limit, format).await
         }
-        Schedule::Show { name, format } => look::show(&*open.await?, &name, format).await,
+        Schedule::Show { name, format } => look::show(session, &*open.await?, &name, format).await,
         Schedule::Add { name, entry, disabled, format } => {
             // What is wrong is told before a file is made.
             let entry = edit::new_entry(session, &name, &entry)?;

@@ -1,0 +1,4 @@
+-- What tasks hide.
+-- KEYS 1 prefix of the registry
+-- Returns for each task that hides something: its name, JSON
+return call('HGETALL', p .. 'hidden')

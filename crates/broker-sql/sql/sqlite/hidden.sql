@@ -1,0 +1,2 @@
+-- What tasks hide.
+SELECT task, marks FROM lovage_hidden

@@ -1,0 +1,2 @@
+-- Keeps what a task hides.
+INSERT INTO lovage_hidden (task, marks) VALUES (?1, ?2)
