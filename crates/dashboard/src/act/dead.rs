@@ -7,8 +7,8 @@ use lovage_core::{
     BackendError, Broker, DeadReason, Envelope, Page, Place, QueueName, StoredMessage, TaskId, Timestamp,
 };
 
-use super::confirmed;
 use super::sure::{AS_A_JOB, Confirm, Sure, Tally, capital};
+use super::{chosen, confirmed, listed};
 use crate::app::App;
 use crate::call::Call;
 use crate::jobs::{Jobs, Plan, Step, Work};
@@ -119,15 +119,6 @@ async fn act(call: &Call, deed: Deed) -> Result<Done, Problem> {
     done(&queue, &ids, count, deed)
 }
 
-fn chosen(call: &Call) -> Result<Vec<TaskId>, Problem> {
-    let ids =
-        call.input.all("ids").map(str::parse).collect::<Result<Vec<TaskId>, _>>().map_err(Problem::wrong)?;
-    if ids.is_empty() {
-        return Err(Problem::wrong("nothing was selected: check the boxes of those that are meant"));
-    }
-    Ok(ids)
-}
-
 fn gone(queue: &QueueName) -> Problem {
     Problem::conflict(format!("none of these is a dead letter of `{queue}` any more"))
 }
@@ -144,9 +135,8 @@ fn done(queue: &QueueName, ids: &[TaskId], count: usize, deed: Deed) -> Result<D
         Deed::Retry => "run again",
         Deed::Delete => "were deleted",
     };
-    let to = ids.iter().take(10).map(ToString::to_string).collect::<Vec<_>>().join(" ");
     let sentence = format!("{count} of the dead letters of `{queue}` {what}.{missed}");
-    Ok(Done::new(format!("{queue}: {to}"), sentence).count(count))
+    Ok(Done::new(format!("{queue}: {}", listed(ids)), sentence).count(count))
 }
 
 /// Begins a job.

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use lovage_core::{BackendError, Hidden, Page, ResultFilter, TaskId, TaskRecord, Timestamp};
 
 use super::again::{Batch, Known, with_messages};
+use super::listed;
 use super::sure::{AS_A_JOB, Confirm, Sure, Tally, capital};
 use crate::app::App;
 use crate::call::Call;
@@ -113,19 +114,12 @@ fn plan(call: &Call, action: &'static str, title: &'static str, done: &'static s
 }
 
 fn chosen(call: &Call) -> Result<Vec<TaskId>, Problem> {
-    let ids =
-        call.input.all("ids").map(str::parse).collect::<Result<Vec<TaskId>, _>>().map_err(Problem::wrong)?;
-    match ids.len() {
-        0 => Err(Problem::wrong("nothing was selected: check the boxes of those that are meant")),
-        1..=MOST => Ok(ids),
-        count => {
-            Err(Problem::wrong(format!("{count} tasks were selected: expected at most {MOST} at a time")))
-        }
+    let ids = super::chosen(call)?;
+    if ids.len() > MOST {
+        let sentence = format!("{} tasks were selected: expected at most {MOST} at a time", ids.len());
+        return Err(Problem::wrong(sentence));
     }
-}
-
-fn listed(ids: &[TaskId]) -> String {
-    ids.iter().take(10).map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    Ok(ids)
 }
 
 /// What broker and results know of tasks that are named, in their order.
