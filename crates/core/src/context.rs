@@ -47,8 +47,9 @@ pub trait RunControl: Send + Sync {
     fn is_cancelled(&self) -> bool;
     /// Ends when the run should stop.
     fn cancelled(&self) -> BoxFuture<'static, ()>;
-    /// Until when no other worker gets this task, unless the lease is renewed as it usually is.
-    fn lease_valid_until(&self) -> Timestamp;
+    /// Until when no other worker gets this task, unless the lease is renewed as it usually is; `None` where none ever does,
+    /// as the task was settled before its run.
+    fn lease_valid_until(&self) -> Option<Timestamp>;
     /// Tells how far the run is.
     fn report(&self, progress: Progress);
 }
@@ -106,9 +107,10 @@ impl Context {
         self.control.cancelled().await;
     }
 
-    /// Until when no other worker gets this task, unless the lease is renewed as it usually is.
+    /// Until when no other worker gets this task, unless the lease is renewed as it usually is; `None` where none ever does,
+    /// as the task is settled before its run (`ack = "early"`).
     #[must_use]
-    pub fn lease_valid_until(&self) -> Timestamp {
+    pub fn lease_valid_until(&self) -> Option<Timestamp> {
         self.control.lease_valid_until()
     }
 

@@ -83,8 +83,8 @@ impl RunControl for NoControl {
     fn cancelled(&self) -> BoxFuture<'static, ()> {
         Box::pin(std::future::pending())
     }
-    fn lease_valid_until(&self) -> Timestamp {
-        Timestamp::default()
+    fn lease_valid_until(&self) -> Option<Timestamp> {
+        None
     }
     fn report(&self, _progress: Progress) {}
 }

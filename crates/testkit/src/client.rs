@@ -240,8 +240,8 @@ impl RunControl for Free {
         Box::pin(std::future::pending())
     }
 
-    fn lease_valid_until(&self) -> Timestamp {
-        Timestamp::from_micros(i64::MAX)
+    fn lease_valid_until(&self) -> Option<Timestamp> {
+        None
     }
 
     fn report(&self, _progress: Progress) {}

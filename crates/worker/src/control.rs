@@ -97,7 +97,8 @@ impl News {
 pub(crate) struct Control {
     stop: AtomicU8,
     changed: Notify,
-    lease: Arc<LeaseEnd>,
+    /// `None` where the task was settled before its run.
+    lease: Option<Arc<LeaseEnd>>,
     progress: Mutex<Option<Progress>>,
     news: Arc<News>,
     /// Of an async task.
@@ -105,7 +106,7 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    pub(crate) fn new(lease: Arc<LeaseEnd>, news: Arc<News>) -> Arc<Self> {
+    pub(crate) fn new(lease: Option<Arc<LeaseEnd>>, news: Arc<News>) -> Arc<Self> {
         Arc::new(Self {
             stop: AtomicU8::new(0),
             changed: Notify::new(),
@@ -164,8 +165,8 @@ impl RunControl for Visible {
         Box::pin(async move { control.stopped(|why| why != Stop::No).await })
     }
 
-    fn lease_valid_until(&self) -> Timestamp {
-        self.0.lease.get()
+    fn lease_valid_until(&self) -> Option<Timestamp> {
+        self.0.lease.as_ref().map(|lease| lease.get())
     }
 
     fn report(&self, progress: Progress) {

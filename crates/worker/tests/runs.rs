@@ -89,6 +89,16 @@ async fn early(counter: State<Count>) -> Result<(), TaskError> {
     Err(TaskError::new("once"))
 }
 
+#[lovage::task(name = "leased")]
+async fn leased(ctx: &Context) -> Result<bool, TaskError> {
+    Ok(ctx.lease_valid_until().is_some())
+}
+
+#[lovage::task(name = "leased-early", ack = "early")]
+async fn leased_early(ctx: &Context) -> Result<bool, TaskError> {
+    Ok(ctx.lease_valid_until().is_some())
+}
+
 /// Runs until somebody opens its gate.
 #[lovage::task(name = "long", ack = "early")]
 async fn long(counter: State<Count>, gate: State<Gate>) -> Result<(), TaskError> {
@@ -103,7 +113,7 @@ async fn sends(client: State<Client>) -> Result<TaskId, TaskError> {
 }
 
 fn all() -> Vec<TaskDef> {
-    tasks![add, plain, count, flaky, fails, sleeps, waits, large, early, long, sends]
+    tasks![add, plain, count, flaky, fails, sleeps, waits, large, early, leased, leased_early, long, sends]
 }
 
 struct World {
@@ -588,6 +598,16 @@ async fn an_early_acknowledged_task_runs_at_most_once() {
     assert_eq!(world.ended(handle.id()).await.state, TaskState::Failure);
     world.empty().await;
     assert_eq!(world.runs(), 1);
+}
+
+#[tokio::test]
+async fn a_run_is_told_of_its_lease_where_it_holds_one() {
+    let world = World::new();
+    let _worker = world.worker();
+    for (call, told) in [(leased::call(), "true"), (leased_early::call(), "false")] {
+        let handle = world.client.send(call).await.unwrap();
+        assert_eq!(world.ended(handle.id()).await.outcome, Outcome::Result(told.to_owned()));
+    }
 }
 
 #[tokio::test]

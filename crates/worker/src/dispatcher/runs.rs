@@ -52,10 +52,11 @@ impl Dispatcher {
             self.give_back(token, &job.meta.queue, id);
             return;
         }
-        let control = Control::new(Arc::clone(&reservation.lease), Arc::clone(&self.news));
+        let early = job.ack == AckMode::Early;
+        let lease = (!early).then(|| Arc::clone(&reservation.lease));
+        let control = Control::new(lease, Arc::clone(&self.news));
         let info = Arc::new(run_info(&job, &self.parts.defaults.worker));
         let started_at = self.parts.clock.now();
-        let early = job.ack == AckMode::Early;
         let mut running = Running::new(Arc::clone(&control), Arc::clone(&info), started_at, blocking);
         running.holds_lease = !early;
         self.parts.vitals.started(token, id, running);
