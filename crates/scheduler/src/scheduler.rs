@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use lovage_core::schedule::{Advance, Advanced, Due, ScheduleStore, StoredEntry};
-use lovage_core::{BackendError, BoxFuture, Broker, Clock};
+use lovage_core::{BackendError, BoxFuture, Broker, Clock, Timestamp};
 
 use crate::ahead::{Ahead, SLOW, StoreTime};
 use crate::send::{Sender, Sent};
@@ -52,6 +52,8 @@ pub struct Scheduler {
 pub trait Watch: Send + Sync + fmt::Debug {
     /// It looked at the schedule.
     fn looked(&self) {}
+    /// When the next slot is due that it has not sent, by the store's clock: told after each look, and when slots were sent.
+    fn next_slot(&self, _due: Option<Timestamp>) {}
     /// It sent a slot, so much later than it was due.
     fn fired(&self, _late: Duration) {}
 }
@@ -284,8 +286,17 @@ impl Beat {
         }
         match sent.error {
             Some(error) => self.broker.is_there(&error, self.monotonic()),
-            None if sent.reached => self.broker.is_over(),
+            None if sent.reached => {
+                self.broker.is_over();
+                self.tell_next();
+            }
             None => {}
+        }
+    }
+
+    fn tell_next(&self) {
+        if let Some(watch) = &self.scheduler.watch {
+            watch.next_slot(self.ahead.first_at().into_iter().chain(self.ahead.others_at()).min());
         }
     }
 
@@ -314,6 +325,7 @@ impl Beat {
                 self.time.seen(asked, due.now, answered);
                 self.looked_at = Some(answered);
                 self.ahead.looked(due);
+                self.tell_next();
                 self.store.is_over();
             }
             Err(error) => {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use lovage_core::{Broker, Clock, QueueName, TaskState};
+use lovage_core::{Broker, Clock, QueueName, TaskState, Timestamp};
 
 pub use health::Health;
 use metrics::Metrics;
@@ -33,6 +33,8 @@ pub struct Telemetry {
     taken: AtomicU64,
     waiting: AtomicU64,
     looked: AtomicU64,
+    /// When the next slot of the schedule is due, in microseconds; the end of time where nothing is.
+    due: AtomicI64,
     /// How often a beat in this process looks at its schedule.
     beat: Option<Duration>,
 }
@@ -67,6 +69,7 @@ impl Telemetry {
             taken: AtomicU64::new(now),
             waiting: AtomicU64::new(u64::MAX),
             looked: AtomicU64::new(now),
+            due: AtomicI64::new(i64::MAX),
             beat: None,
         }
     }
@@ -108,6 +111,11 @@ impl Telemetry {
     /// The beat looked at its schedule.
     pub fn looked(&self) {
         self.looked.store(micros(self.clock.monotonic()), Ordering::Relaxed);
+    }
+
+    /// When the next slot of the schedule is due, as far as the beat knows.
+    pub fn next_slot(&self, due: Option<Timestamp>) {
+        self.due.store(due.map_or(i64::MAX, Timestamp::as_micros), Ordering::Relaxed);
     }
 
     /// The beat sent a slot so much later than it was due.

@@ -37,6 +37,7 @@ pub(crate) struct Metrics {
     held: Gauge,
     broker_up: Gauge,
     workers: Gauge,
+    beats: Gauge,
     ready: Family<QueueLabels, Gauge>,
     delayed: Family<QueueLabels, Gauge>,
     leased: Family<QueueLabels, Gauge>,
@@ -45,6 +46,7 @@ pub(crate) struct Metrics {
     oldest: Family<QueueLabels, Gauge<f64, AtomicU64>>,
     fired: Counter,
     late: Histogram,
+    overdue: Gauge<f64, AtomicU64>,
     names: Mutex<Names>,
 }
 
@@ -84,6 +86,7 @@ impl Metrics {
             held: Gauge::default(),
             broker_up: Gauge::default(),
             workers: Gauge::default(),
+            beats: Gauge::default(),
             ready: Family::default(),
             delayed: Family::default(),
             leased: Family::default(),
@@ -92,6 +95,7 @@ impl Metrics {
             oldest: Family::default(),
             fired: Counter::default(),
             late: Histogram::new(LATENESS),
+            overdue: Gauge::default(),
             names: Mutex::default(),
         };
         let info =
@@ -123,6 +127,7 @@ impl Metrics {
             metrics.broker_up.clone(),
         );
         registry.register("workers", "Live workers, of all processes", metrics.workers.clone());
+        registry.register("beats", "Live beats, of all processes", metrics.beats.clone());
         registry.register("queue_ready", "Tasks that wait for a worker", metrics.ready.clone());
         registry.register("queue_delayed", "Tasks that wait for their time", metrics.delayed.clone());
         registry.register("queue_leased", "Tasks in the hands of workers", metrics.leased.clone());
@@ -133,6 +138,9 @@ impl Metrics {
         registry.register("schedule_slots", "Slots that this beat sent", metrics.fired.clone());
         let late = "How much later than due this beat sent slots";
         registry.register_with_unit("schedule_late", late, Unit::Seconds, metrics.late.clone());
+        let overdue =
+            "For how long the next slot has been due and this beat has not seen it sent, 0 where none is due";
+        registry.register_with_unit("schedule_overdue", overdue, Unit::Seconds, metrics.overdue.clone());
         metrics
     }
 
@@ -158,6 +166,11 @@ impl Metrics {
         self.late.observe(late.as_secs_f64());
     }
 
+    /// For how long the next slot of the schedule has been due.
+    pub(crate) fn set_overdue(&self, overdue: Duration) {
+        self.overdue.set(overdue.as_secs_f64());
+    }
+
     /// How many tasks this process runs, and may run.
     pub(crate) fn set_worker(&self, slots: u64, held: i64) {
         self.slots.set(i64::try_from(slots).unwrap_or(i64::MAX));
@@ -168,8 +181,9 @@ impl Metrics {
     pub(crate) fn set_broker(&self, found: Option<&Found>, now: Timestamp) {
         self.broker_up.set(i64::from(found.is_some()));
         let Some(Found { workers, depths }) = found else { return };
-        let live = workers.iter().filter(|worker| !worker.is_beat()).count();
-        self.workers.set(i64::try_from(live).unwrap_or(i64::MAX));
+        let beats = workers.iter().filter(|worker| worker.is_beat()).count();
+        self.beats.set(i64::try_from(beats).unwrap_or(i64::MAX));
+        self.workers.set(i64::try_from(workers.len() - beats).unwrap_or(i64::MAX));
         for (queue, depth) in depths.iter().take(NAMES) {
             let labels = QueueLabels { queue: queue.clone() };
             let set = |family: &Family<QueueLabels, Gauge>, count: u64| {

@@ -7,6 +7,7 @@ use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use lovage_core::Timestamp;
 use tokio::net::TcpListener;
 
 use crate::{Health, Telemetry};
@@ -40,7 +41,9 @@ impl Telemetry {
 
     async fn metrics(&self) -> Response {
         let found = self.ask().await.map_err(|why| tracing::debug!("metrics without queues: {why}")).ok();
-        self.metrics.set_broker(found.as_ref(), self.clock.now());
+        let (now, due) = (self.clock.now(), Timestamp::from_micros(self.due.load(Ordering::Relaxed)));
+        self.metrics.set_broker(found.as_ref(), now);
+        self.metrics.set_overdue(now.since(due));
         self.metrics.set_worker(self.slots.load(Ordering::Relaxed), self.held.load(Ordering::Relaxed));
         ([(header::CONTENT_TYPE, FORMAT)], self.metrics.text()).into_response()
     }
@@ -56,7 +59,7 @@ mod tests {
     use std::time::Duration;
 
     use lovage_broker_memory::MemoryStore;
-    use lovage_core::{BackendErrorKind, Broker as _, Control as _, QueueName};
+    use lovage_core::{BackendErrorKind, Broker as _, Clock as _, Control as _, QueueName};
     use lovage_testkit::{FakeClock, Fault, FaultyBroker, Operation, message};
 
     use super::*;
@@ -118,6 +121,25 @@ mod tests {
         process.broker.pause(&process.queue).await.unwrap();
         process.clock.advance(Duration::from_secs(600));
         assert!(process.progress().await.starts_with("good"), "somebody wants it to wait");
+    }
+
+    #[tokio::test]
+    async fn a_slot_that_is_due_and_not_sent_is_overdue_until_it_is_sent() {
+        let process = Process::new(1);
+        let overdue = async || {
+            let bytes = axum::body::to_bytes(process.telemetry.metrics().await.into_body(), 1 << 20).await;
+            let text = String::from_utf8(bytes.unwrap().to_vec()).unwrap();
+            let line = text.lines().find_map(|line| line.strip_prefix("lovage_schedule_overdue_seconds "));
+            line.unwrap().to_owned()
+        };
+        assert_eq!(overdue().await, "0.0");
+        process.telemetry.next_slot(Some(process.clock.now().plus(Duration::from_secs(60))));
+        process.clock.advance(Duration::from_secs(60));
+        assert_eq!(overdue().await, "0.0");
+        process.clock.advance(Duration::from_secs(90));
+        assert_eq!(overdue().await, "90.0");
+        process.telemetry.next_slot(None);
+        assert_eq!(overdue().await, "0.0");
     }
 
     #[tokio::test]

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lovage_core::schedule::{Entry, Misfire};
-use lovage_core::{BackendErrorKind, Clock as _};
+use lovage_core::{BackendErrorKind, Clock as _, Timestamp};
+use lovage_scheduler::Watch;
 use lovage_testkit::{FakeClock, Fault, Operation};
 
 use crate::bed::{Beat, Bed, each};
@@ -45,6 +46,35 @@ fn a_thousand_firings_go_out_in_one_publish_and_one_write() {
     bed.consume();
     assert_eq!((bed.ran.len(), beat.broker.calls(Operation::Publish)), (1_000, 1));
     assert_eq!(beat.store.calls("advance"), 1);
+}
+
+/// Hears when the next slot is due.
+#[derive(Debug, Default)]
+struct Heard(Mutex<Option<Timestamp>>);
+
+impl Watch for Heard {
+    fn next_slot(&self, due: Option<Timestamp>) {
+        *self.0.lock().unwrap() = due;
+    }
+}
+
+#[test]
+fn a_slot_that_cannot_be_sent_is_told_as_the_next_one_until_it_is() {
+    let bed = Bed::new(1);
+    bed.add(&each("e", 10));
+    let heard = Arc::new(Heard::default());
+    let watch = Arc::clone(&heard);
+    let mut beat = bed.beat_with(|scheduler| scheduler.watch(watch));
+    let next = || *heard.0.lock().unwrap();
+    let first = bed.start.plus(s(10));
+    bed.pass(s(1), &mut [&mut beat]);
+    assert_eq!(next(), Some(first));
+    beat.broker.go_down();
+    bed.pass(s(40), &mut [&mut beat]);
+    assert_eq!(next(), Some(first));
+    beat.broker.come_back();
+    bed.pass(s(7), &mut [&mut beat]);
+    assert!(next().is_none_or(|at| at > bed.clock.now()), "{:?}", next());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lovage_core::{Broker, Clock as _, ErrorReport, QueueName, RunInfo, TaskState};
+use lovage_core::{Broker, Clock as _, ErrorReport, QueueName, RunInfo, TaskState, Timestamp};
 use lovage_system::SystemClock;
 use lovage_telemetry::{End, Health, Telemetry};
 use lovage_worker::{Hooks, WorkerEvent};
@@ -188,6 +188,10 @@ pub(crate) struct Watched(pub(crate) Arc<Telemetry>);
 impl lovage_scheduler::Watch for Watched {
     fn looked(&self) {
         self.0.looked();
+    }
+
+    fn next_slot(&self, due: Option<Timestamp>) {
+        self.0.next_slot(due);
     }
 
     fn fired(&self, late: Duration) {
