@@ -138,7 +138,7 @@ fn percent(share: f64) -> String {
 
 fn times(times: Option<Quantiles>) -> Markup {
     let Some(Quantiles { p50, p95, p99 }) = times else { return html! { "none ran" } };
-    html! { span.times { span { (seconds(p50)) "," } " " span { (seconds(p95)) "," } " " span { (seconds(p99)) } } }
+    html! { span.times { (seconds(p50)) ", " (seconds(p95)) ", " (seconds(p99)) } }
 }
 
 fn failures(call: &Call, detail: &TaskDetail) -> Markup {

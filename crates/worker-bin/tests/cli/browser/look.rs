@@ -185,6 +185,13 @@ fn look(screen: Screen) {
         browser.sees("No, go back");
         see(name);
     }
+    site.go("/queue?name=default");
+    browser.ask(
+        "document.getElementById('purge').open = true; document.getElementById('place').value = 'delayed'",
+    );
+    browser.click("Remove them");
+    browser.sees("To confirm, type: default");
+    see("sure-purge");
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
 
