@@ -48,6 +48,12 @@ impl Hidden {
         Self { tasks: BTreeMap::new(), is_unknown: true }
     }
 
+    /// Whether nobody could be asked.
+    #[must_use]
+    pub const fn is_unknown(&self) -> bool {
+        self.is_unknown
+    }
+
     /// Takes what a worker says of its tasks, in the place of what was known of them.
     pub fn learn(&mut self, tasks: &[TaskInfo]) {
         for task in tasks {

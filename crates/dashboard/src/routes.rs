@@ -164,7 +164,12 @@ fn views() -> Vec<Route> {
             "The form with the fields of its task.",
             pages::schedule_form::with_its_fields,
         ))),
-        raw(Method::POST, "/schedule/preview", "What a form would do.", run(pages::schedule_form::preview)),
+        for_operators(raw(
+            Method::POST,
+            "/schedule/preview",
+            "What a form would do.",
+            run(pages::schedule_form::preview),
+        )),
         sent(for_operators(page(
             "/tasks/again/form",
             "The form to run a task again, with its arguments as chosen.",

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use axum::http::StatusCode;
 use lovage_core::{
     Delay, Envelope, HIDDEN, Hidden, Message, Parameter, Payload, Priority, QueueName, RedactedArg,
     StoredMessage, TaskId, TaskName, TaskRecord, has_hidden, keep_hidden, limits, render_arguments,
@@ -32,13 +33,17 @@ impl Draft {
     /// Of what broker and results know. It is marked with what its task hides, from here on.
     ///
     /// # Errors
-    /// Where they know nothing, or its message cannot be read.
+    /// Where they know nothing, its message cannot be read, or nobody knows what its task hides.
     pub(crate) fn of(
         id: TaskId,
         message: Option<&StoredMessage>,
         record: Option<&TaskRecord>,
         hidden: &Hidden,
     ) -> Result<Self, Problem> {
+        if hidden.is_unknown() {
+            let sentence = "the broker does not say what tasks hide, so it cannot be told what may be shown: try again, and see the log of the dashboard";
+            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, sentence));
+        }
         let mut draft = match (message, record) {
             (Some(message), _) => {
                 let mut envelope = Envelope::decode(&message.body).map_err(Problem::wrong)?;
@@ -244,6 +249,18 @@ mod tests {
         replace(&mut envelope, r#"[7,"4111"]"#).unwrap();
         assert_eq!(check(&envelope), Ok(Some(r#"[7,"4111"]"#)));
         assert_eq!(render_arguments(&envelope.payload, &envelope.redacted), r#"[7,"[redacted]"]"#);
+    }
+
+    #[test]
+    fn where_nobody_knows_what_is_hidden_nothing_is_shown() {
+        let id = TaskId::from_bytes([1; 16]);
+        let mut record = lovage_testkit::record(id, (1, 1, 0), lovage_core::TaskState::Success);
+        record.arguments = r#"["4111"]"#.to_owned();
+        let known = Draft::of(id, None, Some(&record), &Hidden::default()).unwrap();
+        assert_eq!(known.arguments().as_deref(), Some(r#"["4111"]"#));
+        let refused = Draft::of(id, None, Some(&record), &Hidden::unknown()).unwrap_err();
+        assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(refused.sentence.contains("does not say what tasks hide"), "{}", refused.sentence);
     }
 
     #[test]

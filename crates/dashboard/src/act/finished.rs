@@ -27,8 +27,7 @@ pub(crate) async fn again(call: Call) -> Result<Done, Problem> {
     if call.input.flag("all")? {
         let rows = Rows::matching(&call).await?;
         let plan = plan(&call, "finished/again", "Run finished tasks again", "sent again under new ids")?;
-        let hidden = call.app.hidden().await;
-        return Jobs::start(&call, plan, Again { rows, hidden, batch: None });
+        return Jobs::start(&call, plan, Again { rows, batch: None });
     }
     let ids = chosen(&call)?;
     let known = known(&call.app, &ids).await?;
@@ -141,6 +140,8 @@ async fn known(app: &App, ids: &[TaskId]) -> Result<Vec<Known>, BackendError> {
 /// The rows that match, part by part, the newest first.
 struct Rows {
     filter: ResultFilter,
+    /// What tasks hide, as it was known at first.
+    hidden: Hidden,
     after: Option<String>,
 }
 
@@ -157,11 +158,12 @@ impl Rows {
         let mut filter = look::finished::filter(call)?;
         filter.until = Some(filter.until.map_or(call.now, |until| until.min(call.now)));
         // A store that cannot list says so now.
-        let first = call.app.parts.results.list(&filter, Page::first(1)).await?;
-        if first.items.is_empty() && first.next.is_none() {
+        let rows = Self { filter, hidden: call.app.hidden().await, after: None };
+        let first = rows.read(&call.app).await?;
+        if first.rows.is_empty() && first.next.is_none() {
             return Err(Problem::conflict("nothing was begun: no task that ended matches"));
         }
-        Ok(Self { filter, after: None })
+        Ok(rows)
     }
 
     /// The next part, which stays the next one until [`went_on`](Self::went_on).
@@ -170,7 +172,11 @@ impl Rows {
         let found = app.parts.results.list(&self.filter, page).await?;
         let last = found.items.last().map(|row| row.finished_at);
         // Without a state those that run, or wait for a retry, are listed too.
-        let is_meant = |row: &TaskRecord| row.state.is_terminal() || self.filter.states.contains(&row.state);
+        let is_meant = |row: &TaskRecord| {
+            let shown = self.hidden.shown_json(&row.task, &row.arguments);
+            (row.state.is_terminal() || self.filter.states.contains(&row.state))
+                && look::finished::is_told(&self.filter, &shown)
+        };
         let rows = found.items.into_iter().filter(is_meant).collect();
         Ok(Part { rows, next: found.next, reached: found.searched_back_to.or(last) })
     }
@@ -199,8 +205,6 @@ impl Rows {
 /// Sends all that match once more.
 struct Again {
     rows: Rows,
-    /// What tasks hide, as it was known when the job began.
-    hidden: Hidden,
     /// What was read and is not known to be sent.
     batch: Option<(Batch, Option<String>, Option<Timestamp>)>,
 }
@@ -213,7 +217,7 @@ impl Work for Again {
             None => {
                 let part = self.rows.read(app).await?;
                 let known = with_messages(app, part.rows).await?;
-                (Batch::new(app, &known, &self.hidden), part.next, part.reached)
+                (Batch::new(app, &known, &self.rows.hidden), part.next, part.reached)
             }
         };
         match batch.send(app).await {

@@ -1,6 +1,8 @@
 //! Changing the schedule.
 
-use lovage_core::schedule::{Entry, EntryText, Expected, Fit, Saved};
+use std::collections::BTreeSet;
+
+use lovage_core::schedule::{Entry, EntryText, Expected, Fit, Saved, ScheduleError};
 use lovage_core::{HIDDEN, Hidden, RedactedArg, TaskId, TaskInfo, has_hidden, keep_hidden};
 use lovage_scheduler::{ByHand, run_by_hand};
 use serde_json::{Map, Value, json};
@@ -15,7 +17,7 @@ use crate::pages;
 use crate::pages::kit::counted;
 use crate::problem::Problem;
 use crate::routes::{Done, Filled};
-use crate::typed::{Arguments, Json, Unseen};
+use crate::typed::{self, Arguments, Json, Unseen};
 
 pub(crate) async fn enable(call: Call) -> Result<Done, Problem> {
     switch(&call, true).await
@@ -130,9 +132,9 @@ pub(crate) async fn save(call: Call) -> Result<Filled, Problem> {
 /// With the arguments from their fields.
 async fn put_typed(call: &Call) -> Result<Done, Problem> {
     let tasks = look::registered::if_known(&call.app).await;
-    let hidden = call.app.hidden().await;
+    let marks = marks(&call.input, &call.app.hidden().await);
     let Json { args, kwargs } =
-        Arguments::settled(&call.input, &tasks, unseen(&call.input, &hidden)).map_err(Problem::wrong)?;
+        Arguments::settled(&call.input, &tasks, unseen(&call.input, &marks)).map_err(Problem::wrong)?;
     let mut input = Input::new(vec![("args".to_owned(), args), ("kwargs".to_owned(), kwargs)]);
     input.join(call.input.clone());
     put(Call { input, ..call.clone() }).await
@@ -153,6 +155,7 @@ pub(crate) async fn put(call: Call) -> Result<Done, Problem> {
         None => Expected::New,
     };
     check_hidden(&entry)?;
+    entry.check().map_err(|error| wrong(&error))?;
     check_arguments(&entry, &look::registered::if_known(&call.app).await, &hidden)?;
     let name = entry.name.clone();
     match call.app.schedules()?.put(&entry, expected, None).await? {
@@ -171,9 +174,14 @@ pub(crate) async fn put(call: Call) -> Result<Done, Problem> {
     }
 }
 
-/// What of the arguments in a form must not be seen. An entry that is edited still has it.
-pub(crate) fn unseen<'a>(input: &Input, hidden: &'a Hidden) -> Unseen<'a> {
-    let marks = hidden.of(input.get("task").unwrap_or_default());
+/// The marks of what must not be seen of the arguments in a form: those of its task, and of the one whose fields it has.
+pub(crate) fn marks(input: &Input, hidden: &Hidden) -> Vec<RedactedArg> {
+    let tasks: BTreeSet<&str> = [input.get("task"), input.get(typed::OF)].into_iter().flatten().collect();
+    tasks.into_iter().flat_map(|task| hidden.of(task)).cloned().collect()
+}
+
+/// With these marks. An entry that is edited still has what is hidden.
+pub(crate) fn unseen<'a>(input: &Input, marks: &'a [RedactedArg]) -> Unseen<'a> {
     Unseen { marks, is_kept: input.get("revision").is_some() }
 }
 
@@ -236,7 +244,16 @@ pub(crate) fn entry(input: &Input) -> Result<Entry, Problem> {
         overlap: text("overlap").unwrap_or_else(|| "allow".to_owned()),
         jitter: text("jitter"),
     };
-    Entry::try_from(text).map_err(Problem::wrong)
+    Entry::try_from(text).map_err(|error| wrong(&error))
+}
+
+/// Arguments may be such that must not be shown: of those it is not said what was found.
+fn wrong(error: &ScheduleError) -> Problem {
+    let ScheduleError { field, expected, .. } = error;
+    match *field {
+        "args" | "kwargs" => Problem::wrong(format!("{field} is not valid: expected {expected}")),
+        _ => Problem::wrong(error),
+    }
 }
 
 /// The JSON of a schedule: as it came, or from the fields of its kind.

@@ -49,10 +49,16 @@ pub(crate) async fn data(call: Call) -> Result<Found, Problem> {
     let found = part(&call, |page| call.app.parts.results.list(&filter, page)).await?;
     let hidden = call.app.hidden().await;
     let rows = found.items.iter().map(|record| FinishedRow::of(record, &hidden));
-    // Who searches by arguments does not find out what is hidden in them.
-    let is_told = |row: &FinishedRow| filter.arguments.as_ref().is_none_or(|json| *json == row.arguments);
-    let items = rows.filter(is_told).collect();
-    Ok(Found { part: Part { items, next: found.next }, searched_back_to: found.searched_back_to.map(At) })
+    let items: Vec<FinishedRow> = rows.filter(|row| is_told(&filter, &row.arguments)).collect();
+    let is_guessed = items.is_empty() && !found.items.is_empty();
+    let next = found.next.filter(|_| !is_guessed);
+    Ok(Found { part: Part { items, next }, searched_back_to: found.searched_back_to.map(At) })
+}
+
+/// Whether a row may be told to who searches, by its arguments as they may be seen: who searches by arguments does not find out
+/// what is hidden in them.
+pub(crate) fn is_told(filter: &ResultFilter, shown: &str) -> bool {
+    filter.arguments.as_ref().is_none_or(|searched| searched == shown)
 }
 
 /// What a request searches by.

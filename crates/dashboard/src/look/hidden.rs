@@ -16,7 +16,9 @@ impl LastKnown {
         match asked {
             Ok(hidden) => last.insert(hidden).clone(),
             Err(error) => {
-                tracing::debug!("what tasks hide is not known anew: {error}");
+                if last.is_none() {
+                    tracing::warn!("what tasks hide is not known, so all arguments are hidden: {error}");
+                }
                 last.clone().unwrap_or_else(Hidden::unknown)
             }
         }

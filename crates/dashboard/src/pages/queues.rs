@@ -120,7 +120,7 @@ fn state(row: &QueueRow) -> Markup {
             QueueState::Limited => span.badge.warn { "held back" },
             QueueState::Late => span.badge.bad { "does not keep up" },
             QueueState::Growing => span.badge.warn { "grows" },
-            QueueState::Stranded => span.badge.bad { "unknown tasks" },
+            QueueState::Stranded => span.badge.bad { "tasks it cannot run" },
         }
         @if let Some(limit) = &row.limit { " " span.badge.info { (limit) } }
     }

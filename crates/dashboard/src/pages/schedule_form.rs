@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::kit::{hidden, prose, trouble};
 use super::schedules::runs;
 use super::{Nav, Page, Url, arguments};
-use crate::act::schedules::{entry, unseen};
+use crate::act::schedules::{entry, marks, unseen};
 use crate::call::{Call, Input};
 use crate::look;
 use crate::look::registered::Registered;
@@ -193,7 +193,8 @@ fn form(call: &Call, input: &Input, tasks: &Tasks, why: Option<&str>) -> Markup 
 }
 
 fn arguments_of(input: &Input, tasks: &Tasks) -> Arguments {
-    Arguments::for_page(input, &tasks.known, unseen(input, &tasks.hidden), "[]")
+    let marks = marks(input, &tasks.hidden);
+    Arguments::for_page(input, &tasks.known, unseen(input, &marks), "[]")
 }
 
 fn what(call: &Call, input: &Input, tasks: &Tasks, is_sent: bool) -> Markup {

@@ -251,6 +251,65 @@ async fn what_an_entry_hides_stays_as_it_was_where_it_is_sent_back_hidden() {
 }
 
 #[tokio::test(flavor = "current_thread")]
+async fn what_is_typed_into_the_form_of_a_schedule_does_not_come_back_where_it_is_hidden() {
+    let site = Site::new();
+    let (log, _guard) = Log::of_this_thread();
+    by_name_alone(&site, &format!("[7,\"{SECRET}\"]")).await;
+    let signature = "(id: i64, pin: String) -> ()";
+    site.registers(&[
+        ("wire", signature),
+        ("other", "(id: i64, pin: String) -> ()"),
+        ("less", "(id: i64) -> ()"),
+    ])
+    .await;
+    let mut ann = site.operator().await;
+    let form = [("form", "yes"), ("name", "n"), ("kind", "interval"), ("every", "2h")];
+    let of_wire = [("signature_of", "wire"), ("signature", signature), ("arg:id", "7"), ("arg:pin", SECRET)];
+    let (list, map) = (format!("[\"{SECRET}\", oops"), format!("{{\"pin\":\"{SECRET}\"}}"));
+    let twice = format!("{{\"id\":7,\"pin\":\"{SECRET}\",\"pin\":\"[redacted]\"}}");
+    let sent: [&[(&str, &str)]; 6] = [
+        // The fields of one task, and the name of another.
+        &[&[("task", "wir")][..], &of_wire].concat(),
+        &[&[("task", "other")][..], &of_wire].concat(),
+        &[&[("task", "less")][..], &of_wire].concat(),
+        &[("task", "wire"), ("args", &list)],
+        &[("task", "wire"), ("args", "[1]"), ("kwargs", &map)],
+        &[("task", "wire"), ("kwargs", &twice)],
+    ];
+    for fields in sent {
+        for path in ["/schedules/save", "/schedule/form", "/schedule/preview"] {
+            let answer = ann.act(&site, path, &[&form[..], fields].concat()).await;
+            assert!(!answer.text.contains(SECRET), "{path} {fields:?}: {}", answer.text);
+        }
+    }
+    // What is kept is too long where it takes the place of what was shown.
+    let revision = scheduled(&site).await.2.to_string();
+    let long = "x".repeat(lovage_core::limits::MESSAGE_DEFAULT - 20);
+    let args = format!("[\"{long}\",\"[redacted]\"]");
+    let fields = [("form", "yes"), ("name", "q"), ("task", "wire"), ("kind", "interval"), ("every", "2h")];
+    let kept = [("revision", &*revision), ("args", &args)];
+    let refused = ann.act(&site, "/schedules/save", &[&fields[..], &kept].concat()).await;
+    assert!(refused.says("args is not valid: expected at most") && !refused.text.contains(SECRET));
+    assert!(!log.text().contains(SECRET), "{}", log.text());
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_guess_of_what_is_hidden_is_not_confirmed_by_what_is_done_to_all_that_match() {
+    let site = Site::new();
+    let arguments = format!("[7,\"{SECRET}\"]");
+    by_name_alone(&site, &arguments).await;
+    let mut ann = site.operator().await;
+    for (path, confirm) in [("/finished/again", "yes"), ("/finished/delete", "delete")] {
+        for more in [&[][..], &[("confirm", confirm)]] {
+            let fields = [&[("all", "yes"), ("arguments", &*arguments)][..], more].concat();
+            let answer = ann.act(&site, path, &fields).await;
+            assert!(answer.status.is_redirection(), "{path} {more:?}: {}", answer.text);
+            assert!(ann.get(&site, "/").await.says("no task that ended matches"), "{path} {more:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn while_nobody_can_say_what_is_hidden_all_is() {
     let site = Site::new();
     by_name_alone(&site, &format!("[7,\"{SECRET}\"]")).await;

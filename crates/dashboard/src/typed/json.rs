@@ -76,7 +76,9 @@ impl Json {
         let value = |json: &str| serde_json::from_str::<Value>(json).ok();
         let Some(written) = value(whole) else { return (Self::of(before), true) };
         let is_changed = value(&shown) != Some(written);
-        if is_changed { (Self::of(&shown), true) } else { (self.clone(), false) }
+        let bare = |json: &str| json.split_whitespace().collect::<String>();
+        // Else as it is rendered, where of a name that is written twice only one stays.
+        if bare(&shown) == bare(whole) { (self.clone(), false) } else { (Self::of(&shown), is_changed) }
     }
 }
 
