@@ -21,8 +21,8 @@
 //! | `i` | hash | mask of priorities in use, paused, last maintain, its guard, who keeps the time and until when; rate limit: as written, gap, burst, when all tokens are back, when the next one is where there was none |
 //!
 //! Besides there are `lv1:{#}:queues` (set), `lv1:{#}:workers` (sorted set: until when), `lv1:{#}:worker` (hash),
-//! `lv1:{#}:told:<worker>` (lists) and `lv1:{#}:hidden` (hash: what tasks hide), and the pub/sub channels `lv1:c:<handle>`. Ids and tokens are their 16 bytes,
-//! instants are microseconds.
+//! `lv1:{#}:told:<worker>` (lists) and `lv1:{#}:hidden` (hash: what tasks hide), and the pub/sub channels `lv1:c:<handle>`.
+//! Ids and tokens are their 16 bytes, instants are microseconds.
 
 mod answer;
 mod args;

@@ -60,7 +60,8 @@ pub struct WorkerInfo {
     /// Since when its loop does not answer, because tasks block its threads; then only its lease keeper says this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stuck_since: Option<Timestamp>,
-    /// What it gave back because it cannot run it, and nobody can have tried again since; the most first, at most [`Unrunnable::KINDS`] kinds.
+    /// What it gave back because it cannot run it, and nobody can have tried again since; the most first, at most
+    /// [`Unrunnable::KINDS`] kinds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unrunnable: Vec<Unrunnable>,
 }

@@ -89,23 +89,28 @@ impl Session {
         !config.schedules_by_default_beside_the_beat() || is_there()
     }
 
-    /// What tasks hide, as workers registered it and as this program declares it.
-    pub(crate) async fn hidden(&self, broker: &dyn Broker) -> Result<Hidden, CliError> {
-        let mut hidden = broker.hidden().await?;
-        self.tasks.iter().for_each(|def| hidden.add(def.name, RedactedArg::of(def.params)));
-        Ok(hidden)
+    /// What tasks hide, as workers registered it and as this program declares it. Where the broker does not say, all is
+    /// hidden.
+    pub(crate) async fn hidden(&self, broker: &dyn Broker) -> Hidden {
+        match broker.hidden().await {
+            Ok(mut hidden) => {
+                self.tasks.iter().for_each(|def| hidden.add(def.name, RedactedArg::of(def.params)));
+                hidden
+            }
+            Err(error) => all_hidden(&error.into()),
+        }
     }
 
-    /// The same for commands that need no broker else. Where it does not say, all is hidden.
+    /// The same for commands that need no broker else: no file is made for them.
     pub(crate) async fn hidden_if_known(&self) -> Hidden {
-        let asked = async { self.hidden(&**self.connect().await?.broker()).await };
-        asked.await.unwrap_or_else(|error: CliError| {
-            Out.note(format!(
-                "note: no arguments are shown, as it is not known which ones tasks hide: {}",
-                error.in_one_line()
-            ));
-            Hidden::unknown()
-        })
+        if let Some(path) = self.missing_file() {
+            let error = CliError::failed(format!("{} does not exist", path.display()));
+            return all_hidden(&error.hint(self.place(Setting::Broker)));
+        }
+        match self.connect().await {
+            Ok(client) => self.hidden(&**client.broker()).await,
+            Err(error) => all_hidden(&error),
+        }
     }
 
     /// Opens the schedule. On SQLite its tables are made where they are missing.
@@ -162,6 +167,15 @@ impl Session {
         };
         format!("{what} {} (from {})", mask_url(url), config.source(setting))
     }
+}
+
+/// What is shown where nobody says what tasks hide.
+fn all_hidden(error: &CliError) -> Hidden {
+    Out.note(format!(
+        "note: no arguments are shown, as it is not known which ones tasks hide: {}",
+        error.in_one_line()
+    ));
+    Hidden::unknown()
 }
 
 /// The file of a SQLite URL, where it is written plainly.

@@ -3,12 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use lovage_core::{Misfit, QueueName, TaskId, Unrunnable};
+use lovage_core::{Misfit, QueueName, TaskId, Unrunnable, WorkerInfo};
 
 use crate::plan::Meta;
-
-/// How long after it is due a message is remembered, unless it comes here again: heartbeats in between must tell of it, too.
-const AFTER_DUE: Duration = Duration::from_secs(5);
 
 type Kind = (QueueName, String, Misfit);
 
@@ -17,10 +14,10 @@ type Kind = (QueueName, String, Misfit);
 pub(crate) struct GivenBack(HashMap<Kind, HashMap<TaskId, Duration>>);
 
 impl GivenBack {
-    /// Remembers one that is due again `after` this time. Answers whether it is the first one of its kind.
-    pub(crate) fn add(&mut self, meta: &Meta, misfit: Misfit, now: Duration, after: Duration) -> bool {
+    /// Remembers one that is due again at this time. Answers whether it is the first one of its kind.
+    pub(crate) fn add(&mut self, meta: &Meta, misfit: Misfit, due: Duration, period: Duration) -> bool {
         let task = if misfit == Misfit::Format { String::new() } else { meta.task.clone() };
-        self.remember((meta.queue.clone(), task, misfit), meta.delivery.id, now + after + AFTER_DUE)
+        self.remember((meta.queue.clone(), task, misfit), meta.delivery.id, until(due, period))
     }
 
     fn remember(&mut self, kind: Kind, id: TaskId, until: Duration) -> bool {
@@ -59,6 +56,11 @@ impl GivenBack {
     }
 }
 
+/// How long a message is remembered, unless it comes here again: after it is due, too, as the next heartbeat must tell of it.
+fn until(due: Duration, period: Duration) -> Duration {
+    due + period.max(WorkerInfo::HEARTBEAT)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +92,16 @@ mod tests {
         assert_eq!(names(&given_back.told(SECOND * 3)), [("b", 2)]);
         assert!(given_back.remember(kind("a"), id(1), SECOND * 12), "it is news again");
         assert_eq!(names(&given_back.told(SECOND * 9)), [("a", 1)]);
+    }
+
+    #[test]
+    fn a_message_is_remembered_until_a_heartbeat_after_it_is_due() {
+        assert_eq!(until(SECOND * 2, SECOND), SECOND * 7);
+        let mut given_back = GivenBack::default();
+        let period = WorkerInfo::heartbeat_every(1_000);
+        given_back.remember(kind("a"), id(1), until(SECOND, period));
+        assert_eq!(names(&given_back.told(period)), [("a", 1)], "the next heartbeat tells of it");
+        assert!(given_back.told(SECOND + period).is_empty());
     }
 
     #[test]

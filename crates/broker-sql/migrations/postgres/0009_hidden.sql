@@ -24,8 +24,8 @@ BEGIN
     END LOOP;
 END $$;
 
--- Registers a worker, keeps what its tasks hide when it is new, forgets those whose time is over, and takes what it was told (`command`, oldest first).
--- Answers at least one row.
+-- Registers a worker, keeps what its tasks hide when it is new, forgets those whose time is over, and takes what it was
+-- told (`command`, oldest first). Answers at least one row.
 CREATE OR REPLACE FUNCTION lovage_heartbeat(p_id text, p_handle bigint, p_name text, p_info text, p_ttl bigint, p_now bigint)
 RETURNS TABLE (live bigint, command text) LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE

@@ -52,7 +52,11 @@
       if (value === now.getAttribute(name)) return;
       steps.push({ run: () => { if (value === null) now.removeAttribute(name); else now.setAttribute(name, value); } });
     });
-    const there = Map.groupBy(now.childNodes, nameOf);
+    const there = new Map();
+    now.childNodes.forEach((child) => {
+      const name = nameOf(child);
+      if (there.has(name)) there.get(name).push(child); else there.set(name, [child]);
+    });
     const kept = [...wanted.childNodes].map((child) => (there.get(nameOf(child)) || []).shift());
     [...there.values()].flat().forEach((gone) => steps.push({ loses: gone, run: () => gone.remove() }));
     const rest = [...now.childNodes].filter((child) => kept.includes(child));

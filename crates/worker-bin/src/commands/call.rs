@@ -39,7 +39,7 @@ pub(crate) async fn wait(
     as_json: bool,
 ) -> Result<(), CliError> {
     let record = handle.ended(patience.unwrap_or(Duration::MAX)).await?;
-    let hidden = if as_json { Some(session.hidden(&**client.broker()).await?) } else { None };
+    let hidden = if as_json { Some(session.hidden(&**client.broker()).await) } else { None };
     print_ended(&record, hidden.as_ref())
 }
 

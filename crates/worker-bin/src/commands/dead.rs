@@ -20,7 +20,7 @@ pub(crate) async fn dead(session: &Session, what: Dead) -> Result<(), CliError> 
     match what {
         Dead::List { filter, limit, format } => {
             let letters = matching(&client, &filter, limit).await?;
-            list(&letters, &session.hidden(&**client.broker()).await?, format.json)
+            list(&letters, &session.hidden(&**client.broker()).await, format.json)
         }
         Dead::Show { id, format } => show_one(session, &client, id, format.json).await,
         Dead::Retry(selection) => {
@@ -56,7 +56,7 @@ fn list(letters: &[StoredMessage], hidden: &Hidden, as_json: bool) -> Result<(),
 async fn show_one(session: &Session, client: &Client, id: TaskId, as_json: bool) -> Result<(), CliError> {
     let letter = client.broker().find(id, None).await?.filter(|found| found.place == Place::Dead);
     let letter = letter.ok_or_else(|| CliError::failed(format!("task {id} is not a dead letter")))?;
-    let hidden = session.hidden(&**client.broker()).await?;
+    let hidden = session.hidden(&**client.broker()).await;
     if as_json {
         return Out.json(&show::message(&letter, &hidden));
     }

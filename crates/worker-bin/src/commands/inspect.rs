@@ -154,7 +154,7 @@ async fn delayed(session: &Session, listing: &Listing, waits: Waits) -> Result<(
         Waits::ForARetry => ["ID", "TASK", "ARGUMENTS", "QUEUE", "DUE", "LAST ERROR"],
     });
     let mut rows = Vec::new();
-    let hidden = session.hidden(&**client.broker()).await?;
+    let hidden = session.hidden(&**client.broker()).await;
     for queue in queues_of(&client, listing.queue.as_ref()).await? {
         let messages = client.peek_all(&queue, Place::Delayed, usize::MAX).await?;
         for message in messages.iter().filter(|message| Waits::of(message) == waits).take(listing.limit) {

@@ -26,7 +26,7 @@ pub(crate) async fn result(session: &Session, args: &ResultArgs) -> Result<(), C
             "task {id} is not known: it never was, or its result is not stored or no longer kept"
         )));
     };
-    let hidden = if args.format.json { Some(session.hidden(&**client.broker()).await?) } else { None };
+    let hidden = if args.format.json { Some(session.hidden(&**client.broker()).await) } else { None };
     match record {
         Some(record) if state.is_terminal() => print_ended(&record, hidden.as_ref()),
         record => {

@@ -234,3 +234,29 @@ fn what_a_task_hides_stays_hidden_without_its_worker() {
     let shown = bed.ok(&["schedule", "show", "pays"]);
     assert!(shown.contains("[7,\"[redacted]\"]") && !shown.contains("4111"), "{shown}");
 }
+
+#[test]
+fn where_nobody_says_what_is_hidden_all_is_and_no_broker_is_made() {
+    let bed = Bed::new().with("LOVAGE_SCHEDULES_URL", "sqlite://apart.db");
+    bed.ok(&["schedule", "add", "adds", "--task", "demo.add", "--every", "1h", "--args", "[1, 2]"]);
+    assert_eq!(bed.json(&["schedule", "show", "adds"])["args"], json!([1, 2]));
+    let broker = bed.path().join("lovage.db");
+    std::fs::remove_file(&broker).unwrap();
+    let shown = bed.run(&["schedule", "show", "adds", "--json"]);
+    assert!(shown.stdout.contains("\"args\": \"[redacted]\""), "{}", shown.stdout);
+    assert!(shown.stderr.contains("lovage.db does not exist"), "{}", shown.stderr);
+    assert!(!broker.exists());
+}
+
+#[test]
+fn a_hidden_result_is_told_where_nobody_says_what_is_hidden() {
+    let bed = Bed::new();
+    let _worker = bed.own_worker(&[]);
+    let id = bed.run(&["call", "own.pay", "7", "\"4111\"", "--wait"]).stderr;
+    let id = id.lines().next_back().unwrap();
+    bed.sql("ALTER TABLE lovage_hidden RENAME TO gone");
+    let row = bed.run(&["result", id, "--json"]);
+    assert_eq!(row.code, 0, "{}", row.stderr);
+    assert!(row.stderr.contains("no arguments are shown"), "{}", row.stderr);
+    assert!(row.stdout.contains("\"result\": true") && !row.stdout.contains("4111"), "{}", row.stdout);
+}

@@ -54,8 +54,8 @@ impl Dispatcher {
     /// What this worker cannot run is told with the next heartbeats, of a new kind soon.
     fn remember_misfit(&mut self, ending: &Ending) {
         let (Some(misfit), Settle::GiveBack { after, .. }) = (ending.misfit, &ending.settle) else { return };
-        let now = self.parts.clock.monotonic();
-        if self.given_back.add(&ending.meta, misfit, now, *after) {
+        let due = self.parts.clock.monotonic() + *after;
+        if self.given_back.add(&ending.meta, misfit, due, self.timers.period) {
             self.has_news();
         }
     }
