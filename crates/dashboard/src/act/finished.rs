@@ -173,9 +173,8 @@ impl Rows {
         let last = found.items.last().map(|row| row.finished_at);
         // Without a state those that run, or wait for a retry, are listed too.
         let is_meant = |row: &TaskRecord| {
-            let shown = self.hidden.shown_json(&row.task, &row.arguments);
             (row.state.is_terminal() || self.filter.states.contains(&row.state))
-                && look::finished::is_told(&self.filter, &shown)
+                && look::finished::is_told(&self.filter, row, &self.hidden)
         };
         let rows = found.items.into_iter().filter(is_meant).collect();
         Ok(Part { rows, next: found.next, reached: found.searched_back_to.or(last) })

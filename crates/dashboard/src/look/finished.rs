@@ -48,8 +48,8 @@ pub(crate) async fn data(call: Call) -> Result<Found, Problem> {
     let filter = filter(&call)?;
     let found = part(&call, |page| call.app.parts.results.list(&filter, page)).await?;
     let hidden = call.app.hidden().await;
-    let rows = found.items.iter().map(|record| FinishedRow::of(record, &hidden));
-    let items: Vec<FinishedRow> = rows.filter(|row| is_told(&filter, &row.arguments)).collect();
+    let told = found.items.iter().filter(|record| is_told(&filter, record, &hidden));
+    let items: Vec<FinishedRow> = told.map(|record| FinishedRow::of(record, &hidden)).collect();
     let is_guessed = items.is_empty() && !found.items.is_empty();
     let next = found.next.filter(|_| !is_guessed);
     Ok(Found { part: Part { items, next }, searched_back_to: found.searched_back_to.map(At) })
@@ -57,8 +57,9 @@ pub(crate) async fn data(call: Call) -> Result<Found, Problem> {
 
 /// Whether a row may be told to who searches, by its arguments as they may be seen: who searches by arguments does not find out
 /// what is hidden in them.
-pub(crate) fn is_told(filter: &ResultFilter, shown: &str) -> bool {
-    filter.arguments.as_ref().is_none_or(|searched| searched == shown)
+pub(crate) fn is_told(filter: &ResultFilter, record: &TaskRecord, hidden: &Hidden) -> bool {
+    let shown = || hidden.shown_json(&record.task, &record.arguments);
+    filter.arguments.as_ref().is_none_or(|searched| *searched == shown())
 }
 
 /// What a request searches by.
