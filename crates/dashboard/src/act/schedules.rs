@@ -131,20 +131,29 @@ pub(crate) async fn save(call: Call) -> Result<Filled, Problem> {
 
 /// With the arguments from their fields.
 async fn put_typed(call: &Call) -> Result<Done, Problem> {
-    let tasks = look::registered::if_known(&call.app).await;
-    let marks = marks(&call.input, &call.app.hidden().await);
+    let (tasks, hidden) = (look::registered::if_known(&call.app).await, call.app.hidden().await);
+    let marks = marks(&call.input, &hidden);
     let Json { args, kwargs } =
         Arguments::settled(&call.input, &tasks, unseen(&call.input, &marks)).map_err(Problem::wrong)?;
     let mut input = Input::new(vec![("args".to_owned(), args), ("kwargs".to_owned(), kwargs)]);
     input.join(call.input.clone());
-    put(Call { input, ..call.clone() }).await
+    put_known(call, &input, &tasks, &hidden).await
 }
 
 /// Adds an entry, or edits the one of a revision.
 pub(crate) async fn put(call: Call) -> Result<Done, Problem> {
-    let mut entry = entry(&call.input)?;
-    let hidden = call.app.hidden().await;
-    let expected = match call.input.parsed::<i64>("revision")? {
+    let (tasks, hidden) = (look::registered::if_known(&call.app).await, call.app.hidden().await);
+    put_known(&call, &call.input, &tasks, &hidden).await
+}
+
+async fn put_known(
+    call: &Call,
+    input: &Input,
+    tasks: &[Registered],
+    hidden: &Hidden,
+) -> Result<Done, Problem> {
+    let mut entry = entry(input)?;
+    let expected = match input.parsed::<i64>("revision")? {
         Some(revision) => {
             if let Some(Ok(before)) = call.app.schedules()?.get(&[entry.name.as_str()]).await?.pop().flatten()
             {
@@ -156,7 +165,7 @@ pub(crate) async fn put(call: Call) -> Result<Done, Problem> {
     };
     check_hidden(&entry)?;
     entry.check().map_err(|error| wrong(&error))?;
-    check_arguments(&entry, &look::registered::if_known(&call.app).await, &hidden)?;
+    check_arguments(&entry, tasks, hidden)?;
     let name = entry.name.clone();
     match call.app.schedules()?.put(&entry, expected, None).await? {
         Saved::Saved(_) => {
