@@ -18,9 +18,9 @@ use lovage::{
 };
 use lovage_broker_memory::{MemoryResults, MemoryStore};
 use lovage_core::{
-    AttemptRecord, BackendError, BackendErrorKind, Cancelled, Clock, DeadReason, Delay, Envelope, Found,
-    Message, Outcome, Page, Payload, Place, Priority, QueueName, Recorded, Reserve, ResultFilter,
-    ResultStore, Settle, Settlement, Timestamp, Token,
+    AttemptRecord, BackendError, BackendErrorKind, Broker, Cancelled, Clock, DeadReason, Delay, Delivery,
+    Envelope, Found, Message, Outcome, Page, Payload, Place, Priority, QueueName, Recorded, Reserve,
+    ResultFilter, ResultStore, Settle, Settlement, Timestamp, Token,
 };
 use lovage_testkit::{FakeClock, SeededEntropy};
 
@@ -461,30 +461,39 @@ async fn what_ended_before_is_not_run_again() {
     assert_eq!(world.ended(handle.id()).await.worker, "killed");
 }
 
+const LEASE: Duration = Duration::from_secs(30);
+
+fn thief() -> Token {
+    Token::from_bytes([2; 16])
+}
+
+/// A worker is frozen beyond its lease: others maintain the queue for a full lease, and then somebody else gets what it held.
+async fn steal(world: &World, other: &dyn Broker) -> Vec<Delivery> {
+    let queue = QueueName::default();
+    let mut far = world.clock.now().plus(Duration::from_secs(3_600));
+    for _ in 0..4 {
+        other.maintain(&queue, 100, LEASE, Some(far)).await.unwrap();
+        far = far.plus(LEASE / 3);
+    }
+    let lease = Duration::from_secs(100_000);
+    let request = Reserve { queue: &queue, max: 10, token: thief(), lease, suspects: true };
+    other.reserve(request, Some(far)).await.unwrap().deliveries
+}
+
 #[tokio::test]
 async fn a_lost_lease_stops_the_run_and_settles_nothing() {
     let world = World::new();
     let worker = world.worker();
     let handle = waits::delay(&world.client).await.unwrap();
     world.until("it runs", async || (world.runs() == 1).then_some(())).await;
-    // Frozen beyond its lease: others maintain the queue for a full lease, and then somebody else gets the task.
     let other = world.store.handle();
-    let (queue, lease) = (QueueName::default(), Duration::from_secs(30));
-    let mut far = world.clock.now().plus(Duration::from_secs(3_600));
-    for _ in 0..4 {
-        other.maintain(&queue, 100, lease, Some(far)).await.unwrap();
-        far = far.plus(lease / 3);
-    }
-    let token = Token::from_bytes([2; 16]);
-    let request =
-        Reserve { queue: &queue, max: 10, token, lease: Duration::from_secs(100_000), suspects: true };
-    let stolen = other.reserve(request, Some(far)).await.unwrap().deliveries;
+    let stolen = steal(&world, &*other).await;
     assert_eq!(
         stolen.iter().map(|delivery| (delivery.losses, delivery.delivery)).collect::<Vec<_>>(),
         [(1, 2)]
     );
     // It wakes up and renews: the run ends, so that a stop has nothing to wait for or to cut off.
-    world.clock.advance(lease);
+    world.clock.advance(LEASE);
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
@@ -492,7 +501,8 @@ async fn a_lost_lease_stops_the_run_and_settles_nothing() {
     let summary = worker.join().await.unwrap();
     assert_eq!((summary.succeeded, summary.failed, summary.cut_off), (0, 0, false));
     let ack = Settlement { id: handle.id(), how: Settle::Ack };
-    assert_eq!(other.settle(&queue, token, &[ack], None).await.unwrap(), [lovage_core::Settled::Applied]);
+    let settled = other.settle(&QueueName::default(), thief(), &[ack], None).await.unwrap();
+    assert_eq!(settled, [lovage_core::Settled::Applied]);
     assert_eq!(world.results.get(&[handle.id()], None).await.unwrap(), [None]);
 }
 
@@ -638,18 +648,8 @@ async fn a_lease_that_others_lose_stops_nothing_that_was_settled_early() {
     let ids = world.send(vec![long::call(), waits::call()]).await;
     let _worker = world.worker();
     world.until("both run", async || (world.runs() == 2).then_some(())).await;
-    // Frozen beyond its lease: somebody else gets what it held.
     let other = world.store.handle();
-    let (queue, lease) = (QueueName::default(), Duration::from_secs(30));
-    let mut far = world.clock.now().plus(Duration::from_secs(3_600));
-    for _ in 0..4 {
-        other.maintain(&queue, 100, lease, Some(far)).await.unwrap();
-        far = far.plus(lease / 3);
-    }
-    let token = Token::from_bytes([2; 16]);
-    let request =
-        Reserve { queue: &queue, max: 10, token, lease: Duration::from_secs(100_000), suspects: true };
-    let stolen = other.reserve(request, Some(far)).await.unwrap().deliveries;
+    let stolen = steal(&world, &*other).await;
     assert_eq!(stolen.iter().map(|delivery| delivery.id).collect::<Vec<_>>(), [ids[1]]);
     let one_runs = async || {
         let workers = other.workers(None).await.unwrap();
