@@ -1,6 +1,6 @@
 //! A task that is to be sent once more, and who could run it.
 
-use lovage_core::{QueueName, StoredMessage, TaskId, TaskRecord, WorkerInfo, nearest};
+use lovage_core::{Hidden, QueueName, StoredMessage, TaskId, TaskRecord, WorkerInfo, nearest};
 
 use super::registered::{Registered, collect, workers_if_known};
 use crate::act::draft::Draft;
@@ -26,7 +26,8 @@ impl Again {
     pub(crate) async fn find(call: &Call) -> Result<Self, Problem> {
         let id: TaskId = call.input.needed("id")?;
         let (message, record) = look::task::find(&call.app, id).await?;
-        Self::of(&call.app, id, message.as_ref(), record.as_ref(), &call.input).await
+        let hidden = call.app.hidden().await;
+        Self::of(&call.app, id, message.as_ref(), record.as_ref(), &hidden, &call.input).await
     }
 
     /// Of what broker and results know of it. `input`: of its form, where that was sent.
@@ -35,9 +36,10 @@ impl Again {
         id: TaskId,
         message: Option<&StoredMessage>,
         record: Option<&TaskRecord>,
+        hidden: &Hidden,
         input: &Input,
     ) -> Result<Self, Problem> {
-        let mut draft = Draft::of(id, message, record, &app.hidden().await)?;
+        let mut draft = Draft::of(id, message, record, hidden)?;
         let workers = workers_if_known(app).await;
         let tasks = collect(&workers);
         if let Some(params) = Arguments::parameters(input, draft.task(), &tasks) {

@@ -75,11 +75,11 @@ pub(crate) struct Attempt {
 }
 
 pub(crate) async fn data(call: Call) -> Result<TaskView, Problem> {
-    whole(&call).await.map(|(_, view)| view)
+    whole(&call).await.map(|(_, _, view)| view)
 }
 
-/// With the facts behind it.
-pub(crate) async fn whole(call: &Call) -> Result<(Facts, TaskView), Problem> {
+/// With the facts behind it, and what tasks hide.
+pub(crate) async fn whole(call: &Call) -> Result<(Facts, Hidden, TaskView), Problem> {
     let id: TaskId = call.input.needed("id")?;
     let facts = facts(call, id).await?;
     let explanation = explain(&facts);
@@ -87,8 +87,9 @@ pub(crate) async fn whole(call: &Call) -> Result<(Facts, TaskView), Problem> {
         return Err(Problem::missing(explanation.to_string()));
     }
     let attempts = attempts(call, &facts).await?;
-    let view = view(&facts, &explanation, attempts, &call.app.hidden().await);
-    Ok((facts, view))
+    let hidden = call.app.hidden().await;
+    let view = view(&facts, &explanation, attempts, &hidden);
+    Ok((facts, hidden, view))
 }
 
 /// A task's message and row. Results are asked last when the broker has nothing: a task that ended in between is there.

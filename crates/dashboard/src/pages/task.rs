@@ -14,14 +14,14 @@ use crate::look::task::{Attempt, Failure, TaskView};
 use crate::problem::Problem;
 
 pub(crate) async fn page(call: Call) -> Result<Page, Problem> {
-    let (facts, task) = look::task::whole(&call).await?;
+    let (facts, hidden, task) = look::task::whole(&call).await?;
     let nav = if task.live.is_some() { Nav::Tasks } else { Nav::Finished };
     let page = Page::new(nav, task.task.clone().unwrap_or_else(|| "Task".to_owned())).live(now(&call, &task));
     if !call.is_operator() {
         return Ok(page);
     }
     let (message, record) = (facts.message.as_ref(), facts.record.as_ref());
-    let foot = match Again::of(&call.app, facts.id, message, record, &Input::default()).await {
+    let foot = match Again::of(&call.app, facts.id, message, record, &hidden, &Input::default()).await {
         Ok(found) => again::folded(&call, &found),
         Err(problem) => html! { p.soft { "It cannot be sent again: " (prose(&problem.sentence)) } },
     };
