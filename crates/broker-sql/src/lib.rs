@@ -2,7 +2,7 @@
 //! PostgreSQL for many machines.
 //!
 //! Each has a layout of its own, because what is fast in one is slow in the other. Their statements are in `sql/`, named
-//! like the operations of the trait.
+//! like the operations of the trait; the functions of PostgreSQL are in `functions/`, one per file.
 
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod inbox;
@@ -16,39 +16,67 @@ use std::sync::Arc;
 use lovage_core::{BackendError, Broker};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 use lovage_core::{BackendErrorKind, RedactedArg};
-use lovage_sql::{Database, Migration, Migrations};
+use lovage_sql::{Database, Function, Migration, Migrations};
 #[cfg(feature = "postgres")]
 pub use postgres::PgBroker;
 
-macro_rules! step {
-    ($database:literal, $version:literal, $name:literal) => {
-        Migration {
-            version: $version,
-            name: $name,
-            sql: include_str!(concat!("../migrations/", $database, "/000", $version, "_", $name, ".sql")),
-        }
+macro_rules! functions {
+    ($($name:literal),+ $(,)?) => {
+        &[$(Function { name: $name, sql: include_str!(concat!("../functions/", $name, ".sql")) }),+]
     };
 }
 
-/// The tables of this broker.
+/// The tables and functions of this broker.
 pub static MIGRATIONS: Migrations = Migrations {
     component: "broker",
-    sqlite: &[
-        step!("sqlite", 1, "broker"),
-        step!("sqlite", 2, "claims"),
-        step!("sqlite", 3, "rate"),
-        step!("sqlite", 4, "hidden"),
-    ],
-    postgres: &[
-        step!("postgres", 1, "tables"),
-        step!("postgres", 2, "waking"),
-        step!("postgres", 3, "publish"),
-        step!("postgres", 4, "reserve"),
-        step!("postgres", 5, "settle"),
-        step!("postgres", 6, "maintain"),
-        step!("postgres", 7, "control"),
-        step!("postgres", 8, "rate"),
-        step!("postgres", 9, "hidden"),
+    sqlite: &[Migration {
+        version: 1,
+        name: "broker",
+        sql: include_str!("../migrations/sqlite/0001_broker.sql"),
+    }],
+    postgres: &[Migration {
+        version: 1,
+        name: "tables",
+        sql: include_str!("../migrations/postgres/0001_tables.sql"),
+    }],
+    functions: functions![
+        "lovage_now",
+        "lovage_queue_id",
+        "lovage_announce",
+        "lovage_tell_handle",
+        "lovage_wake_one",
+        "lovage_next_event",
+        "lovage_nudge",
+        "lovage_make_ready",
+        "lovage_delay",
+        "lovage_promote_due",
+        "lovage_finish",
+        "lovage_publish",
+        "lovage_publish_one",
+        "lovage_replaceable",
+        "lovage_revoke_waiting",
+        "lovage_wake_at_commit",
+        "lovage_reserve",
+        "lovage_claim_timer",
+        "lovage_started",
+        "lovage_settle",
+        "lovage_bury",
+        "lovage_trim_dead",
+        "lovage_watch",
+        "lovage_maintain",
+        "lovage_reclaim",
+        "lovage_extend",
+        "lovage_place",
+        "lovage_cancel",
+        "lovage_promote",
+        "lovage_purge",
+        "lovage_pause",
+        "lovage_requeue_dead",
+        "lovage_delete_dead",
+        "lovage_limit",
+        "lovage_learn",
+        "lovage_heartbeat",
+        "lovage_tell",
     ],
 };
 

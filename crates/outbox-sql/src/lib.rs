@@ -33,6 +33,7 @@ pub static MIGRATIONS: Migrations = Migrations {
         name: "outbox",
         sql: include_str!("../migrations/postgres/0001_outbox.sql"),
     }],
+    functions: &[],
 };
 
 /// The text of a statement.

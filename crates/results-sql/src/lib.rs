@@ -42,6 +42,7 @@ pub static MIGRATIONS: Migrations = Migrations {
         Migration { version: 3, name: "search", sql: include_str!("../migrations/postgres/0003_search.sql") },
         Migration { version: 4, name: "audit", sql: include_str!("../migrations/postgres/0004_audit.sql") },
     ],
+    functions: &[],
 };
 
 /// The results in this database. On SQLite the tables are made where they are missing; on PostgreSQL

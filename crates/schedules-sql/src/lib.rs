@@ -32,6 +32,7 @@ pub static MIGRATIONS: Migrations = Migrations {
         name: "schedules",
         sql: include_str!("../migrations/postgres/0001_schedules.sql"),
     }],
+    functions: &[],
 };
 
 /// A handle to the schedule in this database. On SQLite the tables are made where they are missing; on PostgreSQL

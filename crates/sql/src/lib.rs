@@ -14,4 +14,4 @@ pub mod sqlite;
 
 pub use database::Database;
 pub use error::sql_error;
-pub use migrate::{Migration, Migrations, migrate, pending};
+pub use migrate::{Function, Migration, Migrations, Step, migrate, pending};

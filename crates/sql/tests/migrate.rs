@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 use lovage_core::BackendErrorKind;
-use lovage_sql::{Database, Migration, Migrations, migrate, pending};
+use lovage_sql::{Database, Migration, Migrations, Step, migrate, pending};
 use tempfile::TempDir;
 
 const FIRST: Migration = Migration {
@@ -15,8 +15,9 @@ const FIRST: Migration = Migration {
 };
 const SECOND: Migration =
     Migration { version: 2, name: "add_due", sql: "ALTER TABLE task ADD COLUMN due INTEGER;" };
-const V1: Migrations = Migrations { component: "test", sqlite: &[FIRST], postgres: &[] };
-const V2: Migrations = Migrations { component: "test", sqlite: &[FIRST, SECOND], postgres: &[] };
+const V1: Migrations = Migrations { component: "test", sqlite: &[FIRST], postgres: &[], functions: &[] };
+const V2: Migrations =
+    Migrations { component: "test", sqlite: &[FIRST, SECOND], postgres: &[], functions: &[] };
 
 async fn database(dir: &TempDir) -> Database {
     Database::connect(&format!("sqlite://{}/a.db", dir.path().display())).await.unwrap()
@@ -37,11 +38,11 @@ async fn count(db: &Database, sql: &'static str) -> i64 {
 async fn from_nothing_then_again_then_forward() {
     let dir = tempfile::tempdir().unwrap();
     let db = database(&dir).await;
-    assert_eq!(pending(&db, &V1).await.unwrap(), [&FIRST]);
+    assert_eq!(pending(&db, &V1).await.unwrap(), [Step::Migration(&FIRST)]);
     migrate(&db, &V1).await.unwrap();
     migrate(&db, &V1).await.unwrap();
     assert_eq!(count(&db, "SELECT count(*) FROM task").await, 1);
-    assert_eq!(pending(&db, &V2).await.unwrap(), [&SECOND]);
+    assert_eq!(pending(&db, &V2).await.unwrap(), [Step::Migration(&SECOND)]);
     migrate(&db, &V2).await.unwrap();
     assert!(pending(&db, &V2).await.unwrap().is_empty());
     assert_eq!(count(&db, "SELECT count(due) FROM task").await, 0);
@@ -74,6 +75,7 @@ async fn components_are_apart() {
         component: "other",
         sqlite: &[Migration { version: 1, name: "x", sql: "CREATE TABLE other (x)" }],
         postgres: &[],
+        functions: &[],
     };
     assert_eq!(pending(&db, &OTHER).await.unwrap().len(), 1);
     migrate(&db, &OTHER).await.unwrap();
@@ -89,6 +91,7 @@ async fn an_edited_step_is_refused() {
         component: "test",
         sqlite: &[Migration { sql: "CREATE TABLE task (id)", ..FIRST }, SECOND],
         postgres: &[],
+        functions: &[],
     };
     let error = migrate(&db, &EDITED).await.unwrap_err();
     assert_eq!(error.kind(), BackendErrorKind::Config);
@@ -114,6 +117,7 @@ async fn a_failing_step_leaves_nothing_behind() {
     const BROKEN: Migrations = Migrations {
         component: "test",
         postgres: &[],
+        functions: &[],
         sqlite: &[
             FIRST,
             Migration { version: 2, name: "broken", sql: "CREATE TABLE good (x); CREATE NONSENSE" },

@@ -8,6 +8,8 @@ CREATE TABLE lovage_queue (
     id            integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name          text COLLATE "C" NOT NULL UNIQUE,
     paused        boolean NOT NULL DEFAULT false,
+    -- Whether `lovage_rate` has a row for it.
+    limited       boolean NOT NULL DEFAULT false,
     -- When `maintain` last ran, and until when nothing is reclaimed after an absence.
     maintained_at bigint,
     guarded_until bigint,
@@ -136,4 +138,25 @@ CREATE INDEX lovage_command_worker ON lovage_command (worker);
 -- Queues to which the transaction of an application has published: at its commit somebody is woken.
 CREATE UNLOGGED TABLE lovage_wake (
     queue integer NOT NULL
+);
+
+-- Rate limits: one bucket of tokens for each queue that has a limit. A reservation from such a queue locks its bucket, so
+-- that all workers together keep the limit. Other queues pay for one column of a row that is read anyway.
+CREATE TABLE lovage_rate (
+    queue       integer PRIMARY KEY,
+    -- As it is written; one token comes back each `gap` microseconds, up to `burst`.
+    rate        text NOT NULL,
+    gap         bigint NOT NULL,
+    burst       integer NOT NULL,
+    -- When all tokens are back, and when the next one is where the last reservation left none.
+    spent       bigint NOT NULL DEFAULT 0,
+    empty_until bigint
+) WITH (fillfactor = 20, autovacuum_vacuum_threshold = 200, autovacuum_vacuum_scale_factor = 0);
+
+-- The redacted arguments of each task. A row outlives the workers that registered it, so that arguments stay redacted
+-- while messages wait.
+CREATE TABLE lovage_hidden (
+    task  text PRIMARY KEY,
+    -- Its hidden arguments, as JSON.
+    marks text NOT NULL
 );

@@ -8,7 +8,11 @@ CREATE TABLE lovage_queue (
     guarded_until INTEGER,
     -- Which idle handle looks again at which instant.
     timer_handle  TEXT,
-    timer_at      INTEGER
+    timer_at      INTEGER,
+    -- Rate limit: as it is written, when all tokens are back, and when the next one is where the last reservation left none.
+    rate          TEXT,
+    spent         INTEGER NOT NULL DEFAULT 0,
+    empty_until   INTEGER
 ) STRICT, WITHOUT ROWID;
 
 -- Positions in the order of becoming ready: the tail grows, the head shrinks.
@@ -40,11 +44,13 @@ CREATE TABLE lovage_task (
     reason        TEXT,
     notes         TEXT,
     unique_key    TEXT,
-    body          BLOB NOT NULL
+    body          BLOB NOT NULL,
+    until_start   INTEGER NOT NULL DEFAULT 0,
+    replaced_by   BLOB
 ) STRICT;
 CREATE UNIQUE INDEX lovage_task_id ON lovage_task (id, queue);
-CREATE INDEX lovage_task_ready ON lovage_task (queue, priority DESC, position) WHERE place = 0 AND losses = 0;
-CREATE INDEX lovage_task_suspect ON lovage_task (queue, priority DESC, position) WHERE place = 0 AND losses > 0;
+CREATE INDEX lovage_task_ready ON lovage_task (queue, priority DESC, position) WHERE place = 0 AND losses < 2;
+CREATE INDEX lovage_task_suspect ON lovage_task (queue, priority DESC, position) WHERE place = 0 AND losses >= 2;
 CREATE INDEX lovage_task_delayed ON lovage_task (queue, at) WHERE place = 1;
 CREATE INDEX lovage_task_leased ON lovage_task (token) WHERE place = 2;
 CREATE INDEX lovage_task_dead ON lovage_task (queue, at) WHERE place = 3;
@@ -100,3 +106,9 @@ CREATE TABLE lovage_command (
     command TEXT NOT NULL
 ) STRICT;
 CREATE INDEX lovage_command_worker ON lovage_command (worker);
+
+-- The redacted arguments of each task, as JSON. A row outlives the workers that registered it.
+CREATE TABLE lovage_hidden (
+    task  TEXT PRIMARY KEY,
+    marks TEXT NOT NULL
+) STRICT, WITHOUT ROWID;

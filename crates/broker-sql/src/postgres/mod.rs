@@ -1,5 +1,5 @@
-//! PostgreSQL: each operation is one call of a function in the database, which is made by `migrations/postgres/`. So it is one
-//! round trip and one transaction, and what has to happen together is written together.
+//! PostgreSQL: each operation is one call of a function in the database, in `functions/`. So it is one round trip
+//! and one transaction, and what has to happen together is written together.
 
 mod broker;
 mod control;

@@ -98,7 +98,7 @@ impl PgDatabase {
     /// # Errors
     /// `Config` when they are missing, old, or those of a newer release.
     pub async fn require(&self, migrations: &Migrations) -> Result<(), BackendError> {
-        if super::pending(self, migrations.component, migrations.postgres).await?.is_empty() {
+        if super::pending(self, migrations).await?.is_empty() {
             return Ok(());
         }
         let message = format!(

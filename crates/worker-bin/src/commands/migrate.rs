@@ -79,9 +79,7 @@ impl Part<'_> {
         if applied.is_empty() {
             return Out.line(format!("{self}: is up to date"));
         }
-        applied
-            .iter()
-            .try_for_each(|step| Out.line(format!("{self}: step {} ({}) is done", step.version, step.name)))
+        applied.iter().try_for_each(|step| Out.line(format!("{self}: applied {step}")))
     }
 
     /// Whether something is to be done. Makes no file.
@@ -98,7 +96,7 @@ impl Part<'_> {
             return Ok(false);
         }
         for step in &pending {
-            Out.line(format!("{self}: step {} ({}) is to be done", step.version, step.name))?;
+            Out.line(format!("{self}: {step} to apply"))?;
         }
         Ok(true)
     }

@@ -329,7 +329,7 @@ fn migrate_makes_the_tables_once() {
     assert_eq!(check.code, 1);
     assert!(check.stdout.contains("does not exist yet"), "{}", check.stdout);
     assert!(!bed.path().join("lovage.db").exists());
-    assert!(bed.ok(&["migrate"]).contains("broker sqlite://lovage.db: step 1 (broker) is done"));
+    assert!(bed.ok(&["migrate"]).contains("broker sqlite://lovage.db: applied migration 1 (broker)"));
     assert!(bed.ok(&["migrate"]).contains("results sqlite://lovage.db: is up to date"));
     bed.ok(&["migrate", "--check"]);
 }

@@ -49,7 +49,10 @@ impl Shop {
         let redis = RedisServer::start_own(&[]).unwrap();
         let bed = with_outbox(redis.url(), &url);
         let made = bed.ok(&["migrate"]);
-        assert!(made.contains("outbox postgres://") && made.contains("step 1 (outbox) is done"), "{made}");
+        assert!(
+            made.contains("outbox postgres://") && made.contains("applied migration 1 (outbox)"),
+            "{made}"
+        );
         let (broker, pool) = (redis.url().to_owned(), postgres(&url));
         Self::new(bed, &broker, Some(&url), Some(redis), pool)
     }

@@ -19,16 +19,20 @@ fn migrate_makes_the_tables_once() {
     let bed = empty();
     let check = bed.run(&["migrate", "--check"]);
     assert_eq!(check.code, 1);
-    for part in ["step 1 (tables) is to be done", "step 1 (results) is to be done"] {
+    for part in ["migration 1 (tables) to apply", "migration 1 (results) to apply"] {
         assert!(check.stdout.contains(part), "{}", check.stdout);
     }
     let done = bed.ok(&["migrate"]);
     assert!(
-        done.lines().any(|line| line.starts_with("broker postgres://") && line.ends_with(" is done")),
+        done.lines()
+            .any(|line| line.starts_with("broker postgres://")
+                && line.ends_with("applied migration 1 (tables)")),
         "{done}"
     );
     assert!(
-        done.lines().any(|line| line.starts_with("results postgres://") && line.ends_with(" is done")),
+        done.lines()
+            .any(|line| line.starts_with("results postgres://")
+                && line.ends_with("applied migration 1 (results)")),
         "{done}"
     );
     for again in [&["migrate"][..], &["migrate", "--check"]] {
@@ -70,7 +74,7 @@ fn a_worker_makes_the_tables_when_it_is_told_to() {
 #[test]
 fn results_may_be_there_alone() {
     let bed = Bed::new().with("LOVAGE_RESULTS_URL", &testing::fresh_url().unwrap());
-    assert!(bed.ok(&["migrate"]).contains("broker sqlite://lovage.db: step 1"));
+    assert!(bed.ok(&["migrate"]).contains("broker sqlite://lovage.db: applied migration 1"));
     let id = bed.ok(&["call", "movies.tasks.add", "1", "3"]);
     assert_eq!(bed.run(&["worker", "--burst"]).code, 0);
     assert_eq!(bed.ok(&["result", &id]), "4");

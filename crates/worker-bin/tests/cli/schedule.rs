@@ -291,7 +291,7 @@ fn a_bad_row_written_by_hand_disables_itself_and_stops_no_other() {
 #[test]
 fn migrate_and_report_know_the_schedule() {
     let bed = Bed::new();
-    assert!(bed.ok(&["migrate"]).contains("schedules sqlite://lovage.db: step 1 (schedules) is done"));
+    assert!(bed.ok(&["migrate"]).contains("schedules sqlite://lovage.db: applied migration 1 (schedules)"));
     assert!(bed.ok(&["migrate", "--check"]).contains("schedules sqlite://lovage.db: is up to date"));
     bed.ok(&[&EVERY_HOUR[..], &["16"]].concat());
     assert!(bed.ok(&["report"]).contains("the schedule answers: 1 entries"));

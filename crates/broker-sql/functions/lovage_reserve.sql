@@ -1,7 +1,7 @@
--- Hands out ready messages under one lease, in the order of `nth`. What makes a delivery is read after the messages were
--- taken, in a statement of its own: so it shows what was committed by whoever had them before.
--- Answers at least one row; its `id` is null when nothing was found.
-CREATE FUNCTION lovage_reserve(
+-- Hands out ready messages under one lease, in the order of `nth`, at most as many as the rate limit has tokens. The columns
+-- of a delivery are read after the messages were taken, in a statement of its own, so that they show what the previous
+-- holders committed. Returns at least one row; its `id` is null when nothing was found.
+CREATE OR REPLACE FUNCTION lovage_reserve(
     p_queue text, p_now bigint, p_max integer, p_token uuid, p_lease bigint, p_suspects boolean, p_handle bigint)
 RETURNS TABLE (
     now bigint, next_check bigint, nth bigint, id uuid, priority smallint, run integer, delivery integer, attempt integer,
@@ -9,13 +9,28 @@ RETURNS TABLE (
     body bytea)
 LANGUAGE plpgsql SET search_path FROM CURRENT SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
-    v_queue integer := lovage_queue_id(p_queue);
+    v_queue integer;
     v_paused boolean;
+    v_limited boolean;
+    v_rate lovage_rate;
+    v_max integer := p_max;
     v_promoted integer := 0;
     v_suspect uuid[];
     v_ids uuid[];
 BEGIN
     now := lovage_now(p_now);
+    SELECT q.id, q.limited INTO v_queue, v_limited FROM lovage_queue AS q WHERE q.name = p_queue;
+    IF v_queue IS NULL THEN
+        v_queue := lovage_queue_id(p_queue);
+    ELSIF v_limited THEN
+        -- One reservation at a time. Before every other lock, as `lovage_limit` does.
+        SELECT * INTO v_rate FROM lovage_rate AS b WHERE b.queue = v_queue FOR UPDATE;
+        v_limited := FOUND;
+    END IF;
+    IF v_limited THEN
+        v_rate.spent := least(greatest(v_rate.spent, now), now + v_rate.burst * v_rate.gap);
+        v_max := least(p_max, (now + v_rate.burst * v_rate.gap - v_rate.spent) / v_rate.gap);
+    END IF;
     FOR look IN 1..2 LOOP
         SELECT q.paused INTO v_paused FROM lovage_queue AS q WHERE q.id = v_queue;
         IF EXISTS (SELECT FROM lovage_delayed AS d WHERE d.queue = v_queue AND d.due <= now) THEN
@@ -25,7 +40,7 @@ BEGIN
             IF p_suspects AND EXISTS (SELECT FROM lovage_ready AS r WHERE r.queue = v_queue AND r.rank < 10) THEN
                 WITH first AS MATERIALIZED (
                     SELECT r.queue, r.rank, r.seq FROM lovage_ready AS r WHERE r.queue = v_queue AND r.rank < 10
-                    ORDER BY r.queue, r.rank, r.seq LIMIT least(1, p_max) FOR UPDATE SKIP LOCKED),
+                    ORDER BY r.queue, r.rank, r.seq LIMIT least(1, v_max) FOR UPDATE SKIP LOCKED),
                 taken AS (
                     DELETE FROM lovage_ready AS r USING first AS f
                     WHERE (r.queue, r.rank, r.seq) = (f.queue, f.rank, f.seq) RETURNING r.id),
@@ -35,7 +50,7 @@ BEGIN
             WITH first AS MATERIALIZED (
                 SELECT r.queue, r.rank, r.seq FROM lovage_ready AS r WHERE r.queue = v_queue AND r.rank >= 10
                 ORDER BY r.queue, r.rank, r.seq
-                LIMIT p_max - coalesce(cardinality(v_suspect), 0) FOR UPDATE SKIP LOCKED),
+                LIMIT v_max - coalesce(cardinality(v_suspect), 0) FOR UPDATE SKIP LOCKED),
             taken AS (
                 DELETE FROM lovage_ready AS r USING first AS f
                 WHERE (r.queue, r.rank, r.seq) = (f.queue, f.rank, f.seq) RETURNING r.rank, r.seq, r.id),
@@ -53,6 +68,13 @@ BEGIN
         END IF;
         PERFORM pg_advisory_xact_lock('lovage_queue'::regclass::oid::integer, v_queue);
     END LOOP;
+    IF v_limited THEN
+        v_rate.spent := v_rate.spent + coalesce(cardinality(v_ids), 0) * v_rate.gap;
+        v_rate.empty_until := v_rate.spent - (v_rate.burst - 1) * v_rate.gap;
+        UPDATE lovage_rate AS b
+        SET spent = v_rate.spent, empty_until = CASE WHEN v_rate.empty_until > now THEN v_rate.empty_until END
+        WHERE b.queue = v_queue;
+    END IF;
     IF v_ids IS NULL THEN
         PERFORM lovage_nudge(v_queue, now, false);
         INSERT INTO lovage_idle AS i (queue, handle, since) VALUES (v_queue, p_handle, nextval('lovage_tail'))
@@ -70,34 +92,4 @@ BEGIN
             m.published_at, m.revoked, m.replaced_by, m.until_start AND m.unique_key IS NOT NULL, m.body
         FROM unnest(v_ids) WITH ORDINALITY AS t (id, nth)
         JOIN lovage_message AS m ON m.id = t.id AND m.queue = v_queue;
-END $$;
-
--- One idle handle is the one that looks when something becomes due or a lease ends; the others sleep on.
--- Answers after how many microseconds this one has to look, or null.
-CREATE FUNCTION lovage_claim_timer(p_queue integer, p_now bigint, p_handle bigint) RETURNS bigint
-LANGUAGE plpgsql AS $$
-DECLARE
-    q lovage_queue;
-    v_next bigint := lovage_next_event(p_queue);
-BEGIN
-    SELECT * INTO q FROM lovage_queue WHERE id = p_queue;
-    IF v_next IS NULL THEN
-        RETURN NULL;
-    END IF;
-    IF q.timer_handle <> p_handle AND q.timer_at <= v_next AND q.timer_at > p_now THEN
-        RETURN NULL;
-    END IF;
-    UPDATE lovage_queue SET timer_handle = p_handle, timer_at = v_next WHERE id = p_queue;
-    RETURN greatest(v_next - p_now, 0);
-END $$;
-
--- Ends the claims of messages that are started now.
-CREATE FUNCTION lovage_started(p_queue text, p_ids uuid[]) RETURNS void
-LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
-DECLARE
-    v_queue integer := lovage_queue_id(p_queue);
-BEGIN
-    DELETE FROM lovage_unique AS u USING lovage_message AS m
-    WHERE m.id = ANY (p_ids) AND m.queue = v_queue AND u.queue = v_queue AND u.key = m.unique_key AND u.id = m.id;
-    UPDATE lovage_message SET unique_key = NULL WHERE id = ANY (p_ids) AND queue = v_queue;
 END $$;

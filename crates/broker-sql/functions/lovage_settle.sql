@@ -1,7 +1,7 @@
 -- Ends messages of one reservation: those of `p_acks` are done; each of `p_ids` goes on by its kind:
 -- `retry` after a time, with a note | `back` after a time | `refused` after a time | `dead` with a reason and a note.
 -- No id may stand twice. Answers the ids whose lease had ended.
-CREATE FUNCTION lovage_settle(
+CREATE OR REPLACE FUNCTION lovage_settle(
     p_queue text, p_now bigint, p_token uuid, p_acks uuid[],
     p_ids uuid[], p_kinds text[], p_after bigint[], p_reasons text[], p_notes text[],
     p_keep_notes integer, p_keep_dead integer)
@@ -72,42 +72,4 @@ BEGIN
     IF cardinality(p_ids) > 0 THEN
         PERFORM lovage_nudge(v_queue, v_now, true);
     END IF;
-END $$;
-
--- Keeps a message that nobody holds as a dead letter.
-CREATE FUNCTION lovage_bury(p_queue integer, m lovage_message, p_now bigint, p_reason text) RETURNS void
-LANGUAGE plpgsql AS $$
-DECLARE
-    v_seq bigint := nextval('lovage_tail');
-BEGIN
-    UPDATE lovage_message SET seq = v_seq, at = p_now, unique_key = NULL WHERE id = m.id AND queue = p_queue;
-    INSERT INTO lovage_dead (queue, since, seq, id, reason) VALUES (p_queue, p_now, v_seq, m.id, p_reason);
-    PERFORM lovage_finish(p_queue, ARRAY[m.id], CASE WHEN m.unique_key IS NOT NULL THEN ARRAY[m.unique_key] END);
-END $$;
-
--- Removes the oldest dead letters beyond the limit.
-CREATE FUNCTION lovage_trim_dead(p_queue integer, p_keep integer) RETURNS void
-LANGUAGE sql AS $$
-    WITH old AS (
-        SELECT d.queue, d.since, d.seq FROM lovage_dead AS d WHERE d.queue = p_queue
-        ORDER BY d.queue DESC, d.since DESC, d.seq DESC OFFSET p_keep),
-    gone AS (
-        DELETE FROM lovage_dead AS d USING old WHERE (d.queue, d.since, d.seq) = (old.queue, old.since, old.seq)
-        RETURNING d.id)
-    DELETE FROM lovage_message AS m USING gone WHERE m.id = gone.id AND m.queue = p_queue
-$$;
-
--- Registers a waiter; false when the message has ended. Who ends it waits for this, and then sees the waiter.
-CREATE FUNCTION lovage_watch(p_queue text, p_id uuid, p_handle bigint) RETURNS boolean
-LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
-DECLARE
-    v_queue integer := lovage_queue_id(p_queue);
-    m lovage_message;
-BEGIN
-    SELECT * INTO m FROM lovage_message WHERE id = p_id AND queue = v_queue FOR SHARE;
-    IF NOT FOUND OR EXISTS (SELECT FROM lovage_dead WHERE queue = v_queue AND since = m.at AND seq = m.seq) THEN
-        RETURN false;
-    END IF;
-    INSERT INTO lovage_waiter (queue, id, handle) VALUES (v_queue, p_id, p_handle) ON CONFLICT DO NOTHING;
-    RETURN true;
 END $$;

@@ -1,0 +1,3 @@
+CREATE OR REPLACE FUNCTION lovage_now(p_now bigint) RETURNS bigint LANGUAGE sql VOLATILE AS $$
+    SELECT coalesce(p_now, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
+$$;

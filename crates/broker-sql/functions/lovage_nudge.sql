@@ -1,0 +1,30 @@
+-- Wakes one idle handle if there is news for it: something is ready, or something falls due before anybody looks. Without a
+-- token what is ready falls due with the next one.
+CREATE OR REPLACE FUNCTION lovage_nudge(p_queue integer, p_now bigint, p_due boolean) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_queue lovage_queue;
+    v_next bigint;
+    v_ready boolean;
+    -- What is ready waits for a token.
+    v_token boolean;
+BEGIN
+    IF NOT EXISTS (SELECT FROM lovage_idle WHERE queue = p_queue) THEN
+        RETURN;
+    END IF;
+    SELECT * INTO v_queue FROM lovage_queue WHERE id = p_queue;
+    IF v_queue.paused THEN
+        RETURN;
+    END IF;
+    v_ready := EXISTS (SELECT FROM lovage_ready WHERE queue = p_queue);
+    v_token := v_queue.limited AND EXISTS (SELECT FROM lovage_rate WHERE queue = p_queue AND empty_until IS NOT NULL);
+    IF v_ready AND NOT v_token THEN
+        PERFORM lovage_wake_one(p_queue);
+    ELSIF p_due OR v_ready THEN
+        v_next := lovage_next_event(p_queue);
+        -- Somebody has to look earlier than the one who said that it would.
+        IF v_next IS NOT NULL AND (v_queue.timer_at IS NULL OR v_next < v_queue.timer_at OR v_queue.timer_at <= p_now) THEN
+            PERFORM lovage_wake_one(p_queue);
+        END IF;
+    END IF;
+END $$;
