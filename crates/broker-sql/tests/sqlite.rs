@@ -1,13 +1,9 @@
-//! What only SQLite has: files of an earlier release, and plans.
+//! Query plans of the SQLite broker.
 
 #![cfg(feature = "sqlite")]
 
-use std::time::Duration;
-
 use lovage_broker_sql::MIGRATIONS;
-use lovage_core::{Place, Published, Reserve, TaskId, Token};
-use lovage_sql::{Database, Migrations};
-use lovage_system::SystemEntropy;
+use lovage_sql::Database;
 use sqlx::{Connection as _, Row as _};
 
 /// The statements that run all the time find their rows by an index, whatever is in the table.
