@@ -36,8 +36,9 @@ const WALLS: &[(&str, &[&str])] = &[
         ],
     ),
     ("worker", &["client"]),
-    ("dashboard", &["scheduler"]),
-    ("telemetry", &[]),
+    ("http", &[]),
+    ("dashboard", &["http", "scheduler"]),
+    ("telemetry", &["http"]),
     // Here concrete backends are chosen: `migrate` makes their tables.
     (
         "worker-bin",
@@ -63,7 +64,7 @@ const DRIVERS: &[(&str, &[&str])] = &[
     ("fred", &["redis", "broker-redis", "results-redis"]),
     ("sqlx", &["sql", "broker-sql", "results-sql", "schedules-sql", "outbox-sql"]),
     ("clap", &["worker-bin"]),
-    ("axum", &["dashboard", "telemetry"]),
+    ("axum", &["dashboard", "http", "telemetry"]),
 ];
 
 /// Checks every tracked file.

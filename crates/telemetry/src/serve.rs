@@ -8,6 +8,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use lovage_core::Timestamp;
+use lovage_http::Limits;
 use tokio::net::TcpListener;
 
 use crate::{Health, Telemetry};
@@ -25,7 +26,8 @@ impl Telemetry {
         listener: TcpListener,
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> std::io::Result<()> {
-        axum::serve(listener, self.router()).with_graceful_shutdown(stop).await
+        let clock = Arc::clone(&self.clock);
+        lovage_http::serve(listener, self.router(), Limits::for_process(Vec::new()), clock, stop).await
     }
 
     /// The routes by themselves.
