@@ -4,18 +4,17 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
-use futures_util::future::{BoxFuture, Shared};
-use lovage_core::schedule::ScheduleStore;
-use lovage_core::{Broker, Clock, Entropy, Hidden, ResultStore};
-use tokio::sync::Semaphore;
-
 use crate::audit::Audit;
 use crate::auth::Guard;
 use crate::jobs::Jobs;
+use crate::live::Streams;
 use crate::look::growth::Seen;
 use crate::look::hidden::LastKnown;
 use crate::look::scheduled::Scan;
 use crate::problem::Problem;
+use futures_util::future::{BoxFuture, Shared};
+use lovage_core::schedule::ScheduleStore;
+use lovage_core::{Broker, Clock, Entropy, Hidden, ResultStore};
 
 /// What the dashboard shows and changes.
 #[derive(Clone, Debug)]
@@ -42,7 +41,7 @@ pub(crate) struct App {
     /// Whether browsers reach it by TLS.
     pub(crate) secure: bool,
     /// Pages that are kept up to date at the same time.
-    pub(crate) streams: Arc<Semaphore>,
+    pub(crate) streams: Arc<Streams>,
     /// The minute in which this dashboard looked at the queues for the charts, in microseconds.
     pub(crate) sampled: AtomicI64,
     pub(crate) jobs: Jobs,

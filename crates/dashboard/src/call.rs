@@ -85,6 +85,11 @@ impl Input {
         Ok(Self(fields))
     }
 
+    /// Removes all fields of a name.
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.0.retain(|(found, _)| found != name);
+    }
+
     /// Adds the fields of another input behind these.
     pub(crate) fn join(&mut self, other: Self) {
         self.0.extend(other.0);

@@ -15,8 +15,9 @@ use axum::middleware::map_response;
 use axum::routing::{MethodFilter, any, on};
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, pending, select};
+use lovage_http::{Limits, serve};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tower_http::compression::CompressionLayer;
 
 use crate::LoginLinks;
 use crate::app::{App, Parts};
@@ -25,13 +26,12 @@ use crate::audit::Audit;
 use crate::auth::{Access, Guard, Permission};
 use crate::dispatch::{dispatch, harden, other_method, unknown};
 use crate::jobs::Jobs;
+use crate::live::Streams;
 use crate::look::growth::Seen;
 use crate::look::hidden::LastKnown;
 use crate::look::scheduled::Scan;
 use crate::routes::{API, Route, Surface, table};
 
-/// Pages that are kept up to date at the same time.
-const STREAMS: usize = 256;
 /// Largest body in bytes: what is typed into forms, or lists of ids.
 const BODY: usize = 2 * 1024 * 1024;
 /// The same from people who are not logged in.
@@ -158,7 +158,7 @@ impl Dashboard {
     fn mounted(self) -> (Router, Arc<App>) {
         let Self { parts, access, base, secure, proxies, stop, links } = self;
         let guard = Guard::new(access, links, Arc::clone(&parts.clock), Arc::clone(&parts.entropy), proxies);
-        let (streams, audit) = (Arc::new(Semaphore::new(STREAMS)), Audit::default());
+        let (streams, audit) = (Arc::new(Streams::default()), Audit::default());
         let app = Arc::new(App {
             parts,
             guard,
@@ -174,7 +174,9 @@ impl Dashboard {
             stop,
         });
         let router = table().iter().fold(Router::new(), |router, route| mount(router, route, &app));
-        (router.route_layer(map_response(harden)), app)
+        // Streams of events are not compressed: they carry only what has changed. Compression reveals no secret of a page,
+        // because the session's cookie is strict: another site cannot ask for pages in the name of a user.
+        (router.route_layer(map_response(harden)).route_layer(CompressionLayer::new()), app)
     }
 
     /// Serves it by itself until `stop` ends, open requests were answered and jobs have ended.
@@ -188,11 +190,15 @@ impl Dashboard {
     ) -> Result<(), DashboardError> {
         let address = listener.local_addr()?;
         self.check(address)?;
+        let mut proxies = self.proxies.clone();
+        if let Access::Proxy(proxy) = &self.access {
+            proxies.extend(proxy.addresses());
+        }
         let stop = stop.boxed().shared();
         let (router, app) = self.stop_on(stop.clone()).mounted();
         let router = with_unknown(router, &app.base);
-        let service = router.fallback(not_found).into_make_service_with_connect_info::<SocketAddr>();
-        axum::serve(listener, service).with_graceful_shutdown(stop).await?;
+        let limits = Limits::for_process(proxies);
+        serve(listener, router.fallback(not_found), limits, Arc::clone(&app.parts.clock), stop).await?;
         // Each ends after the part that it does now, and tells the audit.
         let patience = app.parts.clock.sleep(PATIENCE);
         select(pin!(app.jobs.ended()), patience).await;

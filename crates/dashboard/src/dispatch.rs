@@ -28,6 +28,10 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 const NOT_JSON: &str =
     "the body is not said to be JSON: send a JSON object with the header `Content-Type: application/json`";
 
+/// Behind an authenticating proxy, of a request without a user.
+const NO_PROXY_USER: &str = "the request names no user: expected the reverse proxy at one of its configured addresses \
+    to send the user header once";
+
 /// A body has arrived after this time, or nobody waits for it any longer.
 const READ: Duration = Duration::from_secs(30);
 
@@ -50,7 +54,7 @@ pub(crate) async fn dispatch(route: &'static Route, app: Arc<App>, request: Requ
     };
     let mut response = answered.unwrap_or_else(|problem| show(&app, route, who.as_ref(), &parts, problem));
     if let Some(id) = cookie
-        && let Ok(value) = HeaderValue::from_str(&session_cookie(&app.base, secure, &id))
+        && let Ok(value) = HeaderValue::from_str(&session_cookie(&parts, &app.base, secure, &id))
     {
         response.headers_mut().append(header::SET_COOKIE, value);
     }
@@ -130,6 +134,9 @@ fn to_login(app: &App, route: &Route, parts: &Parts) -> Turned {
         let login = pages::Url::new(&app.base, "/login").with("next", &next).to_string();
         return Turned::Away(Box::new(see_other(&login)));
     }
+    if matches!(app.guard.access, Access::Proxy(_)) {
+        return Turned::Down(Problem::new(StatusCode::UNAUTHORIZED, NO_PROXY_USER));
+    }
     Turned::Down(Problem::new(StatusCode::UNAUTHORIZED, nobody(&parts.headers)))
 }
 
@@ -153,6 +160,8 @@ async fn read(
 ) -> Result<Call, Problem> {
     let mut input = query(parts)?;
     if parts.method == Method::POST {
+        // A query is in the logs of proxies and in the history of browsers, and a link can carry one.
+        input.remove("csrf");
         let reading = pin!(fields(route, parts, body));
         let Either::Left((fields, _)) = select(reading, app.parts.clock.sleep(READ)).await else {
             return Err(Problem::new(
@@ -160,13 +169,13 @@ async fn read(
                 "the form did not arrive in time: send it again",
             ));
         };
-        // Fields of the body come first: a link cannot change what a form says.
         let mut fields = fields?;
+        if route.permission != Permission::Public {
+            check_csrf(route, parts, who.as_ref(), &fields)?;
+        }
+        // Fields of the body come first: a link cannot change what a form says.
         fields.join(std::mem::take(&mut input));
         input = fields;
-        if route.permission != Permission::Public {
-            check_csrf(route, parts, who.as_ref(), &input)?;
-        }
     }
     check_names(route, &input)?;
     let at = local_part(app, parts);

@@ -1,25 +1,72 @@
-//! Keeps open pages up to date: fragments of HTML by server-sent events, each only when it differs from the last.
+//! Keeps open pages up to date by server-sent events: the HTML of the page first, then what has changed in it.
 
+mod delta;
+
+use std::collections::HashMap;
 use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::call::Call;
+use crate::dispatch::query_of;
+use crate::problem::Problem;
+use crate::routes::{Handler, Route, page_at};
 use axum::http::StatusCode;
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::{Either, select};
 use futures_util::stream::unfold;
-use tokio::sync::OwnedSemaphorePermit;
-
-use crate::auth::{Digest, digest};
-use crate::call::Call;
-use crate::dispatch::query_of;
-use crate::problem::Problem;
-use crate::routes::{Handler, Route, page_at};
 
 /// How often a page is looked at again.
 const EVERY: Duration = Duration::from_secs(2);
 /// A stream ends after this time, and the browser asks for a new one: who may see what is asked again then.
 const LONGEST: Duration = Duration::from_secs(3_600);
+
+/// Open streams of all viewers.
+const MAX_STREAMS: usize = 256;
+/// Open streams of one viewer, so that one cannot take all of them.
+const MAX_STREAMS_PER_VIEWER: usize = 32;
+
+/// The streams that are open, by the name of the viewer.
+#[derive(Debug, Default)]
+pub(crate) struct Streams {
+    open: Mutex<HashMap<String, usize>>,
+}
+
+/// A place among the open streams, given back on drop.
+#[derive(Debug)]
+struct Permit {
+    streams: Arc<Streams>,
+    viewer: String,
+}
+
+impl Streams {
+    fn open(self: &Arc<Self>, viewer: &str) -> Result<Permit, Problem> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = |sentence| Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, sentence));
+        if open.values().sum::<usize>() >= MAX_STREAMS {
+            return refused("too many pages are open: this one is not kept up to date");
+        }
+        let count = open.entry(viewer.to_owned()).or_default();
+        if *count >= MAX_STREAMS_PER_VIEWER {
+            return refused("you have too many pages open: close some to keep this one up to date");
+        }
+        *count += 1;
+        Ok(Permit { streams: Arc::clone(self), viewer: viewer.to_owned() })
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut open = self.streams.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&self.viewer) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.viewer);
+            }
+        }
+    }
+}
 
 /// The events of the page `of`, a path with its query.
 pub(crate) async fn stream(call: Call) -> Result<Response, Problem> {
@@ -27,13 +74,11 @@ pub(crate) async fn stream(call: Call) -> Result<Response, Problem> {
     let path = of.split('?').next().unwrap_or_default();
     let route = page_at(path).ok_or_else(|| Problem::missing(format!("there is no page `{path}`")))?;
     let input = query_of(&of)?;
-    let Ok(permit) = call.app.streams.clone().try_acquire_owned() else {
-        let sentence = "too many pages are open: this one is not kept up to date";
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, sentence));
-    };
+    let viewer = call.who.as_ref().map_or("", |who| who.name.as_str());
+    let permit = call.app.streams.open(viewer)?;
     let started = call.app.parts.clock.monotonic();
     let call = Call { at: of, input, ..call };
-    let open = Open { call, route, started, last: None, _permit: permit };
+    let open = Open { call, route, started, is_new: true, shown: None, _permit: permit };
     let events = unfold(open, |mut open| async move {
         let event = open.next().await?;
         Some((Ok::<_, Infallible>(event), open))
@@ -46,8 +91,11 @@ struct Open {
     call: Call,
     route: &'static Route,
     started: Duration,
-    last: Option<Digest>,
-    _permit: OwnedSemaphorePermit,
+    /// Whether it has sent no event yet.
+    is_new: bool,
+    /// The HTML that the browser has.
+    shown: Option<String>,
+    _permit: Permit,
 }
 
 impl Open {
@@ -55,8 +103,7 @@ impl Open {
     async fn next(&mut self) -> Option<Event> {
         let app = self.call.app.clone();
         let clock = &app.parts.clock;
-        let is_first = self.last.is_none();
-        if !is_first {
+        if !std::mem::take(&mut self.is_new) {
             let stopped = select(app.stop.clone(), clock.sleep(EVERY)).await;
             if matches!(stopped, Either::Left(_)) {
                 return None;
@@ -69,22 +116,26 @@ impl Open {
         Some(self.look().await)
     }
 
-    /// The fragment when it changed, else a comment that keeps the connection open.
+    /// The page or what has changed in it, or a comment that keeps the connection open.
     async fn look(&mut self) -> Event {
         self.call.now = self.call.app.parts.clock.now();
         let Handler::Page(run) = &self.route.handler else { return Event::default().comment("no page") };
         match run(self.call.clone()).await {
             Ok(page) => {
                 let html = page.live.map(maud::PreEscaped::into_string).unwrap_or_default();
-                let digest = digest(&html);
-                if self.last.replace(digest) == Some(digest) {
-                    Event::default().comment("unchanged")
-                } else {
-                    Event::default().event("fragment").data(html)
+                let shown = self.shown.replace(html);
+                let html = self.shown.as_deref().unwrap_or_default();
+                match shown {
+                    Some(shown) if shown == html => Event::default().comment("unchanged"),
+                    Some(shown) => match delta::delta(&shown, html) {
+                        Some(delta) => Event::default().event("change").data(delta),
+                        None => Event::default().event("fragment").data(html),
+                    },
+                    None => Event::default().event("fragment").data(html),
                 }
             }
             Err(problem) => {
-                self.last = Some(Digest::default());
+                self.shown = None;
                 Event::default().event("trouble").data(problem.sentence.replace(['\r', '\n'], " "))
             }
         }

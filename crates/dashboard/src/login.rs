@@ -30,7 +30,7 @@ pub(crate) async fn form(call: Call) -> Result<Response, Problem> {
 
 /// Name and password.
 pub(crate) async fn by_password(call: Call) -> Result<Response, Problem> {
-    let kept = Guard::login_value(&call.parts.headers).unwrap_or_default();
+    let kept = Guard::login_value(&call.parts).unwrap_or_default();
     let sent = call.input.get("csrf").unwrap_or_default();
     if kept.is_empty() || digest(kept) != digest(sent) {
         let why = "This form was open for too long, or the browser keeps no cookies: please try again.";
@@ -48,14 +48,15 @@ pub(crate) async fn by_password(call: Call) -> Result<Response, Problem> {
 pub(crate) async fn out(call: Call) -> Result<Response, Problem> {
     call.app.guard.forget(&call.parts);
     call.app.audit.record(&call.app.parts, call.action(LOGOUT, String::new(), "Logged out.")).await;
-    let gone = session_cookie(&call.app.base, is_secure(&call.app, &call.parts), "");
+    let gone = session_cookie(&call.parts, &call.app.base, is_secure(&call.app, &call.parts), "");
     Ok(with_cookie(see_other(&format!("{}/login", call.app.base)), &gone))
 }
 
 async fn welcome(call: &Call, name: &str, session: &Secret) -> Response {
     let action = Action { who: name.to_owned(), ..call.action(LOGIN, String::new(), "Logged in.") };
     call.app.audit.record(&call.app.parts, action).await;
-    let cookie = session_cookie(&call.app.base, is_secure(&call.app, &call.parts), session.reveal());
+    let cookie =
+        session_cookie(&call.parts, &call.app.base, is_secure(&call.app, &call.parts), session.reveal());
     with_cookie(see_other(&format!("{}{}", call.app.base, next(call))), &cookie)
 }
 
@@ -91,10 +92,10 @@ async fn again(call: &Call, refused: Refused) -> Response {
 
 /// The page with the form; its cookie must come back together with it.
 fn ask(call: &Call, status: StatusCode, why: Option<&str>) -> Response {
-    let kept = Guard::login_value(&call.parts.headers).map(str::to_owned);
+    let kept = Guard::login_value(&call.parts).map(str::to_owned);
     let value = kept.unwrap_or_else(|| Secret::new(&*call.app.guard.entropy).reveal().to_owned());
     let page = layout::bare(&call.app, "Log in", &body(call, &value, why));
-    let cookie = login_cookie(&call.app.base, is_secure(&call.app, &call.parts), &value);
+    let cookie = login_cookie(&call.parts, &call.app.base, is_secure(&call.app, &call.parts), &value);
     with_cookie((status, page).into_response(), &cookie)
 }
 

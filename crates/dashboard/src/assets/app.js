@@ -95,7 +95,21 @@
     const status = document.getElementById("live-status");
     if (!part || !part.dataset.live || !window.EventSource) return;
     let source = null;
+    // The newest HTML of the page in parts, tags and texts, and whether it is still to be shown.
+    let parts = [];
     let latest = null;
+    const split = (html) => { parts = html.match(/<[^<>]*>?|[^<]+/g) || []; latest = html; show(); };
+    // Texts to insert, and pairs of numbers: first part and count of parts to copy.
+    const change = (operations) => {
+      let html = "";
+      for (let place = 0; place < operations.length; place++) {
+        const operation = operations[place];
+        if (typeof operation === "string") { html += operation; continue; }
+        place++;
+        html += parts.slice(operation, operation + operations[place]).join("");
+      }
+      split(html);
+    };
     const say = (text, tone) => {
       if (status.textContent !== text) status.textContent = text;
       status.dataset.tone = tone;
@@ -115,7 +129,8 @@
       if (source || document.hidden) return;
       source = new EventSource(part.dataset.live);
       source.addEventListener("open", () => say("Live", "good"));
-      source.addEventListener("fragment", (event) => { latest = event.data; show(); });
+      source.addEventListener("fragment", (event) => split(event.data));
+      source.addEventListener("change", (event) => change(JSON.parse(event.data)));
       source.addEventListener("trouble", (event) => say("Not up to date: " + event.data, "bad"));
       source.addEventListener("error", () => {
         say("Not connected, trying again", "bad");

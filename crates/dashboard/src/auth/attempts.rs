@@ -11,7 +11,8 @@ use super::{Digest, digest};
 const WINDOW: Duration = Duration::from_secs(15 * 60);
 /// Attempts for one name from one address.
 const PER_PAIR: u32 = 10;
-/// Attempts for one name from everywhere: more than one address may try, so that nobody locks somebody out alone.
+/// Attempts for one name from all addresses from which it has not logged in. A user whose password others try from many
+/// addresses can still log in from an address of an earlier login.
 const PER_NAME: u32 = 100;
 /// Attempts from one address: several people may share it.
 const PER_ADDRESS: u32 = 50;
@@ -25,6 +26,8 @@ const FORGOTTEN: usize = REMEMBERED / 10;
 #[derive(Debug, Default)]
 pub(crate) struct Attempts {
     counts: Mutex<HashMap<Source, Count>>,
+    /// When a name last logged in from an address.
+    known: Mutex<HashMap<Source, Duration>>,
 }
 
 /// Where an attempt comes from.
@@ -74,8 +77,12 @@ impl Attempts {
     /// # Errors
     /// When there were too many: how long to wait.
     pub(crate) fn begin(&self, now: Duration, sources: &[Source]) -> Result<(), Duration> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known = sources.iter().any(|source| known.contains_key(source));
+        drop(known);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let wait = sources.iter().filter_map(|source| counts.get(source)?.wait(now, source.limit())).max();
+        let sources = sources.iter().filter(|source| !(is_known && matches!(source, Source::Name(_))));
+        let wait = sources.clone().filter_map(|source| counts.get(source)?.wait(now, source.limit())).max();
         if let Some(wait) = wait {
             return Err(wait);
         }
@@ -92,8 +99,16 @@ impl Attempts {
         Ok(())
     }
 
-    /// The attempt was a good one.
-    pub(crate) fn succeeded(&self, sources: &[Source]) {
+    /// The attempt succeeded at `now` (monotonic).
+    pub(crate) fn succeeded(&self, now: Duration, sources: &[Source]) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        for source in sources.iter().filter(|source| matches!(source, Source::Pair(_, Some(_)))) {
+            if known.len() >= REMEMBERED && !known.contains_key(source) {
+                forget_oldest(&mut known, |last_login| *last_login);
+            }
+            known.insert(*source, now);
+        }
+        drop(known);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         for source in sources {
             match source {
@@ -121,11 +136,16 @@ fn make_room(counts: &mut HashMap<Source, Count>, now: Duration) {
     if counts.len() < REMEMBERED {
         return;
     }
-    let mut begins: Vec<Duration> = counts.values().map(|count| count.since).collect();
-    let (_, &mut latest, _) = begins.select_nth_unstable(FORGOTTEN - 1);
+    forget_oldest(counts, |count| count.since);
+}
+
+/// Removes the [`FORGOTTEN`] oldest entries.
+fn forget_oldest<T>(entries: &mut HashMap<Source, T>, time_of: impl Fn(&T) -> Duration) {
+    let mut times: Vec<Duration> = entries.values().map(&time_of).collect();
+    let (_, &mut latest, _) = times.select_nth_unstable(FORGOTTEN - 1);
     let mut left = FORGOTTEN;
-    counts.retain(|_, count| {
-        let goes = left > 0 && count.since <= latest;
+    entries.retain(|_, entry| {
+        let goes = left > 0 && time_of(entry) <= latest;
         left -= usize::from(goes);
         !goes
     });
@@ -179,12 +199,29 @@ mod tests {
     }
 
     #[test]
+    fn addresses_of_earlier_logins_cannot_be_locked_out() {
+        let attempts = Attempts::default();
+        let office = from("ann", "10.0.0.1");
+        assert_eq!(attempts.begin(NOW, &office), Ok(()));
+        attempts.succeeded(NOW, &office);
+        for number in 0..10_000_u32 {
+            let address = IpAddr::from((0x0b00_0000 + number / 10).to_be_bytes());
+            let _refused_at_some_time = attempts.begin(NOW, &Source::of("ann", Some(address)));
+        }
+        assert!(attempts.begin(NOW, &from("ann", "10.0.0.2")).is_err());
+        for _ in 0..PER_PAIR {
+            assert_eq!(attempts.begin(NOW, &office), Ok(()));
+        }
+        assert!(attempts.begin(NOW, &office).is_err(), "the password is not guessed without end from there");
+    }
+
+    #[test]
     fn a_refused_attempt_counts_nowhere_and_a_good_one_is_taken_back() {
         let attempts = Attempts::default();
         for round in 0..200_u32 {
             let sources = from(&format!("user{round}"), "10.0.0.1");
             assert_eq!(attempts.begin(NOW, &sources), Ok(()));
-            attempts.succeeded(&sources);
+            attempts.succeeded(NOW, &sources);
         }
         for round in 0..PER_ADDRESS {
             assert_eq!(attempts.begin(NOW, &from(&format!("user{round}"), "10.0.0.1")), Ok(()));

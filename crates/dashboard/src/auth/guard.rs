@@ -60,10 +60,12 @@ impl Guard {
 
     /// Who a request is from.
     pub(crate) fn identify(&self, parts: &Parts) -> Option<Who> {
-        if parts.headers.contains_key(header::AUTHORIZATION) {
+        // A proxy may pass on the header by which it has authenticated the user: it is not a token of the dashboard.
+        let is_proxied = matches!(self.access, Access::Proxy(_));
+        if !is_proxied && parts.headers.contains_key(header::AUTHORIZATION) {
             return self.program(bearer(&parts.headers)?);
         }
-        let id = cookie(&parts.headers, SESSION).map(digest);
+        let id = cookie(parts, SESSION).map(digest);
         let session = id.and_then(|id| Some((id, self.sessions.visit(self.clock.monotonic(), &id)?)));
         if let Access::Proxy(proxy) = &self.access {
             let (name, role) = proxy.is_at(peer(parts)).then(|| proxy.identify(&parts.headers))??;
@@ -115,7 +117,7 @@ impl Guard {
             found.map(|(role, proof)| NewSession { name, role, proof: Some(proof) })
         });
         let new = checked.await.ok().flatten().ok_or(Refused::Wrong)?;
-        self.attempts.succeeded(&sources);
+        self.attempts.succeeded(self.clock.monotonic(), &sources);
         Ok(self.let_in(parts, new))
     }
 
@@ -131,7 +133,7 @@ impl Guard {
 
     /// Ends the session that a browser has a cookie of.
     pub(crate) fn forget(&self, parts: &Parts) {
-        if let Some(id) = cookie(&parts.headers, SESSION) {
+        if let Some(id) = cookie(parts, SESSION) {
             self.sessions.close(&digest(id));
         }
     }
@@ -148,8 +150,8 @@ impl Guard {
     }
 
     /// The value that a login form must repeat.
-    pub(crate) fn login_value(headers: &HeaderMap) -> Option<&str> {
-        cookie(headers, LOGIN).filter(|value| value.len() == 64)
+    pub(crate) fn login_value(parts: &Parts) -> Option<&str> {
+        cookie(parts, LOGIN).filter(|value| value.len() == 64)
     }
 
     fn program(&self, token: &str) -> Option<Who> {
@@ -217,20 +219,30 @@ pub(crate) fn check_origin(headers: &HeaderMap) -> bool {
 }
 
 /// The cookie that holds a session; an empty id removes it.
-pub(crate) fn session_cookie(base: &str, secure: bool, id: &str) -> String {
-    set_cookie(SESSION, base, secure, id)
+pub(crate) fn session_cookie(parts: &Parts, base: &str, secure: bool, id: &str) -> String {
+    set_cookie(&instance_name(parts, SESSION), base, secure, id)
 }
 
 /// The cookie that a login form must come with, because there is no session yet.
-pub(crate) fn login_cookie(base: &str, secure: bool, value: &str) -> String {
-    set_cookie(LOGIN, base, secure, value)
+pub(crate) fn login_cookie(parts: &Parts, base: &str, secure: bool, value: &str) -> String {
+    set_cookie(&instance_name(parts, LOGIN), base, secure, value)
 }
 
-/// The value of a cookie of ours.
-fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let pairs = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+/// The name of a cookie with the port under which the browser reaches this dashboard. Browsers send a cookie to every port of
+/// a host, so that two dashboards on one host would otherwise overwrite each other's sessions.
+fn instance_name(parts: &Parts, name: &str) -> String {
+    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = host.or_else(|| parts.uri.authority().map(|authority| authority.as_str()));
+    let port = host.and_then(|host| host.rsplit_once(':')).and_then(|(_, port)| port.parse::<u16>().ok());
+    port.map_or_else(|| name.to_owned(), |port| format!("{name}_{port}"))
+}
+
+/// The value of a cookie of this dashboard.
+fn cookie<'a>(parts: &'a Parts, name: &str) -> Option<&'a str> {
+    let name = instance_name(parts, name);
+    let pairs = parts.headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = pairs.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(found, _)| *found == name).map(|(_, value)| value)
+    pairs.find(|(found, _)| **found == *name).map(|(_, value)| value)
 }
 
 fn set_cookie(name: &str, base: &str, secure: bool, value: &str) -> String {
@@ -325,11 +337,23 @@ mod tests {
 
     #[test]
     fn a_cookie_is_found_among_others_and_by_its_whole_name() {
-        let headers = headers(&[("cookie", "a=1; xlovage_session=no; lovage_session=yes")]);
-        assert_eq!(cookie(&headers, SESSION), Some("yes"));
+        let mut parts = axum::http::Request::new(()).into_parts().0;
+        parts.headers = headers(&[("cookie", "a=1; xlovage_session=no; lovage_session=yes")]);
+        assert_eq!(cookie(&parts, SESSION), Some("yes"));
         assert_eq!(
-            session_cookie("/lovage", true, "ab"),
+            session_cookie(&parts, "/lovage", true, "ab"),
             "lovage_session=ab; Path=/lovage; HttpOnly; SameSite=Strict; Secure"
         );
+    }
+
+    #[test]
+    fn dashboards_on_two_ports_of_a_host_have_their_own_cookies() {
+        let mut parts = axum::http::Request::new(()).into_parts().0;
+        parts.headers =
+            headers(&[("host", "[::1]:8411"), ("cookie", "lovage_session=a; lovage_session_8411=b")]);
+        assert_eq!(cookie(&parts, SESSION), Some("b"));
+        assert!(session_cookie(&parts, "", false, "x").starts_with("lovage_session_8411=x; Path=/;"));
+        parts.headers.insert("host", "tasks.example".parse().unwrap());
+        assert_eq!(cookie(&parts, SESSION), Some("a"));
     }
 }

@@ -53,6 +53,11 @@ impl Proxy {
         self
     }
 
+    /// The addresses of the proxy.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.addresses.iter().copied()
+    }
+
     /// Whether a peer is the proxy.
     pub(crate) fn is_at(&self, peer: Option<IpAddr>) -> bool {
         peer.is_some_and(|peer| self.addresses.contains(&peer.to_canonical()))

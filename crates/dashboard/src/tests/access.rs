@@ -87,8 +87,6 @@ async fn what_changes_something_needs_the_token_of_its_own_session() {
     let mut evil = ann.clone().with_header("sec-fetch-site", "cross-site");
     let refused = evil.post(&site, "/queues/pause", &[("csrf", &own), ("queue", "q")]).await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
-    let in_query = ann.post(&site, &format!("/queues/pause?csrf={own}&queue=q"), &[]).await;
-    assert_eq!(in_query.status, StatusCode::SEE_OTHER, "a token in a query is one all the same");
 }
 
 #[tokio::test(flavor = "current_thread")]

@@ -83,6 +83,39 @@ async fn another_site_changes_nothing_even_with_the_right_token() {
 }
 
 #[tokio::test(flavor = "current_thread")]
+async fn csrf_token_in_a_query_is_not_accepted() {
+    let site = Site::with_users();
+    let (mut ann, _) = site.log_in("ann", PASSWORD).await;
+    let csrf = ann.get(&site, "/queues").await.field("csrf");
+    for route in posts().filter(|route| route.path != "/login") {
+        let (kind, text) = body(route);
+        let path = format!("{}?csrf={csrf}", route.path);
+        let status = ann.send(&site, Method::POST, &path, kind, text.to_owned()).await.status;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{route:?}");
+    }
+    let mut browser = Browser::default();
+    let login = browser.get(&site, "/login").await.field("csrf");
+    let fields = [("name", "ann"), ("password", PASSWORD)];
+    let answer = browser.post(&site, &format!("/login?csrf={login}"), &fields).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn proxy_mode_ignores_the_header_authorization() {
+    let site = Site::with(Access::Proxy(Proxy::new("x-user", [[10, 0, 0, 1].into()])));
+    let mut ann = Browser { peer: Some(([10, 0, 0, 1], 1).into()), ..Browser::default() }
+        .with_header("x-user", "ann")
+        .with_header("authorization", "Basic YW5uOng=");
+    assert_eq!(ann.get(&site, "/").await.status, StatusCode::OK);
+    assert_eq!(ann.get(&site, "/api/v1/queues").await.status, StatusCode::OK);
+    let mut around =
+        Browser::default().with_header("x-user", "ann").with_header("authorization", "Basic YW5uOng=");
+    let answer = around.get(&site, "/api/v1/queues").await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    assert!(answer.says("the request names no user"), "{}", answer.text);
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn a_form_of_another_type_is_no_json() {
     let site = Site::with_users();
     let (mut ann, _) = site.log_in("ann", PASSWORD).await;

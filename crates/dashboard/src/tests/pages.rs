@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use lovage_core::Clock as _;
 use lovage_core::schedule::{HistoryQuery, ScheduleStore as _};
 use lovage_core::{
@@ -13,6 +13,7 @@ use lovage_testkit::{message, queue, record, settled_down};
 use serde_json::json;
 
 use super::site::Site;
+use super::streams;
 use crate::routes::Surface;
 
 /// A task of a queue that was given up after its first attempt.
@@ -30,6 +31,43 @@ async fn give_up_as(site: &Site, name: &str, reason: DeadReason) -> TaskId {
     let how = Settle::DeadLetter { reason, note };
     site.broker.settle(&q, token, &[Settlement { id: dead.id, how }], None).await.unwrap();
     dead.id
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn pages_are_compressed_for_browsers_that_accept_it() {
+    let site = Site::new();
+    for n in 0..170 {
+        site.broker.publish(&[message(format!("queue-{n}")).build()], None).await.unwrap();
+    }
+    let mut ann = site.operator().await;
+    let plain = ann.get(&site, "/queues").await;
+    assert!(!plain.headers.contains_key("content-encoding"));
+    let mut ann = ann.with_header("accept-encoding", "gzip, br");
+    let response = ann.open(&site, Method::GET, "/queues", None, String::new()).await;
+    assert_eq!(response.headers()["content-encoding"], "gzip");
+    let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    assert!(bytes.len() * 8 < plain.text.len(), "{} of {}", bytes.len(), plain.text.len());
+    let stream = ann.open(&site, Method::GET, "/live?of=/queues", None, String::new()).await;
+    assert!(!stream.headers().contains_key("content-encoding"));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn open_overview_of_many_queues_sends_little() {
+    let site = Site::new();
+    for n in 0..170 {
+        site.broker.publish(&[message(format!("queue-{n}")).build()], None).await.unwrap();
+    }
+    let mut ann = site.operator().await;
+    for page in ["/", "/queues"] {
+        let mut stream = streams::open(&site, &mut ann, page).await;
+        let whole = streams::next(&site, &mut stream).await.unwrap().len();
+        let mut sent = 0;
+        for n in 0..6 {
+            site.broker.publish(&[message(format!("queue-{n}")).build()], None).await.unwrap();
+            sent += streams::next(&site, &mut stream).await.unwrap().len();
+        }
+        assert!(sent < 60_000, "{page}: {sent} bytes in 12 s, the page has {whole}");
+    }
 }
 
 #[tokio::test(flavor = "current_thread")]

@@ -9,6 +9,7 @@ use lovage_core::{Clock as _, ErrorReport, Outcome, ResultStore as _, TaskId, Ta
 use lovage_testkit::{message, record, settled_down};
 
 use super::site::{Browser, Site};
+use crate::{Access, Proxy};
 
 pub(super) async fn open(site: &Site, browser: &mut Browser, of: &str) -> BodyDataStream {
     let response = browser.open(site, Method::GET, &format!("/live?of={of}"), None, String::new()).await;
@@ -42,7 +43,11 @@ async fn a_change_is_sent_and_what_did_not_change_is_not() {
     assert_eq!(second, ": unchanged\n\n");
     site.broker.publish(&[message("sums").build()], None).await.unwrap();
     let third = next(&site, &mut stream).await.unwrap();
-    assert!(third.contains("event: fragment") && third.contains("/queue?name=sums"), "{third}");
+    assert!(third.starts_with("event: fragment\n") && third.contains("/queue?name=sums"), "{third}");
+    site.broker.publish(&[message("more").build()], None).await.unwrap();
+    let fourth = next(&site, &mut stream).await.unwrap();
+    assert!(fourth.starts_with("event: change\n") && fourth.contains("/queue?name=more"), "{fourth}");
+    assert!(fourth.len() < third.len(), "only what has changed is sent: {fourth}");
 }
 
 #[tokio::test(flavor = "current_thread")]
@@ -72,12 +77,42 @@ async fn only_pages_are_streamed_and_only_so_many() {
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{of}");
     }
     let mut streams = Vec::new();
-    for _ in 0..256 {
+    for _ in 0..32 {
         streams.push(open(&site, &mut ann, "/").await);
     }
     assert_eq!(ann.get(&site, "/live?of=/").await.status, StatusCode::SERVICE_UNAVAILABLE);
     drop(streams.pop());
     drop(open(&site, &mut ann, "/").await);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn one_viewer_cannot_take_all_streams() {
+    let site = Site::with(Access::Proxy(Proxy::new("x-user", [[10, 0, 0, 1].into()])));
+    let viewer = |name: &str| {
+        Browser { peer: Some(([10, 0, 0, 1], 1).into()), ..Browser::default() }.with_header("x-user", name)
+    };
+    let mut streams = Vec::new();
+    let mut greedy = viewer("eve");
+    while let Ok(stream) = try_open(&site, &mut greedy).await {
+        streams.push(stream);
+    }
+    assert_eq!(streams.len(), 32);
+    assert!(try_open(&site, &mut viewer("ann")).await.is_ok());
+    for number in 0..8 {
+        let mut other = viewer(&format!("viewer{number}"));
+        while let Ok(stream) = try_open(&site, &mut other).await {
+            streams.push(stream);
+        }
+    }
+    assert_eq!(streams.len(), 256, "and all of them together have a limit");
+}
+
+async fn try_open(site: &Site, browser: &mut Browser) -> Result<BodyDataStream, StatusCode> {
+    let response = browser.open(site, Method::GET, "/live?of=/queues", None, String::new()).await;
+    match response.status() {
+        StatusCode::OK => Ok(Body::into_data_stream(response.into_body())),
+        status => Err(status),
+    }
 }
 
 #[tokio::test(flavor = "current_thread")]
