@@ -12,7 +12,7 @@ pub(crate) use schedule::{beat, cause, entries};
 pub(crate) use stranded::stranded;
 
 use super::growth::Growth;
-use super::overview::{Finding, Level};
+use super::overview::{Finding, FindingKind, Level};
 use super::queues::{QueueRow, QueueState};
 use super::workers::WorkerRow;
 use crate::pages::{
@@ -24,6 +24,50 @@ use crate::pages::{
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Names in one sentence.
 const NAMED: usize = 3;
+
+/// What several findings of one kind have in common.
+pub(crate) fn summary(kind: FindingKind, number: usize) -> String {
+    match kind {
+        FindingKind::WorkerSilent => {
+            format!("{number} workers have not been heard from: they hang, or have lost their connections.")
+        }
+        FindingKind::WorkerStuck => format!("{number} workers are stuck: something blocks their threads."),
+        FindingKind::WorkerBlocked => format!("Tasks block threads of {number} workers."),
+        FindingKind::QueueUnread => format!("No live worker reads {number} queues in which tasks wait."),
+        FindingKind::QueueUntaken => {
+            format!("{number} queues have only workers that are quiet or stopping, and tasks wait.")
+        }
+        FindingKind::QueueLate => {
+            format!("{number} queues do not keep up: tasks wait for more than a minute.")
+        }
+        FindingKind::Unroutable => {
+            format!("In {number} cases tasks wait that no live worker of their queue can run.")
+        }
+        FindingKind::Beat => format!("{number} beats do not fire."),
+        FindingKind::ScheduleStore => "The schedule cannot be read.".to_owned(),
+        FindingKind::ScheduleEntry => format!("{number} problems with entries of the schedule."),
+        FindingKind::QueueGrowing => format!("{number} queues grow while workers read them."),
+        FindingKind::QueueLimited => format!("In {number} queues tasks wait because of their rate limits."),
+        FindingKind::QueuePaused => format!("{number} queues are paused, and tasks wait in them."),
+        FindingKind::DeadLetters => format!("{number} queues have dead letters: their tasks were given up."),
+    }
+}
+
+/// The page with everything that findings of one kind are about.
+pub(crate) const fn page(kind: FindingKind) -> &'static str {
+    match kind {
+        FindingKind::WorkerSilent | FindingKind::WorkerStuck | FindingKind::WorkerBlocked => "/workers",
+        FindingKind::QueueUnread
+        | FindingKind::QueueUntaken
+        | FindingKind::QueueLate
+        | FindingKind::Unroutable
+        | FindingKind::QueueGrowing
+        | FindingKind::QueueLimited
+        | FindingKind::QueuePaused => "/queues",
+        FindingKind::Beat | FindingKind::ScheduleStore | FindingKind::ScheduleEntry => "/schedules",
+        FindingKind::DeadLetters => "/dead",
+    }
+}
 
 /// How a queue is, in a sentence.
 pub(crate) fn words(row: &QueueRow, now: Timestamp) -> String {
@@ -65,14 +109,19 @@ pub(crate) fn queue(row: &QueueRow, now: Timestamp) -> Option<Finding> {
         return None;
     }
     let (waits, since) = (waits(*ready), rough(age(row, now)));
-    let (level, sentence) = match state(row, now) {
+    let (kind, level, sentence) = match state(row, now) {
         // What is stranded is a finding of its own, beside what waits.
         QueueState::Open | QueueState::Stranded => return None,
-        QueueState::Paused => {
-            (Level::Warn, format!("`{name}` is paused: {waits} until somebody resumes it."))
+        QueueState::Paused => (
+            FindingKind::QueuePaused,
+            Level::Warn,
+            format!("`{name}` is paused: {waits} until somebody resumes it."),
+        ),
+        QueueState::Unread => {
+            (FindingKind::QueueUnread, Level::Bad, format!("No live worker reads `{name}`: {waits}."))
         }
-        QueueState::Unread => (Level::Bad, format!("No live worker reads `{name}`: {waits}.")),
         QueueState::Untaken => (
+            FindingKind::QueueUntaken,
             Level::Bad,
             format!("All workers of `{name}` are quiet or stopping and take nothing more: {waits}."),
         ),
@@ -81,17 +130,17 @@ pub(crate) fn queue(row: &QueueRow, now: Timestamp) -> Option<Finding> {
             let sentence = format!(
                 "`{name}` hands out {limit} and no more, as somebody limited it: {waits}, the oldest since {since}."
             );
-            (Level::Warn, sentence)
+            (FindingKind::QueueLimited, Level::Warn, sentence)
         }
         QueueState::Late => {
             let sentence = format!(
                 "`{name}` does not keep up: {waits}, the oldest since {since}. Its workers are busy, or held up by tasks that block them."
             );
-            (Level::Bad, sentence)
+            (FindingKind::QueueLate, Level::Bad, sentence)
         }
-        QueueState::Growing => (Level::Warn, grows(row, &waits)),
+        QueueState::Growing => (FindingKind::QueueGrowing, Level::Warn, grows(row, &waits)),
     };
-    Some(Finding { level, sentence, page: Url::new("", "/queue").with("name", name).to_string() })
+    Some(Finding { kind, level, sentence, page: Url::new("", "/queue").with("name", name).to_string() })
 }
 
 fn grows(row: &QueueRow, waits: &str) -> String {
@@ -118,34 +167,38 @@ pub(crate) fn worker(row: &WorkerRow, live: usize, now: Timestamp) -> Option<Fin
     let instead = if tasks.len() == 1 { "it a plain function" } else { "them plain functions" };
     let instead = format!("ake {instead}, or move the work into `spawn_blocking`.");
     let block = if tasks.len() == 1 { "blocks" } else { "block" };
-    let sentence = if silent >= WorkerInfo::silent_after(live) {
-        format!(
+    let (kind, sentence) = if silent >= WorkerInfo::silent_after(live) {
+        let sentence = format!(
             "The {} `{name}` has not been heard from for {}: it hangs, or has lost its connection.",
             if row.schedule.is_some() { "beat" } else { "worker" },
             rough(silent)
-        )
+        );
+        (FindingKind::WorkerSilent, sentence)
     } else if let Some(since) = row.stuck_since {
         let since = rough(now.since(since.0));
-        match tasks.is_empty() {
+        let sentence = match tasks.is_empty() {
             true => format!("The worker `{name}` is stuck since {since}: something blocks its threads."),
             false => format!(
                 "The worker `{name}` is stuck since {since}: {} {block} its threads, and nothing else goes on there. M{instead}",
                 named(&tasks)
             ),
-        }
+        };
+        (FindingKind::WorkerStuck, sentence)
     } else {
         let since = rough(now.since(blocking.into_values().min()?));
-        format!(
+        let sentence = format!(
             "{} {block} threads of the worker `{name}` since {since}, so that other tasks cannot go on: m{instead}",
             named(&tasks)
-        )
+        );
+        (FindingKind::WorkerBlocked, sentence)
     };
-    Some(Finding { level: Level::Bad, sentence, page: "/workers".to_owned() })
+    Some(Finding { kind, level: Level::Bad, sentence, page: "/workers".to_owned() })
 }
 
 /// Dead letters of a queue.
 pub(crate) fn dead(row: &QueueRow) -> Option<Finding> {
     (row.dead > 0).then(|| Finding {
+        kind: FindingKind::DeadLetters,
         level: Level::Warn,
         sentence: format!(
             "{} in `{}`: these tasks were given up.",

@@ -8,7 +8,7 @@ use lovage_core::schedule::{EntryFilter, Listed, ScheduleStore};
 use lovage_core::{BackendError, Page, WorkerInfo};
 
 use super::findings;
-use super::overview::{Finding, Level};
+use super::overview::{Finding, FindingKind, Level};
 use crate::app::App;
 
 /// Entries that fire next, which are looked at each time.
@@ -36,6 +36,7 @@ pub(crate) async fn findings(app: &App, workers: &[WorkerInfo]) -> Vec<Finding> 
     let Some(store) = app.parts.schedules.as_deref() else { return Vec::new() };
     gather(app, store, workers).await.unwrap_or_else(|error| {
         vec![Finding {
+            kind: FindingKind::ScheduleStore,
             level: Level::Bad,
             sentence: format!("The schedule cannot be asked: {error}."),
             page: "/schedules".to_owned(),

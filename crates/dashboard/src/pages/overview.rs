@@ -7,14 +7,14 @@ use super::kit::{ago, count, empty, prose};
 use super::queues::table;
 use super::{Nav, Page, Url};
 use crate::call::Call;
-use crate::look::overview::{Finding, Level, Overview};
+use crate::look::overview::{Finding, FindingGroup, Level, Overview};
 use crate::problem::Problem;
 use crate::{look, pages::kit::Table};
 
 pub(crate) async fn page(call: Call) -> Result<Page, Problem> {
     let overview = look::overview::data(call.clone()).await?;
     Ok(Page::new(Nav::Overview, "Overview").live(html! {
-        (findings(&call, &overview.findings))
+        (attention(&call, &overview))
         (tiles(&overview))
         (charts(&call, &overview.charts))
         h2 { "Queues" }
@@ -24,24 +24,62 @@ pub(crate) async fn page(call: Call) -> Result<Page, Problem> {
     }))
 }
 
-fn findings(call: &Call, findings: &[Finding]) -> Markup {
+/// Findings of one kind that are shown without opening anything.
+const SHOWN: usize = 3;
+
+fn attention(call: &Call, overview: &Overview) -> Markup {
     html! {
         section aria-label="What needs attention" {
-            @if findings.is_empty() {
+            @if overview.attention.is_empty() {
                 p.finding.good { strong { "All is well." } " Nothing is stuck, as far as the queues, the workers and the schedule tell." }
             } @else {
                 ul.findings {
-                    @for finding in findings {
-                        li.finding.bad[finding.level == Level::Bad].warn[finding.level == Level::Warn] data-key=(finding.page) {
-                            strong { @match finding.level { Level::Bad => "Stuck:", Level::Warn => "Look at this:" } }
-                            (prose(&finding.sentence)) " "
-                            a href={ (call.app.base) (finding.page) } { "Show" }
+                    @for group in &overview.attention {
+                        @let findings = overview.findings.iter().filter(|finding| finding.kind == group.kind);
+                        @if group.count <= SHOWN {
+                            @for finding in findings { (single(call, finding)) }
+                        } @else {
+                            (several(call, group, findings))
                         }
                     }
                 }
             }
         }
     }
+}
+
+fn single(call: &Call, finding: &Finding) -> Markup {
+    html! {
+        li.finding.bad[finding.level == Level::Bad].warn[finding.level == Level::Warn] data-key=(finding.page) {
+            (label(finding.level)) (prose(&finding.sentence)) " "
+            a href={ (call.app.base) (finding.page) } { "Show" }
+        }
+    }
+}
+
+/// Many findings of one kind: a summary, and the first of them to open.
+fn several<'a>(call: &Call, group: &FindingGroup, findings: impl Iterator<Item = &'a Finding>) -> Markup {
+    let findings: Vec<&Finding> = findings.collect();
+    let more = group.count.saturating_sub(findings.len());
+    html! {
+        li.finding.bad[group.level == Level::Bad].warn[group.level == Level::Warn] data-key=(format!("{:?}", group.kind)) {
+            (label(group.level)) (prose(&group.sentence)) " "
+            a href={ (call.app.base) (group.page) } { "Show" }
+            details {
+                summary { "The first " (findings.len()) }
+                ul {
+                    @for finding in &findings {
+                        li { (prose(&finding.sentence)) " " a href={ (call.app.base) (finding.page) } { "Show" } }
+                    }
+                    @if more > 0 { li { "And " (more) " more." } }
+                }
+            }
+        }
+    }
+}
+
+fn label(level: Level) -> Markup {
+    html! { strong { @match level { Level::Bad => "Stuck:", Level::Warn => "Look at this:" } } }
 }
 
 fn tiles(overview: &Overview) -> Markup {

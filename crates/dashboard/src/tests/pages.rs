@@ -71,6 +71,36 @@ async fn open_overview_of_many_queues_sends_little() {
 }
 
 #[tokio::test(flavor = "current_thread")]
+async fn overview_hides_no_kind_of_finding_behind_others() {
+    let site = Site::new();
+    give_up(&site, "test.task").await;
+    site.add_entry("hourly", "0 * * * *").await;
+    for n in 0..150 {
+        site.broker.publish(&[message(format!("queue-{n}")).build()], None).await.unwrap();
+    }
+    let mut ann = site.operator().await;
+    let page = ann.get(&site, "/").await;
+    for part in [
+        "No live worker reads 150 queues in which tasks wait.",
+        "The first 10",
+        "And 140 more.",
+        "No beat is alive: no schedule fires.",
+        "1 dead letter in `q`: these tasks were given up.",
+    ] {
+        assert!(page.says(part), "{part}: {}", page.text);
+    }
+    let overview = ann.get(&site, "/api/v1/overview").await;
+    let overview: serde_json::Value = serde_json::from_str(&overview.text).unwrap();
+    let kinds: Vec<_> = overview["attention"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|group| (&group["kind"], &group["count"]))
+        .collect();
+    assert_eq!(json!(kinds), json!([["queue_unread", 150], ["beat", 1], ["dead_letters", 1]]));
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn every_empty_page_says_why_it_is_empty() {
     let site = Site::new();
     let mut ann = site.operator().await;

@@ -7,7 +7,7 @@ use lovage_core::schedule::{DisabledBy, Entry, Fit, Listed, StoredEntry};
 use lovage_core::{Timestamp, WorkerInfo};
 
 use super::named;
-use crate::look::overview::{Finding, Level};
+use crate::look::overview::{Finding, FindingKind, Level};
 use crate::pages::{Url, kit::rough};
 
 /// A slot fires at most this late while a beat runs.
@@ -38,7 +38,7 @@ pub(crate) fn beat(due: &[StoredEntry], idle: bool, now: Timestamp) -> Option<Fi
         (Some(overdue), false) => format!("The beat does not fire: {overdue}. Its log says why."),
         (None, false) => return None,
     };
-    Some(Finding { level: Level::Bad, sentence, page: "/schedules".to_owned() })
+    Some(Finding { kind: FindingKind::Beat, level: Level::Bad, sentence, page: "/schedules".to_owned() })
 }
 
 /// What is wrong with an entry.
@@ -183,7 +183,12 @@ fn trouble(cause: &Cause, names: &[&str]) -> Trouble {
         _ => "/schedules".to_owned(),
     };
     let entries = names.iter().map(ToString::to_string).collect();
-    let finding = Finding { level: cause.level(), sentence: cause.sentence(names), page };
+    let finding = Finding {
+        kind: FindingKind::ScheduleEntry,
+        level: cause.level(),
+        sentence: cause.sentence(names),
+        page,
+    };
     Trouble { finding, entries }
 }
 

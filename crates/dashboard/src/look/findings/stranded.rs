@@ -1,7 +1,7 @@
 //! Tasks that no live worker of their queue can run.
 
 use super::NAMED;
-use crate::look::overview::{Finding, Level};
+use crate::look::overview::{Finding, FindingKind, Level};
 use crate::look::queues::QueueRow;
 use crate::look::unrunnable::Stranded;
 use crate::pages::{
@@ -12,8 +12,14 @@ use crate::pages::{
 /// What a queue holds that none of its live workers can run, those of one cause together.
 pub(crate) fn stranded(row: &QueueRow) -> Vec<Finding> {
     let page = Url::new("", "/tasks").with("queue", &row.name).with("place", "delayed").to_string();
-    let finding =
-        |why| Some(Finding { level: Level::Bad, sentence: sentence(row, why)?, page: page.clone() });
+    let finding = |why| {
+        Some(Finding {
+            kind: FindingKind::Unroutable,
+            level: Level::Bad,
+            sentence: sentence(row, why)?,
+            page: page.clone(),
+        })
+    };
     ["unregistered", "arguments", "format", "other"].into_iter().filter_map(finding).collect()
 }
 
