@@ -58,7 +58,7 @@ pub(crate) struct App {
 impl App {
     /// What tasks hide.
     pub(crate) async fn hidden(&self) -> Hidden {
-        self.hidden.ask(&*self.parts.broker).await
+        self.hidden.ask(&*self.parts.broker, &*self.parts.clock).await
     }
 
     /// The schedule.

@@ -21,10 +21,9 @@ use tower_http::compression::CompressionLayer;
 
 use crate::LoginLinks;
 use crate::app::{App, Parts};
-use crate::assets;
 use crate::audit::Audit;
 use crate::auth::{Access, Guard, Permission};
-use crate::dispatch::{dispatch, harden, other_method, unknown};
+use crate::dispatch::{dispatch, harden, no_page, other_method, unknown};
 use crate::jobs::Jobs;
 use crate::live::Streams;
 use crate::look::growth::Seen;
@@ -152,7 +151,11 @@ impl Dashboard {
     pub fn router(self) -> Router {
         let (router, app) = self.mounted();
         // Without a base, what is not there may be a path of yours.
-        if app.base.is_empty() { router } else { with_unknown(router, &app.base) }
+        if app.base.is_empty() {
+            return router;
+        }
+        let below = format!("{}/{{*rest}}", app.base);
+        with_unknown(router, &app.base).route(&below, any(move |request| no_page(Arc::clone(&app), request)))
     }
 
     fn mounted(self) -> (Router, Arc<App>) {
@@ -198,7 +201,9 @@ impl Dashboard {
         let (router, app) = self.stop_on(stop.clone()).mounted();
         let router = with_unknown(router, &app.base);
         let limits = Limits::for_process(proxies);
-        serve(listener, router.fallback(not_found), limits, Arc::clone(&app.parts.clock), stop).await?;
+        let shared = Arc::clone(&app);
+        let router = router.fallback(move |request| no_page(Arc::clone(&shared), request));
+        serve(listener, router, limits, Arc::clone(&app.parts.clock), stop).await?;
         // Each ends after the part that it does now, and tells the audit.
         let patience = app.parts.clock.sleep(PATIENCE);
         select(pin!(app.jobs.ended()), patience).await;
@@ -259,8 +264,4 @@ fn mount(router: Router, route: &'static Route, app: &Arc<App>) -> Router {
 fn with_unknown(router: Router, base: &str) -> Router {
     let paths = ["", "/", "/{*rest}"].map(|rest| format!("{base}{API}{rest}"));
     paths.iter().fold(router, |router, path| router.route(path, any(unknown)))
-}
-
-async fn not_found() -> axum::response::Response {
-    harden(assets::not_found()).await
 }

@@ -288,20 +288,9 @@ fn show(app: &Arc<App>, route: &Route, who: Option<&Who>, parts: &Parts, problem
         tracing::warn!("{} {} was not answered: {}", route.method, route.path, problem.sentence);
     }
     let Problem { status, sentence } = problem;
-    let mut response = match (route.surface, who) {
-        (Surface::Page, Some(who)) => {
-            let call = Call {
-                app: Arc::clone(app),
-                who: Some(who.clone()),
-                parts: parts.clone(),
-                at: local_part(app, parts),
-                input: Input::default(),
-                now: app.parts.clock.now(),
-            };
-            (status, layout::whole(&call, pages::problem(status, &sentence))).into_response()
-        }
-        (Surface::Page, None) => (status, layout::plain(app, &sentence)).into_response(),
-        (Surface::Api, _) => as_json(status, &sentence),
+    let mut response = match route.surface {
+        Surface::Page => error_page(app, who, parts, status, &sentence),
+        Surface::Api => as_json(status, &sentence),
     };
     if status == StatusCode::UNAUTHORIZED {
         // By RFC 6750: an error is told only to who sent a token.
@@ -310,6 +299,35 @@ fn show(app: &Arc<App>, route: &Route, who: Option<&Who>, parts: &Parts, problem
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
     response
+}
+
+/// An error as a page: within the navigation for users who are logged in.
+fn error_page(
+    app: &Arc<App>,
+    who: Option<&Who>,
+    parts: &Parts,
+    status: StatusCode,
+    sentence: &str,
+) -> Response {
+    let Some(who) = who else { return (status, layout::plain(app, sentence)).into_response() };
+    let call = Call {
+        app: Arc::clone(app),
+        who: Some(who.clone()),
+        parts: parts.clone(),
+        at: local_part(app, parts),
+        input: Input::default(),
+        now: app.parts.clock.now(),
+    };
+    let page = pages::problem(status, sentence, parts.method == Method::GET);
+    (status, layout::whole(&call, page)).into_response()
+}
+
+/// Answers a path at which there is no page, and a page's path with another method.
+pub(crate) async fn no_page(app: Arc<App>, request: Request) -> Response {
+    let (parts, _body) = request.into_parts();
+    let who = app.guard.identify(&parts);
+    let sentence = "there is no page at this address";
+    harden(error_page(&app, who.as_ref(), &parts, StatusCode::NOT_FOUND, sentence)).await
 }
 
 /// The form in which programs are told of a problem.

@@ -19,6 +19,8 @@ use futures_util::stream::unfold;
 
 /// How often a page is looked at again.
 const EVERY: Duration = Duration::from_secs(2);
+/// A page that takes longer than this is reported as not up to date.
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// A stream ends after this time, and the browser asks for a new one: who may see what is asked again then.
 const LONGEST: Duration = Duration::from_secs(3_600);
 
@@ -120,7 +122,16 @@ impl Open {
     async fn look(&mut self) -> Event {
         self.call.now = self.call.app.parts.clock.now();
         let Handler::Page(run) = &self.route.handler else { return Event::default().comment("no page") };
-        match run(self.call.clone()).await {
+        let clock = Arc::clone(&self.call.app.parts.clock);
+        let page = match select(run(self.call.clone()), clock.sleep(TIMEOUT)).await {
+            Either::Left((page, _)) => page,
+            Either::Right(_) => {
+                let sentence =
+                    format!("broker, results or schedule have not answered for {} s", TIMEOUT.as_secs());
+                Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, sentence))
+            }
+        };
+        match page {
             Ok(page) => {
                 let html = page.live.map(maud::PreEscaped::into_string).unwrap_or_default();
                 let shown = self.shown.replace(html);

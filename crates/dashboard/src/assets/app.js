@@ -123,12 +123,17 @@
       if (isSelected(steps)) { say("Waits while you select", "wait"); return; }
       apply(part, steps);
       latest = null;
-      say("Live", "good");
+      showStatus();
+    };
+    // Parts of the page may say that what they show is not known at the moment.
+    const showStatus = () => {
+      const outage = part.querySelector("[data-outage]");
+      if (outage) say("Partly out of date", "bad"); else say("Live", "good");
     };
     const open = () => {
       if (source || document.hidden) return;
       source = new EventSource(part.dataset.live);
-      source.addEventListener("open", () => say("Live", "good"));
+      source.addEventListener("open", showStatus);
       source.addEventListener("fragment", (event) => split(event.data));
       source.addEventListener("change", (event) => change(JSON.parse(event.data)));
       source.addEventListener("trouble", (event) => say("Not up to date: " + event.data, "bad"));

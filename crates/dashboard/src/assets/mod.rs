@@ -52,8 +52,8 @@ pub(crate) async fn serve(call: Call) -> Result<Response, Problem> {
     }))
 }
 
-/// There is no such thing, and nothing more is told.
-pub(crate) fn not_found() -> Response {
+/// There is no such file.
+fn not_found() -> Response {
     (StatusCode::NOT_FOUND, "there is no such page\n").into_response()
 }
 

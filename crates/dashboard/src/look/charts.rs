@@ -25,7 +25,7 @@ pub(crate) const RANGES: [(&str, Duration); 5] = [
 ];
 const UNLESS_SAID: (&str, Duration) = RANGES[1];
 /// Why there are no counts.
-pub(super) const NOT_COUNTED: &str =
+pub(crate) const NOT_COUNTED: &str =
     "What happens is not counted here: that needs results in SQLite or PostgreSQL (`LOVAGE_RESULTS_URL`).";
 /// Rows of the tables that tell the same as the charts.
 const ROWS: usize = 12;

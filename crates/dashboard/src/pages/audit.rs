@@ -42,6 +42,9 @@ fn filter(call: &Call) -> Markup {
                 select #what name="what" {
                     option value="" { "anything" }
                     @for kind in look::audit::kinds() { option value=(kind) selected[chosen == Some(kind)] { (kind) } }
+                    @if let Some(other) = chosen.filter(|chosen| !look::audit::kinds().contains(chosen)) {
+                        option value=(other) selected { (other) }
+                    }
                 }
             }
             (field(call, "since", "Since", "2h"))

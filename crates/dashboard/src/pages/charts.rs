@@ -8,7 +8,7 @@ use lovage_core::{Timestamp, format_duration};
 use maud::{Markup, html};
 
 use super::Url;
-use super::kit::{Table, count, empty, precise, rounded};
+use super::kit::{Table, count, empty, no_counts, precise, rounded};
 use crate::call::Call;
 use crate::look::At;
 use crate::look::charts::{Charts, Ends, Quantiles, RANGES};
@@ -32,7 +32,7 @@ pub(super) fn charts(call: &Call, charts: &Charts) -> Markup {
             h2 { "Over time" }
             (ranges(&Url::new(&call.app.base, "/"), charts.range))
             @if let Some(why) = &charts.trouble {
-                (empty(why))
+                (no_counts(why))
             } @else {
                 div.plots {
                     (ends(charts))

@@ -67,7 +67,8 @@ fn all(call: &Call) -> Result<Markup, Problem> {
 }
 
 fn filter(call: &Call) -> Markup {
-    let chosen = call.input.get("state");
+    // As it is read: `FAILURE` is `failure`.
+    let chosen = call.input.parsed::<TaskState>("state").ok().flatten();
     html! {
         form.filter method="get" action=(Url::new(&call.app.base, "/finished")) role="search" aria-label="Finished tasks" {
             (field(call, "task", "Task", "movies.tasks.add"))
@@ -76,7 +77,7 @@ fn filter(call: &Call) -> Markup {
                 select #state name="state" {
                     option value="" { "any" }
                     @for state in TaskState::ALL.into_iter().filter(|state| state.is_terminal() || matches!(state, TaskState::Started | TaskState::Retry)) {
-                        option value=(state.as_str()) selected[chosen == Some(state.as_str())] { (state.as_str()) }
+                        option value=(state.as_str()) selected[chosen == Some(state)] { (state.as_str()) }
                     }
                 }
             }

@@ -10,6 +10,7 @@ use maud::{Markup, html};
 use super::Url;
 use crate::call::Call;
 use crate::look::At;
+use crate::look::charts::NOT_COUNTED;
 use crate::look::workers::ProgressRow;
 
 /// A table that becomes a list of cards on a narrow screen.
@@ -140,6 +141,11 @@ pub(super) fn prose(sentence: &str) -> Markup {
 /// Why there is nothing.
 pub(super) fn empty(sentence: &str) -> Markup {
     html! { p.empty { (prose(sentence)) } }
+}
+
+/// Why counts are not shown: results in Redis have none, or they cannot be read at the moment.
+pub(super) fn no_counts(why: &str) -> Markup {
+    html! { p.empty data-outage[why != NOT_COUNTED] { (prose(why)) } }
 }
 
 /// `2m ago`, and the instant for whoever wants to know.

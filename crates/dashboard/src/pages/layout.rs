@@ -1,5 +1,7 @@
 //! The frame around all pages.
 
+use std::time::Duration;
+
 use axum::response::Html;
 use maud::{DOCTYPE, Markup, html};
 
@@ -50,7 +52,7 @@ pub(crate) fn whole(call: &Call, page: Page) -> Html<String> {
             }
         }
     };
-    document(&call.app, &page.title, &body)
+    document(&call.app, &page.title, page.refresh, &body)
 }
 
 /// A page without navigation, for people who are not logged in.
@@ -63,7 +65,7 @@ pub(crate) fn bare(app: &App, title: &str, content: &Markup) -> Html<String> {
             }
         }
     };
-    document(app, title, &body)
+    document(app, title, None, &body)
 }
 
 /// A sentence for people who are not logged in.
@@ -109,7 +111,8 @@ fn messages(flashes: &[Flash]) -> Markup {
     }
 }
 
-fn document(app: &App, title: &str, body: &Markup) -> Html<String> {
+/// `refresh`: the browser loads the page again after this time, also without scripts.
+fn document(app: &App, title: &str, refresh: Option<Duration>, body: &Markup) -> Html<String> {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -118,6 +121,7 @@ fn document(app: &App, title: &str, body: &Markup) -> Html<String> {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 meta name="robots" content="noindex";
+                @if let Some(refresh) = refresh { meta http-equiv="refresh" content=(refresh.as_secs()); }
                 title { (title) " · Lovage" }
                 link rel="icon" href=(Url::new(&app.base, &assets::icon()));
                 link rel="stylesheet" href=(Url::new(&app.base, &assets::css()));

@@ -20,6 +20,8 @@ pub(crate) mod tasks;
 mod url;
 pub(crate) mod workers;
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use maud::{Markup, html};
 
@@ -36,11 +38,13 @@ pub(crate) struct Page {
     pub(crate) live: Option<Markup>,
     /// What stays, below.
     pub(crate) foot: Markup,
+    /// Time after which the browser loads the page again.
+    pub(crate) refresh: Option<Duration>,
 }
 
 impl Page {
     pub(crate) fn new(nav: Nav, title: impl Into<String>) -> Self {
-        Self { title: title.into(), nav, head: html! {}, live: None, foot: html! {} }
+        Self { title: title.into(), nav, head: html! {}, live: None, foot: html! {}, refresh: None }
     }
 
     pub(crate) fn head(self, head: Markup) -> Self {
@@ -119,8 +123,23 @@ impl Nav {
     }
 }
 
-/// Instead of a page.
-pub(crate) fn problem(status: StatusCode, sentence: &str) -> Page {
+/// Time after which a page that could not be shown is loaded again.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// An error page. While a backend is away (502 to 504) the browser tries again by itself, so that a page that was left open on a
+/// wall recovers; `is_get`: only where loading it again sends no form.
+pub(crate) fn problem(status: StatusCode, sentence: &str, is_get: bool) -> Page {
     let title = status.canonical_reason().unwrap_or("That did not work");
-    Page::new(Nav::None, title).head(html! { p.flash.bad role="alert" { (kit::prose(sentence)) } })
+    let is_outage = matches!(
+        status,
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+    );
+    let refresh = (is_outage && is_get).then_some(RETRY_AFTER);
+    let page = Page::new(Nav::None, title).head(html! {
+        p.flash.bad role="alert" { (kit::prose(sentence)) }
+        @if let Some(refresh) = refresh {
+            p.soft { "This page is loaded again every " (refresh.as_secs()) " seconds." }
+        }
+    });
+    Page { refresh, ..page }
 }

@@ -7,7 +7,7 @@ use super::kit::{ago, count, empty, prose};
 use super::queues::table;
 use super::{Nav, Page, Url};
 use crate::call::Call;
-use crate::look::overview::{Finding, FindingGroup, Level, Overview};
+use crate::look::overview::{Finding, FindingGroup, FindingKind, Level, Overview};
 use crate::problem::Problem;
 use crate::{look, pages::kit::Table};
 
@@ -50,7 +50,8 @@ fn attention(call: &Call, overview: &Overview) -> Markup {
 
 fn single(call: &Call, finding: &Finding) -> Markup {
     html! {
-        li.finding.bad[finding.level == Level::Bad].warn[finding.level == Level::Warn] data-key=(finding.page) {
+        li.finding.bad[finding.level == Level::Bad].warn[finding.level == Level::Warn] data-key=(finding.page)
+            data-outage[finding.kind == FindingKind::ScheduleStore] {
             (label(finding.level)) (prose(&finding.sentence)) " "
             a href={ (call.app.base) (finding.page) } { "Show" }
         }

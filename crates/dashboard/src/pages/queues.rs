@@ -7,6 +7,7 @@ use super::kit::{Table, button, count, empty, hidden, per_minute, prose, when};
 use super::{Nav, Page, Url};
 use crate::call::Call;
 use crate::look;
+use crate::look::charts::NOT_COUNTED;
 use crate::look::flow::{Flow, Flowing};
 use crate::look::queues::{QueueRow, QueueState};
 use crate::problem::Problem;
@@ -16,7 +17,7 @@ pub(crate) async fn list(call: Call) -> Result<Page, Problem> {
     let rows = queues.iter().map(|queue| (&queue.row, Some(&queue.flow)));
     Ok(Page::new(Nav::Queues, "Queues").live(html! {
         (table(&call, rows))
-        @if let Some(why) = trouble.filter(|_| !queues.is_empty()) { p.soft { "Rates are not known. " (prose(&why)) } }
+        @if let Some(why) = trouble.filter(|_| !queues.is_empty()) { p.soft data-outage[why != NOT_COUNTED] { "Rates are not known. " (prose(&why)) } }
     }))
 }
 
@@ -90,7 +91,7 @@ fn now(call: &Call, row: &QueueRow, flowing: &Flowing) -> Markup {
         }
         dl.facts.spaced {
             dt { "Oldest waits since" } dd { @if row.oldest_ready.is_some() { (when(call, row.oldest_ready)) } @else { "nothing waits" } }
-            @if let Some(why) = &flowing.trouble { dt { "Rates" } dd { "not known. " (prose(why)) } }
+            @if let Some(why) = &flowing.trouble { dt { "Rates" } dd data-outage[why != NOT_COUNTED] { "not known. " (prose(why)) } }
             @else {
                 @for queue in &flowing.queues { (rates(&queue.flow)) }
             }

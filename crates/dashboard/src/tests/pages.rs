@@ -9,7 +9,7 @@ use lovage_core::{
     DeadReason, Envelope, Note, Page, Payload, Place, Reserve, ResultStore as _, Settle, Settlement, TaskId,
     TaskState, Token,
 };
-use lovage_testkit::{message, queue, record, settled_down};
+use lovage_testkit::{Operation, message, queue, record, settled_down};
 use serde_json::json;
 
 use super::site::Site;
@@ -98,6 +98,69 @@ async fn overview_hides_no_kind_of_finding_behind_others() {
         .map(|group| (&group["kind"], &group["count"]))
         .collect();
     assert_eq!(json!(kinds), json!([["queue_unread", 150], ["beat", 1], ["dead_letters", 1]]));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn finished_tasks_are_shown_while_the_broker_is_frozen() {
+    let site = Site::new();
+    let mut ended = record(TaskId::from_bytes([7; 16]), (1, 1, 1), TaskState::Success);
+    ended.finished_at = site.clock.now();
+    site.results.record(&[ended], None).await.unwrap();
+    let mut ann = site.operator().await;
+    site.faults.hold(Operation::Inspect);
+    let start = site.clock.monotonic();
+    for _ in 0..3 {
+        let page = {
+            let asking = ann.get(&site, "/finished");
+            tokio::pin!(asking);
+            loop {
+                tokio::select! {
+                    biased;
+                    page = &mut asking => break page,
+                    () = settled_down() => site.clock.advance(Duration::from_millis(100)),
+                }
+            }
+        };
+        assert_eq!(page.status, StatusCode::OK);
+        assert!(page.text.contains("/task?id="), "{}", page.text);
+    }
+    let waited = site.clock.monotonic() - start;
+    assert!(
+        waited <= Duration::from_secs(2),
+        "one page waits for the broker, the next ones do not: {waited:?}"
+    );
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn page_of_an_outage_is_loaded_again() {
+    let site = Site::new();
+    let mut ann = site.operator().await;
+    site.faults.go_down();
+    let page = ann.get(&site, "/queues").await;
+    assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(page.text.contains(r#"<meta http-equiv="refresh" content="5">"#), "{}", page.text);
+    let csrf = {
+        site.faults.come_back();
+        let csrf = ann.get(&site, "/queues").await.field("csrf");
+        site.faults.go_down();
+        csrf
+    };
+    let refused = ann.post(&site, "/queues/pause", &[("csrf", &csrf), ("queue", "q")]).await;
+    assert!(!refused.text.contains("http-equiv"), "no form is sent again: {}", refused.text);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn filters_show_what_they_filter_by() {
+    let site = Site::new();
+    let mut ann = site.operator().await;
+    for (path, option) in [
+        ("/finished?state=FAILURE", r#"<option value="failure" selected>"#),
+        ("/schedules?enabled=true", r#"<option value="true" selected>"#),
+        ("/audit?what=queues%2Fother", r#"<option value="queues/other" selected>"#),
+    ] {
+        let page = ann.get(&site, path).await;
+        assert!(page.text.contains(option), "{path}: {}", page.text);
+    }
 }
 
 #[tokio::test(flavor = "current_thread")]

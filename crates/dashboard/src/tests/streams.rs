@@ -6,7 +6,7 @@ use axum::body::{Body, BodyDataStream};
 use axum::http::{Method, StatusCode};
 use futures_util::StreamExt as _;
 use lovage_core::{Clock as _, ErrorReport, Outcome, ResultStore as _, TaskId, TaskState};
-use lovage_testkit::{message, record, settled_down};
+use lovage_testkit::{Operation, message, record, settled_down};
 
 use super::site::{Browser, Site};
 use crate::{Access, Proxy};
@@ -148,4 +148,20 @@ async fn the_lines_of_a_text_forge_no_event() {
         let path = crate::pages::Url::new("", "/live").with("of", &trouble).to_string();
         assert_eq!(ann.open(&site, Method::GET, &path, None, String::new()).await.status(), StatusCode::OK);
     }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn frozen_broker_is_reported_on_live_pages() {
+    let site = Site::new();
+    let mut ann = site.operator().await;
+    let mut stream = open(&site, &mut ann, "/queues").await;
+    assert!(next(&site, &mut stream).await.unwrap().starts_with("event: fragment"));
+    site.faults.hold(Operation::Inspect);
+    let event = next(&site, &mut stream).await.unwrap();
+    assert!(event.starts_with("event: trouble") && event.contains("have not answered for 5 s"), "{event}");
+    site.faults.release(Operation::Inspect);
+    assert!(
+        next(&site, &mut stream).await.unwrap().starts_with("event: fragment"),
+        "the page is current again"
+    );
 }
