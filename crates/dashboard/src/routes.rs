@@ -264,7 +264,7 @@ fn actions() -> Vec<Route> {
         action("/tasks/promote", "Makes a task ready that waits for its time.", &[ID], act::tasks::promote),
         meant(
             "/finished/again",
-            "Sends tasks that ended once more, each under a new id: those named, or by a job all that match.",
+            "Sends tasks that ended once more: those named, or by a job all that match. A dead letter is retried as itself, any other task gets a new id.",
             &[&[IDS, ALL], &SEARCH[..]].concat(),
             act::finished::ask_again,
             act::finished::again,
@@ -331,8 +331,12 @@ fn actions() -> Vec<Route> {
     .into_iter()
     .flatten()
     .collect();
-    let [_, again] =
-        action("/tasks/again", "Sends a task once more, under a new id.", AGAIN, act::tasks::again);
+    let [_, again] = action(
+        "/tasks/again",
+        "Sends a task once more: a dead letter as itself where its arguments and queue stay, else under a new id.",
+        AGAIN,
+        act::tasks::again,
+    );
     let fill =
         form("/tasks/again", "Sends a task once more, from its form.", AGAIN, run(act::tasks::again_filled));
     let [_, put] =

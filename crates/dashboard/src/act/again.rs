@@ -1,8 +1,11 @@
-//! Sending tasks once more, each under a new id: one, several, or a part of all that match.
+//! Sending tasks once more: one, several, or a part of all that match. A dead letter is retried as itself, because a copy under
+//! a new id would leave it behind, to run a second time when it is retried later. Any other task gets a new id.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use lovage_core::{BackendError, Hidden, Message, Published, QueueName, StoredMessage, TaskId, TaskRecord};
+use lovage_core::{
+    BackendError, Hidden, Message, Place, Published, QueueName, StoredMessage, TaskId, TaskRecord,
+};
 
 use super::draft::Draft;
 use crate::app::App;
@@ -22,6 +25,8 @@ pub(super) struct Batch {
     /// New messages, at most [`PUBLISH_BATCH`](lovage_core::limits::PUBLISH_BATCH), each with the id of the task before.
     messages: Vec<Message>,
     before: Vec<TaskId>,
+    /// Dead letters, by queue.
+    dead: BTreeMap<QueueName, Vec<TaskId>>,
     /// What cannot be sent, and why.
     failed: Vec<(TaskId, String)>,
 }
@@ -38,6 +43,10 @@ impl Batch {
         let mut batch = Self::default();
         for known in known {
             let Known { id, message, record } = known;
+            if let Some(message) = message.as_ref().filter(|message| message.place == Place::Dead) {
+                batch.dead.entry(message.queue.clone()).or_default().push(*id);
+                continue;
+            }
             let draft = Draft::of(*id, message.as_ref(), record.as_ref(), hidden);
             match draft.and_then(|draft| draft.message(app)) {
                 Ok(message) => {
@@ -50,7 +59,8 @@ impl Batch {
         batch
     }
 
-    /// Publishes all of it at once. After an error it may be sent again: the ids are the same ones.
+    /// Publishes the new messages at once and retries the dead letters. After an error it may be sent again: the ids are the
+    /// same ones.
     pub(super) async fn send(&self, app: &App) -> Result<Sent, BackendError> {
         let answers = publish(app, &self.messages).await?;
         let mut sent = Sent { count: 0, failed: self.failed.clone() };
@@ -60,8 +70,28 @@ impl Batch {
                 Err(why) => sent.failed.push((*id, why)),
             }
         }
+        for (queue, ids) in &self.dead {
+            retry(app, queue, ids, &mut sent).await?;
+        }
         Ok(sent)
     }
+}
+
+/// Makes dead letters ready again.
+async fn retry(app: &App, queue: &QueueName, ids: &[TaskId], sent: &mut Sent) -> Result<(), BackendError> {
+    let broker = &app.parts.broker;
+    let mut missed: BTreeSet<TaskId> = BTreeSet::new();
+    if broker.requeue_dead(queue, ids, None).await? < ids.len() {
+        // The answer of an earlier attempt may have been lost: those that are live were retried.
+        missed.extend(ids);
+        for message in broker.find_all(queue, ids).await? {
+            missed.remove(&message.id);
+        }
+    }
+    sent.count += ids.len() - missed.len();
+    let why = "its dead letter was deleted, or has already run again".to_owned();
+    sent.failed.extend(missed.into_iter().map(|id| (id, why.clone())));
+    Ok(())
 }
 
 /// What the broker knows of the tasks of these rows, in one round trip for each of their queues.

@@ -22,11 +22,11 @@ const ASKED_OF: usize = 1_000;
 /// What a request says that means to delete all that match.
 const CONFIRMATION: &str = "delete";
 
-/// Sends tasks once more, each under a new id. It goes on after one that cannot be sent, and says why.
+/// Sends tasks once more, dead letters as themselves and the others under new ids. It goes on after one that cannot be sent, and says why.
 pub(crate) async fn again(call: Call) -> Result<Done, Problem> {
     if call.input.flag("all")? {
         let rows = Rows::matching(&call).await?;
-        let plan = plan(&call, "finished/again", "Run finished tasks again", "sent again under new ids")?;
+        let plan = plan(&call, "finished/again", "Run finished tasks again", "sent again")?;
         return Jobs::start(&call, plan, Again { rows, batch: None });
     }
     let ids = chosen(&call)?;
@@ -39,7 +39,7 @@ pub(crate) async fn again(call: Call) -> Result<Done, Problem> {
     if sent.count == 0 {
         return Err(Problem::conflict(format!("nothing runs again.{why}")));
     }
-    let sentence = format!("{} of {} tasks run again, under new ids.{why}", sent.count, ids.len());
+    let sentence = format!("{} of {} tasks run again.{why}", sent.count, ids.len());
     Ok(Done::new(listed(&ids), sentence).count(sent.count))
 }
 
@@ -52,7 +52,10 @@ pub(crate) async fn ask_again(call: Call) -> Result<Option<Sure>, Problem> {
     let (to, number) = (look::finished::words(&look::finished::filter(&call)?), tally.words("task"));
     Ok(Some(Sure {
         title: "Run all that match again?",
-        words: format!("{}: {number} will be sent again, each under a new id.{AS_A_JOB}", capital(&to)),
+        words: format!(
+            "{}: {number} will be sent again. Dead letters are retried as themselves, the others get new ids.{AS_A_JOB}",
+            capital(&to)
+        ),
         lines: tally.lines("Task", "State"),
         button: "Run all of them again",
         is_danger: false,

@@ -45,7 +45,7 @@ pub(crate) async fn promote(call: Call) -> Result<Done, Problem> {
     Ok(Done::new(id.to_string(), format!("The task {id} is ready now.")))
 }
 
-/// Sends a task once more under a new id, with the same arguments or others.
+/// Sends a task once more, with the same arguments or others.
 pub(crate) async fn again(call: Call) -> Result<Done, Problem> {
     let again = Again::find(&call).await?;
     let mut draft = again.draft.clone();
@@ -91,6 +91,12 @@ async fn send(call: &Call, again: &Again, mut draft: Draft) -> Result<Done, Wron
     }
     let is_read = again.is_read(&call.app, &draft.queue).await.map_err(at(Part::Queue))?;
     let message = draft.message(&call.app).map_err(at(Part::Arguments))?;
+    let before = again.draft.clone().message(&call.app);
+    let is_unchanged =
+        before.is_ok_and(|before| before.body == message.body && before.queue == message.queue);
+    if again.is_dead && is_unchanged {
+        return retry(call, again).await.map_err(at(Part::Whole));
+    }
     let (new, queue) = (message.id, message.queue.clone());
     let answers = publish(&call.app, &[message]).await.map_err(|error| at(Part::Whole)(error.into()))?;
     let answer = answers.into_iter().next().unwrap_or(Ok(()));
@@ -100,8 +106,25 @@ async fn send(call: &Call, again: &Again, mut draft: Draft) -> Result<Done, Wron
     } else {
         format!("The task waits again as {new} in `{queue}`, which no live worker reads.")
     };
+    let sentence = if again.is_dead {
+        format!("{sentence} Its dead letter stays: delete it if the new task replaces it.")
+    } else {
+        sentence
+    };
     let then = format!("/task?id={new}");
     Ok(Done { id: Some(new.to_string()), then: Some(then), ..Done::new(again.id.to_string(), sentence) })
+}
+
+/// Retries a dead letter as itself.
+async fn retry(call: &Call, again: &Again) -> Result<Done, Problem> {
+    let (id, queue) = (again.id, &again.draft.queue);
+    if call.app.parts.broker.requeue_dead(queue, &[id], None).await? == 0 {
+        let sentence = format!("the task {id} is no dead letter of `{queue}` any more: reload its page");
+        return Err(Problem::conflict(sentence));
+    }
+    let sentence = format!("The dead letter {id} of `{queue}` runs again as itself.");
+    let then = Some(format!("/task?id={id}"));
+    Ok(Done { id: Some(id.to_string()), then, ..Done::new(id.to_string(), sentence) })
 }
 
 pub(super) fn gone(id: TaskId) -> Problem {

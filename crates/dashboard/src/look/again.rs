@@ -1,6 +1,6 @@
 //! A task that is to be sent once more, and who could run it.
 
-use lovage_core::{Hidden, QueueName, StoredMessage, TaskId, TaskRecord, WorkerInfo, nearest};
+use lovage_core::{Hidden, Place, QueueName, StoredMessage, TaskId, TaskRecord, WorkerInfo, nearest};
 
 use super::registered::{Registered, collect, workers_if_known};
 use crate::act::draft::Draft;
@@ -16,6 +16,8 @@ pub(crate) struct Again {
     pub(crate) id: TaskId,
     /// As it was sent.
     pub(crate) draft: Draft,
+    /// Whether the broker has it as a dead letter.
+    pub(crate) is_dead: bool,
     /// What live workers can run.
     pub(crate) tasks: Vec<Registered>,
     workers: Vec<WorkerInfo>,
@@ -45,7 +47,8 @@ impl Again {
         if let Some(params) = Arguments::parameters(input, draft.task(), &tasks) {
             draft.mark(&params);
         }
-        Ok(Self { id, draft, tasks, workers })
+        let is_dead = message.is_some_and(|message| message.place == Place::Dead);
+        Ok(Self { id, draft, is_dead, tasks, workers })
     }
 
     /// A form with its task, which nobody can change.

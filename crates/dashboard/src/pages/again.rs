@@ -35,7 +35,7 @@ pub(crate) fn page(call: &Call, again: &Again, wrong: Option<&Wrong>) -> Page {
     let nav = if again.draft.unseen().is_kept { Nav::Tasks } else { Nav::Finished };
     let id = again.id.to_string();
     Page::new(nav, format!("Run {} again", again.draft.task())).head(html! {
-        p { "The task " a href=(Url::new(&call.app.base, "/task").with("id", &id)) { code { (id) } } " is sent once more, under a new id." }
+        p { "The task " a href=(Url::new(&call.app.base, "/task").with("id", &id)) { code { (id) } } " is sent once more. A dead letter whose arguments and queue you leave as they are is retried as itself; otherwise the task gets a new id." }
         (form(call, again, Some(&call.input), wrong))
     })
 }

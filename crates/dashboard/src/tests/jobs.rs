@@ -100,7 +100,7 @@ async fn all_that_match_run_again_part_by_part_and_a_page_tells_how_far_it_is() 
     site.faults.hold(Operation::Publish);
     let job = begin(&site, &mut ann, "/finished/again", &[("all", "yes"), ("state", "failure")]).await;
     let page = look(&site, &mut ann, &job).await;
-    assert!(page.says("0 tasks were sent again under new ids so far.") && page.says("running"));
+    assert!(page.says("0 tasks were sent again so far.") && page.says("running"));
     // What ends now is not meant, or it would never end.
     site.clock.advance(Duration::from_secs(1));
     let mut late = row(&site, 900);
@@ -111,7 +111,7 @@ async fn all_that_match_run_again_part_by_part_and_a_page_tells_how_far_it_is() 
     let asked = site.faults.calls(Operation::Inspect);
     site.faults.release(Operation::Publish);
     let page = look(&site, &mut ann, &job).await;
-    assert!(page.says("200 tasks were sent again under new ids so far."), "{}", page.text);
+    assert!(page.says("200 tasks were sent again so far."), "{}", page.text);
     assert!(page.says("<progress") && page.says("from the newest backwards") && page.says("Stop"));
     assert!(ann.get(&site, "/jobs").await.says(&job) && ann.get(&site, "/jobs").await.says("running"));
 
@@ -121,7 +121,7 @@ async fn all_that_match_run_again_part_by_part_and_a_page_tells_how_far_it_is() 
     site.faults.release(Operation::Inspect);
     settled_down().await;
     let event = streams::next(&site, &mut open).await.unwrap();
-    assert!(event.contains("450 tasks were sent again under new ids.") && event.contains("finished"));
+    assert!(event.contains("450 tasks were sent again.") && event.contains("finished"));
     assert_eq!(ready(&site, "default").await, 450);
     assert_eq!(site.faults.calls(Operation::Publish), 3, "a part is sent at once");
     assert!(site.faults.calls(Operation::Inspect) - asked <= 3, "a part is looked up at once");
@@ -152,7 +152,7 @@ async fn what_cannot_be_sent_again_is_counted_with_its_reason_and_the_rest_goes_
     site.results.record(&rows, None).await.unwrap();
     let job = begin(&site, &mut ann, "/finished/again", &[("all", "yes")]).await;
     let page = look(&site, &mut ann, &job).await;
-    assert!(page.says("2 tasks were sent again under new ids. 4 could not be: an argument is `[redacted]`"));
+    assert!(page.says("2 tasks were sent again. 4 could not be: an argument is `[redacted]`"));
     for why in ["write it again", "not a JSON list", "task name `two words` is not valid", &first] {
         assert!(page.says(why), "{why}: {}", page.text);
     }
@@ -176,7 +176,7 @@ async fn a_job_that_is_stopped_does_its_part_and_no_more() {
     assert!(look(&site, &mut ann, &job).await.says("stopping"));
     site.faults.release(Operation::Publish);
     let page = look(&site, &mut ann, &job).await;
-    assert!(page.says("200 tasks were sent again under new ids by then."), "{}", page.text);
+    assert!(page.says("200 tasks were sent again by then."), "{}", page.text);
     assert!(page.says("Stopped by") && !page.says("action=\"/job/stop\""));
     assert_eq!(ready(&site, "default").await, 200);
     ann.act(&site, "/job/stop", &[("id", &id)]).await;
@@ -200,7 +200,7 @@ async fn a_broker_that_fails_for_a_while_is_asked_again_and_nothing_is_sent_twic
     assert!(look(&site, &mut ann, &job).await.says("an answer that the test lost"));
     site.clock.advance(Duration::from_secs(2));
     let page = look(&site, &mut ann, &job).await;
-    assert!(page.says("250 tasks were sent again under new ids.") && !page.says("tries again"));
+    assert!(page.says("250 tasks were sent again.") && !page.says("tries again"));
     assert_eq!(ready(&site, "default").await, 250);
 }
 
@@ -243,7 +243,7 @@ async fn a_dashboard_that_stops_ends_its_jobs() {
     assert!(look(&site, &mut ann, &job).await.says("end with it"));
     drop(stop);
     let page = look(&site, &mut ann, &job).await;
-    assert!(page.says("The dashboard stopped: 0 tasks were sent again under new ids by then."));
+    assert!(page.says("The dashboard stopped: 0 tasks were sent again by then."));
 }
 
 #[tokio::test(flavor = "current_thread")]

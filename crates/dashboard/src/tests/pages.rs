@@ -163,6 +163,65 @@ async fn filters_show_what_they_filter_by() {
     }
 }
 
+/// A finished task that failed, and is a dead letter.
+async fn failed_dead_letter(site: &Site) -> TaskId {
+    let id = give_up(site, "test.task").await;
+    let mut row = record(id, (1, 1, 1), TaskState::Failure);
+    (row.task, row.queue, row.arguments) = ("test.task".to_owned(), queue("q"), "[1]".to_owned());
+    row.finished_at = site.clock.now();
+    site.results.record(&[row], None).await.unwrap();
+    id
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn dead_letters_are_retried_as_themselves_by_every_path() {
+    for path in ["selected", "all", "form", "api"] {
+        let site = Site::new();
+        let id = failed_dead_letter(&site).await;
+        let mut ann = site.operator().await;
+        let text = id.to_string();
+        match path {
+            "selected" => drop(ann.act(&site, "/finished/again", &[("ids", &*text)]).await),
+            "all" => {
+                site.clock.advance(Duration::from_secs(1));
+                let answer =
+                    ann.mean(&site, "/finished/again", &[("all", "yes"), ("state", "failure")]).await;
+                assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
+                settled_down().await;
+            }
+            "form" => {
+                let answer = ann.act(&site, "/tasks/again", &[("id", &*text)]).await;
+                assert_eq!(answer.location(), format!("/task?id={id}"), "{}", answer.text);
+            }
+            _ => {
+                let csrf = ann.get(&site, "/queues").await.field("csrf");
+                let mut ann = ann.clone().with_header("x-csrf-token", &csrf);
+                let answer = ann.json(&site, "/api/v1/tasks/again", &json!({ "id": text })).await;
+                assert!(answer.says("runs again as itself"), "{}", answer.text);
+            }
+        }
+        let depth = site.broker.depth(&queue("q"), None).await.unwrap();
+        assert_eq!((depth.ready, depth.dead), (1, 0), "{path}");
+        let found = site.broker.find(id, None).await.unwrap().unwrap();
+        assert_eq!((found.place, found.run), (Place::Ready, 2), "{path}");
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn changed_dead_letter_runs_under_a_new_id() {
+    let site = Site::new();
+    let id = failed_dead_letter(&site).await;
+    let mut ann = site.operator().await;
+    let answer = ann
+        .act(&site, "/tasks/again", &[("id", &id.to_string()), ("args", "[2]"), ("write_as", "json")])
+        .await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
+    assert_ne!(answer.location(), format!("/task?id={id}"));
+    let depth = site.broker.depth(&queue("q"), None).await.unwrap();
+    assert_eq!((depth.ready, depth.dead), (1, 1));
+    assert!(ann.get(&site, "/queues").await.says("Its dead letter stays"));
+}
+
 #[tokio::test(flavor = "current_thread")]
 async fn every_empty_page_says_why_it_is_empty() {
     let site = Site::new();
@@ -297,9 +356,7 @@ async fn finished_tasks_are_run_again_and_deleted_together() {
     let fields: Vec<(&str, &str)> = ids.iter().map(|id| ("ids", id.as_str())).collect();
     ann.act(&site, "/finished/again", &fields).await;
     let page = ann.get(&site, "/").await;
-    assert!(
-        page.says("2 of 3 tasks run again, under new ids. 1 cannot: 03030303") && page.says("write it again")
-    );
+    assert!(page.says("2 of 3 tasks run again. 1 cannot: 03030303") && page.says("write it again"));
     assert_eq!(site.broker.depth(&queue("default"), None).await.unwrap().ready, 2);
     ann.mean(&site, "/finished/delete", &fields[..2]).await;
     assert!(ann.get(&site, "/").await.says("The results of 2 of 2 tasks were deleted."));
