@@ -103,6 +103,11 @@ impl Telemetry {
         self.metrics.ended(end);
     }
 
+    /// A hook of the program panicked.
+    pub fn hook_panicked(&self) {
+        self.metrics.hook_panicked();
+    }
+
     /// A task was given back, or is no longer ours.
     pub fn gone(&self) {
         self.held.fetch_sub(1, Ordering::Relaxed);

@@ -35,6 +35,7 @@ pub(crate) struct Metrics {
     wait: Family<TaskLabels, Histogram, fn() -> Histogram>,
     slots: Gauge,
     held: Gauge,
+    hook_panics: Counter,
     broker_up: Gauge,
     workers: Gauge,
     beats: Gauge,
@@ -84,6 +85,7 @@ impl Metrics {
             wait: Family::new_with_constructor(times),
             slots: Gauge::default(),
             held: Gauge::default(),
+            hook_panics: Counter::default(),
             broker_up: Gauge::default(),
             workers: Gauge::default(),
             beats: Gauge::default(),
@@ -121,6 +123,7 @@ impl Metrics {
             "Tasks that this process has taken and not ended",
             metrics.held.clone(),
         );
+        registry.register("hook_panics", "Panics of hooks of the program", metrics.hook_panics.clone());
         registry.register(
             "broker_up",
             "Whether the broker answered when this was asked for",
@@ -159,6 +162,10 @@ impl Metrics {
         }
         let TaskLabels { task, queue } = labels;
         self.tasks.get_or_create(&EndLabels { task, queue, state: state.as_str() }).inc();
+    }
+
+    pub(crate) fn hook_panicked(&self) {
+        self.hook_panics.inc();
     }
 
     pub(crate) fn fired(&self, late: Duration) {

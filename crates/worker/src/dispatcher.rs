@@ -26,7 +26,7 @@ use tokio::sync::{mpsc, watch};
 use self::intake::Rate;
 use crate::control::{LeaseEnd, News};
 use crate::fetcher::{Round, Turns};
-use crate::hooks::{Hooks, WorkerEvent};
+use crate::hooks::{GuardedHooks, WorkerEvent};
 use crate::leases::Holdings;
 use crate::plan::{Defaults, End, Job, Ran};
 use crate::settler::Item;
@@ -82,7 +82,7 @@ pub(crate) struct Parts {
     pub(crate) results: Option<Arc<dyn ResultStore>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
-    pub(crate) hooks: Arc<dyn Hooks>,
+    pub(crate) hooks: GuardedHooks,
     pub(crate) tasks: HashMap<&'static str, TaskDef>,
     pub(crate) states: Arc<States>,
     pub(crate) defaults: Defaults,

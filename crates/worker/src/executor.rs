@@ -1,5 +1,10 @@
 //! Runs one job: an async task on the runtime, a plain function on a thread of the blocking pool.
+//!
+//! Code of users panics in more places than the call of the task: when its future, its arguments or the payload of a panic are
+//! dropped, or in a hook. Every such place goes through [`guarded`], and [`Run::run`] catches what is left, so that every run
+//! ends with an outcome. A panic while another panic unwinds ends the process; nothing can catch that.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,8 +13,10 @@ use std::sync::{Arc, Once};
 use std::task::{Context as Poller, Poll};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use lovage_core::{
-    BoxFuture, Clock, Context, Directive, ErrorReport, Handler, RunInfo, States, TaskError, TaskResult,
+    Arguments, BoxFuture, Clock, Context, Directive, ErrorReport, Handler, RunInfo, States, TaskError,
+    TaskResult,
 };
 
 use crate::control::{Control, Stop, Visible};
@@ -56,7 +63,7 @@ impl Run {
         (self.job, Ran { started_at: now, finished_at: now, run_time: Duration::ZERO })
     }
 
-    /// Runs it to its end, whatever that is.
+    /// Runs it to its end, whatever unwinds where.
     pub(crate) async fn run(self) -> (Box<Job>, End, Ran) {
         let Self { mut job, info, states, control, clock } = self;
         let started_at = clock.now();
@@ -68,15 +75,8 @@ impl Run {
         };
         let limits =
             Limits { soft: job.soft_time_limit, hard: job.time_limit, control: &control, clock: &*clock };
-        let end = match job.def.handler {
-            Handler::Async(run) => match guarded(|| run(context, args)) {
-                Ok(future) => limits.run_async(future).await,
-                Err(panic) => End::Failed(panic),
-            },
-            Handler::Blocking(run) => {
-                limits.run_blocking(move || guarded(|| run(context, args)).unwrap_or_else(Err)).await
-            }
-        };
+        let ended = AssertUnwindSafe(limits.run(job.def.handler, context, args)).catch_unwind().await;
+        let end = ended.unwrap_or_else(|panic| End::Failed(failure(panic)));
         let run_time = clock.monotonic().saturating_sub(start);
         (job, end, Ran { started_at, finished_at: clock.now(), run_time })
     }
@@ -90,10 +90,22 @@ struct Limits<'a> {
 }
 
 impl Limits<'_> {
+    async fn run(&self, handler: Handler, context: Context, args: Arguments) -> End {
+        match handler {
+            Handler::Async(run) => match guarded(|| run(context, args)) {
+                Ok(future) => self.run_async(future).await,
+                Err(panic) => End::Failed(panic),
+            },
+            Handler::Blocking(run) => {
+                self.run_blocking(move || guarded(|| run(context, args)).unwrap_or_else(Err)).await
+            }
+        }
+    }
+
     async fn run_async(&self, future: BoxFuture<'static, TaskResult>) -> End {
         tokio::select! {
             biased;
-            result = Guarded { future, polls: &self.control.polls } => finished(result),
+            result = Guarded { future: Some(future), polls: &self.control.polls } => finished(result),
             why = self.interrupted() => match why {
                 Interruption::Stop(why) => stopped(why),
                 Interruption::Late(limit) => End::Failed(timeout(limit)),
@@ -165,9 +177,10 @@ fn timeout(limit: Duration) -> TaskError {
     TaskError::from_report(Directive::Policy, ErrorReport::new("timeout", message))
 }
 
-/// Polls a task's future with panics caught, and shows that it does.
+/// A task's future: panics in its polls and in its drop are caught, and its polls are counted.
 struct Guarded<'a> {
-    future: BoxFuture<'static, TaskResult>,
+    /// `None` after its end.
+    future: Option<BoxFuture<'static, TaskResult>>,
     polls: &'a Polls,
 }
 
@@ -176,22 +189,67 @@ impl Future for Guarded<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Poller<'_>) -> Poll<TaskResult> {
         let polls = self.polls;
-        let polled = polls.around(|| guarded(|| self.future.as_mut().poll(cx)));
-        polled.unwrap_or_else(|panic| Poll::Ready(Err(panic)))
+        let Some(future) = self.future.as_mut() else { return Poll::Pending };
+        let polled = polls.around(|| guarded(|| future.as_mut().poll(cx)));
+        let result = match polled {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(result)) => result,
+            Err(panic) => Err(panic),
+        };
+        self.discard();
+        Poll::Ready(result)
     }
 }
 
-/// Calls a task's code; a panic is a failure with its message and backtrace.
-fn guarded<T>(code: impl FnOnce() -> T) -> Result<T, TaskError> {
-    IN_TASK.set(true);
+impl Guarded<'_> {
+    /// Drops the future. How the run has ended is decided already, so that a panic here is only logged.
+    fn discard(&mut self) {
+        let future = self.future.take();
+        if let Err(panic) = guarded(|| drop(future)) {
+            tracing::error!("the task panicked while its future was dropped: {}", panic.report());
+        }
+    }
+}
+
+impl Drop for Guarded<'_> {
+    fn drop(&mut self) {
+        if self.future.is_some() {
+            self.discard();
+        }
+    }
+}
+
+/// Calls code of a user; a panic is a failure with its message and backtrace.
+pub(crate) fn guarded<T>(code: impl FnOnce() -> T) -> Result<T, TaskError> {
+    let before = IN_TASK.replace(true);
     // A task that panicked is not used again, and what it shares with others is its author's to keep consistent.
     let result = catch_unwind(AssertUnwindSafe(code));
-    IN_TASK.set(false);
-    result.map_err(|panic| {
-        let message = panic.downcast_ref::<&str>().map(ToString::to_string);
-        let message = message.or_else(|| panic.downcast_ref::<String>().cloned());
-        let message = message.unwrap_or_else(|| "a panic without a message".to_owned());
-        let report = ErrorReport { backtrace: BACKTRACE.take(), ..ErrorReport::new("panic", message) };
-        TaskError::from_report(Directive::Policy, report)
-    })
+    IN_TASK.set(before);
+    result.map_err(failure)
+}
+
+/// The failure that a panic is.
+fn failure(panic: Box<dyn Any + Send>) -> TaskError {
+    let message = panic.downcast_ref::<&str>().map(ToString::to_string);
+    let message = message.or_else(|| panic.downcast_ref::<String>().cloned());
+    let message = message.unwrap_or_else(|| "a panic without a message".to_owned());
+    let report = ErrorReport { backtrace: BACKTRACE.take(), ..ErrorReport::new("panic", message) };
+    discard(panic);
+    TaskError::from_report(Directive::Policy, report)
+}
+
+/// Drops the payload of a panic, which may panic again, with another payload. After a few of them the last one is leaked.
+fn discard(payload: Box<dyn Any + Send>) {
+    let mut payload = payload;
+    for _ in 0..3 {
+        let before = IN_TASK.replace(true);
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+        IN_TASK.set(before);
+        BACKTRACE.take();
+        match dropped {
+            Ok(()) => return,
+            Err(next) => payload = next,
+        }
+    }
+    Box::leak(payload);
 }

@@ -16,7 +16,7 @@ use crate::builder::{WorkerBuilder, WorkerError};
 use crate::dispatcher::{Dispatcher, Parts};
 use crate::executor::catch_backtraces;
 use crate::fetcher::Turns;
-use crate::hooks::Hooks;
+use crate::hooks::{GuardedHooks, Hooks};
 use crate::leases::{Holdings, Keeper};
 use crate::plan::Defaults;
 use crate::settler::Settler;
@@ -128,7 +128,7 @@ impl Worker {
             results: self.results,
             clock: self.clock,
             entropy: self.entropy,
-            hooks: self.hooks,
+            hooks: GuardedHooks(self.hooks),
             tasks: self.tasks,
             states: self.states,
             defaults: self.defaults,

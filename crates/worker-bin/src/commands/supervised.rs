@@ -173,6 +173,7 @@ impl Hooks for Counted {
                 self.telemetry.ended(End { task, queue, state: *state, ran: *run_time, waited: *waited });
             }
             WorkerEvent::GivenBack { .. } | WorkerEvent::LeaseLost { .. } => self.telemetry.gone(),
+            WorkerEvent::HookPanicked { .. } => self.telemetry.hook_panicked(),
             WorkerEvent::Unavailable { .. } | WorkerEvent::Stopped => {}
         }
         if let Some(inner) = &self.inner {

@@ -62,7 +62,7 @@ impl Dispatcher {
         self.parts.vitals.started(token, id, running);
         let span = tracing::info_span!("task", name = job.def.name, %id, attempt = info.attempt, queue = %info.queue);
         let (hooks, clock, events) =
-            (Arc::clone(&self.parts.hooks), Arc::clone(&self.parts.clock), self.parts.events.clone());
+            (self.parts.hooks.clone(), Arc::clone(&self.parts.clock), self.parts.events.clone());
         let early = early.then(|| (Arc::clone(&self.parts.broker), job.meta.queue.clone()));
         let run =
             Run { job, info: Arc::clone(&info), states: Arc::clone(&self.parts.states), control, clock };
@@ -97,7 +97,7 @@ impl Dispatcher {
         let end =
             if early && matches!(end, End::GivenBack) && job.args.is_none() { End::Revoked } else { end };
         let policy = job.policy();
-        let hooks = Arc::clone(&self.parts.hooks);
+        let hooks = self.parts.hooks.clone();
         // Only the delay of a retry is random, and randomness is a call to the operating system.
         let random = if matches!(end, End::Failed(_)) { self.parts.entropy.next_u64() } else { 0 };
         match Job::ended(job.meta, &policy, end, ran, random, &self.parts.defaults) {
