@@ -2,11 +2,14 @@
 //!
 //! Everything else takes a [`Clock`] and an [`Entropy`], so that a simulation can drive it.
 
+mod outage;
 pub mod process;
 
 use std::time::{Duration, Instant, SystemTime};
 
 use lovage_core::{BoxFuture, Clock, Entropy, Timestamp, Usage};
+
+pub use outage::OutageLog;
 
 /// The real clock.
 #[derive(Clone, Copy, Debug)]
