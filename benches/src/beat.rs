@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use lovage_core::schedule::{Entry, Expected, Saved, Schedule, ScheduleStore};
 use lovage_core::{
-    Broker, EntryName, Envelope, Place, QueueName, Reserve, Settle, Settlement, Source, TaskName, Timestamp,
-    Token, limits,
+    Broker, EntryName, Envelope, Place, QueueName, Reserve, Settle, Settlement, SlotWants, Source, TaskName,
+    Timestamp, Token, limits,
 };
 use lovage_scheduler::Scheduler;
 use lovage_sql::Database;
@@ -282,7 +282,8 @@ impl Drop for Firings {
 
 async fn step(broker: &dyn Broker, queue: &QueueName) -> Result<Vec<Fired>, lovage_core::BackendError> {
     let token = Token::new(&SystemEntropy);
-    let request = Reserve { queue, max: limits::RESERVE_BATCH, token, lease: LEASE, suspects: true };
+    let request =
+        Reserve { queue, want: SlotWants::any(limits::RESERVE_BATCH), token, lease: LEASE, suspects: true };
     let deliveries = broker.reserve(request, None).await?.deliveries;
     let settlements: Vec<Settlement> =
         deliveries.iter().map(|delivery| Settlement { id: delivery.id, how: Settle::Ack }).collect();

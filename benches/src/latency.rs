@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lovage::{TaskError, Worker, tasks};
 use lovage_client::Client;
-use lovage_core::{Broker, Clock as _, Delivery, QueueName, Reserve, Token};
+use lovage_core::{Broker, Clock as _, Delivery, QueueName, Reserve, SlotWants, Token};
 use lovage_redis::{Redis, RedisConfig, Script, SubscriberEvent};
 use lovage_system::{SystemClock, SystemEntropy};
 
@@ -148,7 +148,13 @@ async fn raw(bed: &Bed) -> Fallible<Vec<Duration>> {
 
 async fn take(broker: &dyn Broker, from: &QueueName) -> Fallible<Vec<Delivery>> {
     let token = Token::new(&SystemEntropy);
-    let request = Reserve { queue: from, max: 1, token, lease: Duration::from_secs(30), suspects: true };
+    let request = Reserve {
+        queue: from,
+        want: SlotWants::any(1),
+        token,
+        lease: Duration::from_secs(30),
+        suspects: true,
+    };
     Ok(broker.reserve(request, None).await?.deliveries)
 }
 

@@ -9,7 +9,7 @@ use lovage::{TaskError, Worker, tasks};
 use lovage_client::connect::Backends;
 use lovage_core::{
     Broker, Delay, Envelope, Message, Outcome, Payload, Place, Priority, QueueName, Reserve, Settle,
-    Settlement, TaskId, TaskRecord, TaskState, Token,
+    Settlement, SlotWants, TaskId, TaskRecord, TaskState, Token,
 };
 use lovage_redis::{Redis, RedisConfig, Script};
 use lovage_system::SystemEntropy;
@@ -186,7 +186,8 @@ async fn raw_drain(bed: &Bed, tasks: usize) -> Fallible<Duration> {
         let broker = Arc::clone(&broker);
         let from = from.clone();
         async move {
-            let request = Reserve { queue: &from, max: 256, token, lease: LEASE, suspects: true };
+            let request =
+                Reserve { queue: &from, want: SlotWants::any(256), token, lease: LEASE, suspects: true };
             broker.reserve(request, None).await
         }
     };

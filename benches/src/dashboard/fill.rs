@@ -7,7 +7,8 @@ use lovage_core::schedule::{Entry, Schedule};
 use lovage_core::stats::{Counts, DepthSample, StatsStore, Tally};
 use lovage_core::{
     Broker, DeadReason, Delay, EntryName, Envelope, Message, Note, Payload, Place, Priority, QueueName,
-    Reserve, Settle, Settlement, Source, TaskId, TaskName, Timestamp, Token, WorkerId, WorkerInfo, limits,
+    Reserve, Settle, Settlement, SlotWants, Source, TaskId, TaskName, Timestamp, Token, WorkerId, WorkerInfo,
+    limits,
 };
 use lovage_sql::Database;
 use lovage_system::SystemEntropy;
@@ -79,8 +80,13 @@ async fn dead(broker: &dyn Broker, now: Timestamp) -> Fallible<()> {
     let mut left = DEAD;
     while left > 0 {
         let token = Token::new(&SystemEntropy);
-        let request =
-            Reserve { queue: &queue, max: limits::RESERVE_BATCH, token, lease: STAYS, suspects: true };
+        let request = Reserve {
+            queue: &queue,
+            want: SlotWants::any(limits::RESERVE_BATCH),
+            token,
+            lease: STAYS,
+            suspects: true,
+        };
         let found = broker.reserve(request, None).await?.deliveries;
         let give_up = |id| {
             let note = Note::new(now, "worker-7@host-7", "connection to db-7.internal timed out after 30s");

@@ -2,6 +2,7 @@
 
 mod idle;
 mod look;
+mod ready;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -9,19 +10,16 @@ use std::time::Duration;
 
 use lovage_core::{
     Cancelled, DeadReason, Delivery, Envelope, Extended, Hint, Maintained, Message, Note, Place, Published,
-    QueueName, RateLimit, Reserve, Reserved, Settle, Settled, Settlement, TaskId, Timestamp, Token,
+    QueueName, RateLimit, Reserve, Reserved, Settle, Settled, Settlement, SlotKind, TaskId, Timestamp, Token,
     UniquePolicy, Verdict, limits,
 };
 use tokio::sync::oneshot;
 
-use self::idle::{Bucket, News, Timer};
+use self::idle::{Bucket, Idle, News, Timer};
+use self::ready::{Ready, ReadyKey};
 
 /// Which participant.
 pub(crate) type HandleId = u64;
-
-/// Suspects (0) before the others (1), then the highest priority, then the order of becoming ready. What goes to the
-/// head gets a number below all others.
-type ReadyKey = (u8, Reverse<u8>, i64);
 
 /// By instant, then in the order of arrival.
 type TimeKey = (Timestamp, i64);
@@ -30,7 +28,7 @@ type TimeKey = (Timestamp, i64);
 pub(crate) struct Queue {
     name: QueueName,
     messages: BTreeMap<TaskId, Stored>,
-    ready: BTreeMap<ReadyKey, TaskId>,
+    ready: Ready,
     delayed: BTreeMap<TimeKey, TaskId>,
     dead: BTreeMap<TimeKey, TaskId>,
     reservations: BTreeMap<Token, Reservation>,
@@ -40,7 +38,7 @@ pub(crate) struct Queue {
     waiters: BTreeMap<TaskId, BTreeMap<u64, oneshot::Sender<()>>>,
     paused: bool,
     limit: Option<Bucket>,
-    idle: VecDeque<HandleId>,
+    idle: VecDeque<Idle>,
     timer: Option<Timer>,
     news: News,
     maintained_at: Option<Timestamp>,
@@ -62,6 +60,10 @@ struct Stored {
     revoked: bool,
     replaced_by: Option<TaskId>,
     notes: Vec<Note>,
+    /// The position in the order of becoming ready, kept while it is leased.
+    sequence: i64,
+    /// The slot kind that it is kept for, kept while it is leased.
+    kind: Option<SlotKind>,
     spot: Spot,
 }
 
@@ -92,7 +94,7 @@ impl Queue {
         Self {
             name,
             messages: BTreeMap::new(),
-            ready: BTreeMap::new(),
+            ready: Ready::default(),
             delayed: BTreeMap::new(),
             dead: BTreeMap::new(),
             reservations: BTreeMap::new(),
@@ -137,6 +139,8 @@ impl Queue {
             revoked: false,
             replaced_by: None,
             notes: Vec::new(),
+            sequence: 0,
+            kind: None,
             // Replaced at once by `delay` or `push_tail`.
             spot: Spot::Delayed((now, 0)),
         };
@@ -149,17 +153,24 @@ impl Queue {
     }
 
     pub(crate) fn reserve(&mut self, handle: HandleId, request: &Reserve<'_>, now: Timestamp) -> Reserved {
-        self.idle.retain(|idle| *idle != handle);
+        self.idle.retain(|idle| idle.handle != handle);
         self.promote_due(limits::RESERVE_BATCH, now);
-        let allowed = self.limit.as_ref().map_or(request.max, |bucket| bucket.tokens(now).min(request.max));
-        let ids = if self.paused { Vec::new() } else { self.take_ready(request, allowed) };
+        let want = request.want.bounded();
+        let allowed = self.limit.as_ref().map_or(want.total, |bucket| bucket.tokens(now));
+        let taken = if self.paused { Vec::new() } else { self.ready.take(want, allowed, request.suspects) };
+        let ids: Vec<TaskId> = taken.iter().map(|(_, id)| *id).collect();
         if let Some(bucket) = &mut self.limit {
             bucket.spend(now, ids.len());
         }
         if ids.is_empty() {
             // What became due may be a suspect that this one did not ask for.
+            self.news.ready |= want.is_none();
             self.nudge(None);
-            self.idle.push_back(handle);
+            if want.is_none() {
+                return Reserved { now, deliveries: Vec::new(), next_check: None };
+            }
+            self.nudge_for_others(want.kinds());
+            self.idle.push_back(Idle { handle, kinds: want.kinds() });
             return Reserved { now, deliveries: Vec::new(), next_check: self.next_check(handle, now) };
         }
         let deliveries: Vec<Delivery> =
@@ -170,7 +181,7 @@ impl Queue {
         self.reservations.insert(request.token, reservation);
         // A chain: each handle that found work wakes one more while something is left. Who is full does not look again soon:
         // somebody else has to keep the time.
-        let full = deliveries.len() == request.max;
+        let full = deliveries.len() == want.total;
         let kept_time = full && self.timer.as_ref().is_some_and(|timer| timer.handle == handle);
         if kept_time {
             self.timer = None;
@@ -298,7 +309,7 @@ impl Queue {
     pub(crate) fn purge(&mut self, place: Place, limit: usize) -> usize {
         let limit = limit.min(1_000);
         let ids: Vec<TaskId> = match place {
-            Place::Ready => self.ready.values().take(limit).copied().collect(),
+            Place::Ready => self.ready.in_order().into_iter().take(limit).map(|(_, id)| id).collect(),
             Place::Delayed => self.delayed.values().take(limit).copied().collect(),
             Place::Dead => self.dead.values().take(limit).copied().collect(),
             Place::Leased => Vec::new(),
@@ -388,16 +399,6 @@ impl Queue {
         }
     }
 
-    /// Takes ids out of the ready list: a suspect first, when one is asked for, then the others in order.
-    fn take_ready(&mut self, request: &Reserve<'_>, allowed: usize) -> Vec<TaskId> {
-        let max = allowed.min(limits::RESERVE_BATCH);
-        let others = (1, Reverse(u8::MAX), i64::MIN);
-        let suspect = self.ready.range(..others).next().filter(|_| request.suspects);
-        let keys: Vec<ReadyKey> =
-            suspect.into_iter().chain(self.ready.range(others..)).take(max).map(|(key, _)| *key).collect();
-        keys.iter().filter_map(|key| self.ready.remove(key)).collect()
-    }
-
     fn hand_out(&mut self, id: TaskId, token: Token, now: Timestamp) -> Option<Delivery> {
         let stored = self.messages.get_mut(&id)?;
         stored.spot = Spot::Leased(token);
@@ -428,6 +429,7 @@ impl Queue {
             losses: stored.losses,
             refused_since: stored.refused_since,
             published_at: stored.published_at,
+            kind: stored.kind,
             verdict,
         })
     }
@@ -469,6 +471,14 @@ impl Queue {
                 } else {
                     self.delay(id, now.plus(*after));
                 }
+            }
+            Settle::Unstarted { kind, .. } => {
+                stored.delivery -= 1;
+                let sequence = stored.sequence;
+                if let Some(bucket) = &mut self.limit {
+                    bucket.refund(now);
+                }
+                self.make_ready(id, Some(*kind), sequence);
             }
             Settle::DeadLetter { reason, note } => {
                 stored.add_note(note);
@@ -528,26 +538,28 @@ impl Queue {
 
     fn push_tail(&mut self, id: TaskId) {
         let sequence = self.next_sequence();
-        self.make_ready(id, sequence);
+        self.make_ready(id, None, sequence);
     }
 
     /// Puts messages before all others of their priority; they keep their order among themselves.
     fn push_head(&mut self, ids: &[TaskId]) {
         for id in ids.iter().rev() {
             let sequence = -self.next_sequence();
-            self.make_ready(*id, sequence);
+            self.make_ready(*id, None, sequence);
         }
     }
 
-    fn make_ready(&mut self, id: TaskId, sequence: i64) {
+    fn make_ready(&mut self, id: TaskId, kind: Option<SlotKind>, sequence: i64) {
         let Some(stored) = self.messages.get_mut(&id) else { return };
         let key = (
             u8::from(stored.losses < limits::SUSPECT_LOSSES),
             Reverse(stored.message.priority.get()),
+            u8::from(kind.is_none()),
             sequence,
         );
+        (stored.kind, stored.sequence) = (kind, sequence);
         stored.spot = Spot::Ready(key);
-        self.ready.insert(key, id);
+        self.ready.insert(kind, key, id);
         self.news.ready = true;
     }
 
@@ -562,12 +574,13 @@ impl Queue {
     /// Removes a message from wherever it is.
     fn remove(&mut self, id: TaskId) {
         self.end(id);
-        match self.messages.remove(&id).map(|stored| stored.spot) {
-            Some(Spot::Ready(key)) => drop(self.ready.remove(&key)),
-            Some(Spot::Delayed(key)) => drop(self.delayed.remove(&key)),
-            Some(Spot::Dead(key, _)) => drop(self.dead.remove(&key)),
+        let Some(stored) = self.messages.remove(&id) else { return };
+        match stored.spot {
+            Spot::Ready(key) => self.ready.remove(stored.kind, &key),
+            Spot::Delayed(key) => drop(self.delayed.remove(&key)),
+            Spot::Dead(key, _) => drop(self.dead.remove(&key)),
             // The caller has ended its lease.
-            Some(Spot::Leased(_)) | None => {}
+            Spot::Leased(_) => {}
         }
     }
 

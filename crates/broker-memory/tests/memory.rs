@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use lovage_broker_memory::MemoryStore;
 use lovage_conformance::BrokerBed;
 use lovage_core::{
-    BackendErrorKind, Broker, Clock, Hint, Published, Reserve, Reserved, Settle, Settlement, Token,
+    BackendErrorKind, Broker, Clock, Hint, Published, Reserve, Reserved, Settle, Settlement, SlotWants, Token,
 };
 use lovage_testkit::{
     FakeClock, Fault, FaultyBroker, Operation, SeededEntropy, message, queue, still_pending,
@@ -18,7 +18,7 @@ const LEASE: Duration = Duration::from_secs(30);
 async fn reserve(broker: &dyn Broker, seed: u64) -> Reserved {
     let queue = queue("q");
     let token = Token::new(&SeededEntropy::new(seed));
-    let request = Reserve { queue: &queue, max: 10, token, lease: LEASE, suspects: true };
+    let request = Reserve { queue: &queue, want: SlotWants::any(10), token, lease: LEASE, suspects: true };
     broker.reserve(request, None).await.expect("the memory broker does not fail")
 }
 

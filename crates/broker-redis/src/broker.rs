@@ -11,8 +11,8 @@ use fred::types::Value;
 use futures_util::future::{join, join_all};
 use lovage_core::{
     BackendError, Broker, Delay, Delivery, Envelope, Heartbeat, Hint, Leases, Maintained, Message, Published,
-    QueueName, Reserve, Reserved, Settle, Settled, Settlement, TaskId, Timestamp, Token, UniquePolicy,
-    Verdict, Watch, WorkerId, WorkerInfo, limits,
+    QueueName, Reserve, Reserved, Settle, Settled, Settlement, SlotKind, TaskId, Timestamp, Token,
+    UniquePolicy, Verdict, Watch, WorkerId, WorkerInfo, limits,
 };
 use lovage_redis::{Durability, Redis, RedisConfig, Script};
 use lovage_system::SystemEntropy;
@@ -182,20 +182,23 @@ impl Broker for RedisBroker {
 
     async fn reserve(&self, request: Reserve<'_>, now: Option<Timestamp>) -> Result<Reserved, BackendError> {
         self.listen().await?;
+        let want = request.want.bounded();
         let args = Args::at(now)
-            .number(request.max.clamp(1, limits::RESERVE_BATCH))
+            .number(want.total)
             .bytes(request.token.as_bytes())
             .duration(request.lease)
             .text(if request.suspects { "1" } else { "" })
             .text(&self.channel)
-            .number(usize::try_from(limits::POISON_LOSSES).unwrap_or(usize::MAX));
+            .number(usize::try_from(limits::POISON_LOSSES).unwrap_or(usize::MAX))
+            .number(usize::from(want.kinds()));
+        let args = SlotKind::ALL.into_iter().fold(args, |args, kind| args.number(want.get(kind)));
         let reserving = self.on_queue(&scripts::RESERVE, request.queue, args);
         let (answer, ()) = join(reserving, self.remember(request.queue)).await;
         let mut answer = Answer::new("reserve", answer?)?;
         let (now, next_check) = (answer.instant()?, answer.time()?);
         let (ids, records) = (answer.list_or_none()?, answer.list_or_none()?);
         let (histories, revoked) = (answer.list_or_none()?, answer.list_or_none()?);
-        let replaced = answer.list_or_none()?;
+        let (replaced, kinds) = (answer.list_or_none()?, answer.list_or_none()?);
         let deliveries = ids.iter().zip(&records).enumerate().map(|(i, (id, record))| {
             let history = History::read_or_new(histories.get(i).unwrap_or(&Value::Null));
             let by = replaced.get(i).filter(|by| !by.is_null());
@@ -204,7 +207,8 @@ impl Broker for RedisBroker {
                 None => (revoked.get(i).and_then(Value::as_i64) == Some(1)).then_some(Verdict::Revoked),
             };
             let record = Record::read_or_raw(record.as_bytes().unwrap_or_default());
-            Ok(delivery(task_id("reserve", id)?, record, &history, revoked, now))
+            let kind = kinds.get(i).and_then(Value::as_i64).and_then(kind_of_number);
+            Ok(Delivery { kind, ..delivery(task_id("reserve", id)?, record, &history, revoked, now) })
         });
         Ok(Reserved { now, next_check, deliveries: deliveries.collect::<Result<_, BackendError>>()? })
     }
@@ -378,8 +382,20 @@ fn delivery(
         losses: history.losses,
         refused_since: history.refused_since,
         published_at: record.published_at,
+        kind: None,
         verdict,
     }
+}
+
+/// The number of a slot kind in the scripts, from 1 on.
+const fn number_of_kind(kind: SlotKind) -> usize {
+    kind.index() + 1
+}
+
+/// The slot kind of a number of the scripts; `None` for a message that was not kept.
+fn kind_of_number(number: i64) -> Option<SlotKind> {
+    let index = usize::try_from(number).ok()?.checked_sub(1)?;
+    SlotKind::ALL.get(index).copied()
 }
 
 /// The arguments of settle.lua, acknowledgements first, and the place in the batch of each of its positions.
@@ -406,6 +422,10 @@ fn settle_args(
             }
             Settle::GiveBack { after, refused } => {
                 args.text(if *refused { "u" } else { "b" }).duration(*after).text("")
+            }
+            Settle::Unstarted { kind, kept_for } => {
+                let kept_for = kept_for.map(|kind| number_of_kind(kind).to_string()).unwrap_or_default();
+                args.text("q").number(number_of_kind(*kind)).text(&kept_for)
             }
             Settle::DeadLetter { reason, note } => {
                 args.text("k").text(reason.as_str()).bytes(&crate::control::to_json(note)?)

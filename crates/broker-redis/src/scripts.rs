@@ -18,20 +18,20 @@ macro_rules! scripts {
 
 scripts! {
     PUBLISH = "publish" ["look", "release"];
-    RESERVE = "reserve" ["history", "ready", "release"];
-    SETTLE = "settle" ["history", "ready", "release", "ending"];
+    RESERVE = "reserve" ["history", "ready", "release", "kinds"];
+    SETTLE = "settle" ["history", "ready", "release", "ending", "kinds"];
     EXTEND = "extend" [];
     MAINTAIN = "maintain" ["history", "ready"];
     WATCH = "watch" [];
     FIND = "find" ["look"];
-    AHEAD = "ahead" ["look"];
-    PEEK = "peek" ["look"];
-    DEPTH = "depth" [];
+    AHEAD = "ahead" ["look", "kinds"];
+    PEEK = "peek" ["look", "kinds"];
+    DEPTH = "depth" ["kinds"];
     CANCEL = "cancel" ["history", "ready", "look"];
     PROMOTE = "promote" ["history", "ready"];
-    PURGE = "purge" ["release", "ending"];
+    PURGE = "purge" ["release", "ending", "kinds"];
     PAUSE = "pause" [];
-    RESUME = "resume" [];
+    RESUME = "resume" ["kinds"];
     LIMIT = "limit" [];
     REQUEUE_DEAD = "requeue_dead" ["history", "ready"];
     DELETE_DEAD = "delete_dead" ["release", "ending"];

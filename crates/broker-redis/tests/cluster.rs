@@ -11,7 +11,8 @@ use fred::util::redis_keyslot;
 use futures_util::future::join_all;
 use lovage_broker_redis::RedisBroker;
 use lovage_core::{
-    Broker, Hint, Message, Published, QueueName, Reserve, Reserved, Settle, Settlement, TaskId, Token,
+    Broker, Hint, Message, Published, QueueName, Reserve, Reserved, Settle, Settlement, SlotWants, TaskId,
+    Token,
 };
 use lovage_redis::RedisConfig;
 use lovage_redis::testing::RedisCluster;
@@ -32,7 +33,7 @@ fn queue() -> QueueName {
 
 async fn reserve(broker: &dyn Broker, max: usize) -> Option<(Token, Reserved)> {
     let token = Token::new(&SystemEntropy);
-    let request = Reserve { queue: &queue(), max, token, lease: LEASE, suspects: true };
+    let request = Reserve { queue: &queue(), want: SlotWants::any(max), token, lease: LEASE, suspects: true };
     match broker.reserve(request, None).await {
         Ok(reserved) => Some((token, reserved)),
         Err(error) => {

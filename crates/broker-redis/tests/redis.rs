@@ -10,8 +10,8 @@ use fred::types::{Key, Value};
 use lovage_broker_redis::RedisBroker;
 use lovage_core::{
     BackendErrorKind, Broker, Cancelled, DeadReason, Hint, Message, Note, Page, Place, Published, QueueName,
-    RedactedArg, Reserve, Reserved, Settle, Settled, Settlement, TaskId, TaskInfo, Timestamp, Token, Verdict,
-    Watch, WorkerCommand, WorkerId, WorkerInfo, WorkerMode,
+    RedactedArg, Reserve, Reserved, Settle, Settled, Settlement, SlotWants, TaskId, TaskInfo, Timestamp,
+    Token, Verdict, Watch, WorkerCommand, WorkerId, WorkerInfo, WorkerMode,
 };
 use lovage_redis::testing::RedisServer;
 use lovage_redis::{Redis, RedisConfig, Script};
@@ -40,7 +40,7 @@ fn at(second: i64) -> Option<Timestamp> {
 async fn reserve(broker: &dyn Broker, max: usize, now: Option<Timestamp>) -> (Token, Reserved) {
     let token = Token::new(&SystemEntropy);
     let queue = queue();
-    let request = Reserve { queue: &queue, max, token, lease: LEASE, suspects: true };
+    let request = Reserve { queue: &queue, want: SlotWants::any(max), token, lease: LEASE, suspects: true };
     (token, broker.reserve(request, now).await.unwrap())
 }
 
@@ -128,7 +128,7 @@ async fn a_story_leaves_these_keys() {
     }
     accept(&*broker, message("q").unique("k").fence("s", at(1).unwrap()), at(61)).await;
     let token = Token::new(&SystemEntropy);
-    let request = Reserve { queue: &queue(), max: 1, token, lease: LEASE, suspects: false };
+    let request = Reserve { queue: &queue(), want: SlotWants::any(1), token, lease: LEASE, suspects: false };
     assert_eq!(broker.reserve(request, at(61)).await.unwrap().deliveries.len(), 1);
     let cancelled = accept(&*broker, message("q").priority(5), at(61)).await;
     assert_eq!(broker.cancel(cancelled, None, at(61)).await.unwrap(), Cancelled::Waiting);

@@ -6,6 +6,8 @@ DECLARE
     v_queue lovage_queue;
     v_next bigint;
     v_ready boolean;
+    -- The slot kinds (bits) for which a message is ready.
+    v_kinds integer := 3;
     -- What is ready waits for a token.
     v_token boolean;
 BEGIN
@@ -17,14 +19,22 @@ BEGIN
         RETURN;
     END IF;
     v_ready := EXISTS (SELECT FROM lovage_ready WHERE queue = p_queue);
+    -- No index probe more where nothing was ever sorted.
+    IF v_ready AND v_queue.sorted
+        AND NOT EXISTS (SELECT FROM lovage_ready WHERE queue = p_queue AND rank < 20) THEN
+        v_kinds := EXISTS (SELECT FROM lovage_ready WHERE queue = p_queue AND rank >= 20 AND rank < 40)::integer
+            + 2 * EXISTS (SELECT FROM lovage_ready WHERE queue = p_queue AND rank >= 40)::integer;
+    END IF;
     v_token := v_queue.limited AND EXISTS (SELECT FROM lovage_rate WHERE queue = p_queue AND empty_until IS NOT NULL);
-    IF v_ready AND NOT v_token THEN
-        PERFORM lovage_wake_one(p_queue);
-    ELSIF p_due OR v_ready THEN
+    IF v_ready AND NOT v_token AND lovage_wake_one(p_queue, v_kinds) THEN
+        RETURN;
+    END IF;
+    IF p_due OR v_ready AND v_token THEN
         v_next := lovage_next_event(p_queue);
         -- Somebody has to look earlier than the one who said that it would.
         IF v_next IS NOT NULL AND (v_queue.timer_at IS NULL OR v_next < v_queue.timer_at OR v_queue.timer_at <= p_now) THEN
-            PERFORM lovage_wake_one(p_queue);
+            -- Any handle can keep the time.
+            PERFORM lovage_wake_one(p_queue, 3);
         END IF;
     END IF;
 END $$;

@@ -13,10 +13,10 @@ BEGIN
         EXIT WHEN cardinality(v_ids) >= p_limit;
         WITH part AS MATERIALIZED (
             SELECT l.token, l.id FROM lovage_leased AS l JOIN lovage_message AS m ON m.id = l.id AND m.queue = p_queue
-            WHERE l.token = v_token ORDER BY m.rank, m.seq LIMIT p_limit - cardinality(v_ids)),
+            WHERE l.token = v_token ORDER BY m.rank % 20, m.seq LIMIT p_limit - cardinality(v_ids)),
         gone AS (
             DELETE FROM lovage_leased AS l USING part WHERE l.token = part.token AND l.id = part.id RETURNING l.id)
-        SELECT array_agg(m.id ORDER BY m.rank, m.seq) INTO v_lost
+        SELECT array_agg(m.id ORDER BY m.rank % 20, m.seq) INTO v_lost
         FROM gone JOIN lovage_message AS m ON m.id = gone.id AND m.queue = p_queue;
         v_ids := v_ids || v_lost;
         -- What the limit left of it stays with the reservation, whose end has come already.

@@ -1,12 +1,15 @@
 -- Hands out ready messages under one lease, in the order of `nth`, at most as many as the rate limit has tokens. The columns
 -- of a delivery are read after the messages were taken, in a statement of its own, so that they show what the previous
--- holders committed. Returns at least one row; its `id` is null when nothing was found.
+-- holders committed. Of the messages that are kept for a slot kind it takes at most as many as `p_wants` says for it (1 async,
+-- 2 blocking). Returns at least one row; its `id` is null when nothing was found. A call for no message (`p_max` 0) passes a
+-- hint on.
 CREATE OR REPLACE FUNCTION lovage_reserve(
-    p_queue text, p_now bigint, p_max integer, p_token uuid, p_lease bigint, p_suspects boolean, p_handle bigint)
+    p_queue text, p_now bigint, p_max integer, p_token uuid, p_lease bigint, p_suspects boolean, p_handle bigint,
+    p_wants integer[])
 RETURNS TABLE (
     now bigint, next_check bigint, nth bigint, id uuid, priority smallint, run integer, delivery integer, attempt integer,
     losses integer, refused_since bigint, published_at bigint, revoked boolean, replaced_by uuid, until_start boolean,
-    body bytea)
+    kind integer, body bytea)
 LANGUAGE plpgsql SET search_path FROM CURRENT SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     v_queue integer;
@@ -15,6 +18,8 @@ DECLARE
     v_rate lovage_rate;
     v_max integer := p_max;
     v_promoted integer := 0;
+    v_sorted boolean;
+    v_kinds smallint := lovage_kinds(p_wants);
     v_suspect uuid[];
     v_ids uuid[];
 BEGIN
@@ -32,11 +37,13 @@ BEGIN
         v_max := least(p_max, (now + v_rate.burst * v_rate.gap - v_rate.spent) / v_rate.gap);
     END IF;
     FOR look IN 1..2 LOOP
-        SELECT q.paused INTO v_paused FROM lovage_queue AS q WHERE q.id = v_queue;
+        SELECT q.paused, q.sorted INTO v_paused, v_sorted FROM lovage_queue AS q WHERE q.id = v_queue;
         IF EXISTS (SELECT FROM lovage_delayed AS d WHERE d.queue = v_queue AND d.due <= now) THEN
             v_promoted := v_promoted + lovage_promote_due(v_queue, now, 256);
         END IF;
-        IF NOT v_paused THEN
+        IF v_sorted AND NOT v_paused THEN
+            v_ids := lovage_take_sorted(v_queue, p_token, v_max, p_wants, p_suspects);
+        ELSIF NOT v_paused THEN
             IF p_suspects AND EXISTS (SELECT FROM lovage_ready AS r WHERE r.queue = v_queue AND r.rank < 10) THEN
                 WITH first AS MATERIALIZED (
                     SELECT r.queue, r.rank, r.seq FROM lovage_ready AS r WHERE r.queue = v_queue AND r.rank < 10
@@ -48,7 +55,7 @@ BEGIN
                 SELECT array_agg(t.id) INTO v_suspect FROM taken AS t;
             END IF;
             WITH first AS MATERIALIZED (
-                SELECT r.queue, r.rank, r.seq FROM lovage_ready AS r WHERE r.queue = v_queue AND r.rank >= 10
+                SELECT r.queue, r.rank, r.seq FROM lovage_ready AS r WHERE r.queue = v_queue AND r.rank >= 10 AND r.rank < 20
                 ORDER BY r.queue, r.rank, r.seq
                 LIMIT v_max - coalesce(cardinality(v_suspect), 0) FOR UPDATE SKIP LOCKED),
             taken AS (
@@ -58,7 +65,7 @@ BEGIN
             SELECT array_agg(t.id ORDER BY t.rank, t.seq) INTO v_ids FROM taken AS t;
             v_ids := v_suspect || v_ids;
         END IF;
-        EXIT WHEN v_ids IS NOT NULL OR look = 2;
+        EXIT WHEN v_ids IS NOT NULL OR look = 2 OR p_max = 0;
         IF v_promoted > 0 THEN
             -- They are suspects that this one may not have. It holds locks now, so that it must not wait for others.
             PERFORM lovage_nudge(v_queue, now, false);
@@ -75,10 +82,22 @@ BEGIN
         SET spent = v_rate.spent, empty_until = CASE WHEN v_rate.empty_until > now THEN v_rate.empty_until END
         WHERE b.queue = v_queue;
     END IF;
+    IF p_max = 0 THEN
+        DELETE FROM lovage_idle AS i WHERE i.queue = v_queue AND i.handle = p_handle;
+        PERFORM lovage_nudge(v_queue, now, true);
+        RETURN NEXT;
+        RETURN;
+    END IF;
     IF v_ids IS NULL THEN
-        PERFORM lovage_nudge(v_queue, now, false);
-        INSERT INTO lovage_idle AS i (queue, handle, since) VALUES (v_queue, p_handle, nextval('lovage_tail'))
-        ON CONFLICT (queue, handle) DO NOTHING;
+        IF v_promoted > 0 THEN
+            PERFORM lovage_nudge(v_queue, now, false);
+        END IF;
+        IF v_sorted AND NOT v_paused THEN
+            PERFORM lovage_nudge_for_others(v_queue, p_handle, v_kinds);
+        END IF;
+        INSERT INTO lovage_idle AS i (queue, handle, since, kinds)
+        VALUES (v_queue, p_handle, nextval('lovage_tail'), v_kinds)
+        ON CONFLICT (queue, handle) DO UPDATE SET kinds = excluded.kinds WHERE i.kinds <> excluded.kinds;
         next_check := lovage_claim_timer(v_queue, now, p_handle);
         RETURN NEXT;
         RETURN;
@@ -89,7 +108,7 @@ BEGIN
     PERFORM lovage_nudge(v_queue, now, false);
     RETURN QUERY
         SELECT now, NULL::bigint, t.nth, m.id, m.priority, m.run, m.delivery + 1, m.attempt, m.losses, m.refused_since,
-            m.published_at, m.revoked, m.replaced_by, m.until_start AND m.unique_key IS NOT NULL, m.body
+            m.published_at, m.revoked, m.replaced_by, m.until_start AND m.unique_key IS NOT NULL, m.rank / 20, m.body
         FROM unnest(v_ids) WITH ORDINALITY AS t (id, nth)
         JOIN lovage_message AS m ON m.id = t.id AND m.queue = v_queue;
 END $$;

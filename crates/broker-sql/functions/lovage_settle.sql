@@ -1,5 +1,6 @@
 -- Ends messages of one reservation: those of `p_acks` are done; each of `p_ids` goes on by its kind:
--- `retry` after a time, with a note | `back` after a time | `refused` after a time | `dead` with a reason and a note.
+-- `retry` after a time, with a note | `back` after a time | `refused` after a time | `dead` with a reason and a note |
+-- `unstarted`, kept for the slot kind of this number (in the place of the time).
 -- No id may stand twice. Answers the ids whose lease had ended.
 CREATE OR REPLACE FUNCTION lovage_settle(
     p_queue text, p_now bigint, p_token uuid, p_acks uuid[],
@@ -14,10 +15,19 @@ DECLARE
     v_keys text[];
     v_head uuid[];
     v_dead boolean := false;
+    v_unstarted integer := 0;
     m lovage_message;
 BEGIN
+    IF 'unstarted' = ANY (p_kinds) THEN
+        -- Before every other lock, as `lovage_reserve` does.
+        PERFORM FROM lovage_rate AS b WHERE b.queue = v_queue FOR UPDATE;
+    END IF;
     IF cardinality(p_ids) > 0 THEN
         PERFORM lovage_announce(v_queue);
+    END IF;
+    IF 'unstarted' = ANY (p_kinds) THEN
+        -- From now on reservations look at kept messages, too.
+        UPDATE lovage_queue SET sorted = true WHERE id = v_queue AND NOT sorted;
     END IF;
     IF cardinality(p_acks) > 0 THEN
         WITH done AS (
@@ -38,6 +48,11 @@ BEGIN
         DELETE FROM lovage_leased AS l WHERE l.token = p_token AND l.id = p_ids[i];
         IF NOT FOUND THEN
             RETURN NEXT p_ids[i];
+            CONTINUE;
+        END IF;
+        IF p_kinds[i] = 'unstarted' THEN
+            PERFORM lovage_keep(v_queue, p_ids[i], p_after[i]::integer);
+            v_unstarted := v_unstarted + 1;
             CONTINUE;
         END IF;
         UPDATE lovage_message AS w SET
@@ -64,6 +79,12 @@ BEGIN
     FOR i IN REVERSE coalesce(cardinality(v_head), 0)..1 LOOP
         PERFORM lovage_make_ready(v_queue, v_head[i], true);
     END LOOP;
+    IF v_unstarted > 0 THEN
+        -- Their tokens come back.
+        UPDATE lovage_rate AS b SET spent = b.spent - v_unstarted * b.gap,
+            empty_until = nullif(greatest(b.spent - (v_unstarted + b.burst - 1) * b.gap, v_now), v_now)
+        WHERE b.queue = v_queue;
+    END IF;
     DELETE FROM lovage_reservation AS r WHERE r.token = p_token
         AND NOT EXISTS (SELECT FROM lovage_leased AS l WHERE l.token = p_token);
     IF v_dead THEN

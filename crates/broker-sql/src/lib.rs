@@ -56,9 +56,14 @@ pub static MIGRATIONS: Migrations = Migrations {
         "lovage_replaceable",
         "lovage_revoke_waiting",
         "lovage_wake_at_commit",
+        "lovage_kinds",
+        "lovage_ready_head",
+        "lovage_take_sorted",
+        "lovage_nudge_for_others",
         "lovage_reserve",
         "lovage_claim_timer",
         "lovage_started",
+        "lovage_keep",
         "lovage_settle",
         "lovage_bury",
         "lovage_trim_dead",
@@ -95,6 +100,18 @@ pub async fn open(db: Database) -> Result<Arc<dyn Broker>, BackendError> {
         #[cfg(feature = "postgres")]
         Database::Postgres(db) => Ok(Arc::new(PgBroker::open(db).await?)),
     }
+}
+
+/// The slot kind of a number in a row; `None` for a message that no worker has sorted yet.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) fn kind_of_number(number: i64) -> Option<lovage_core::SlotKind> {
+    lovage_core::SlotKind::ALL.get(usize::try_from(number).ok()?.checked_sub(1)?).copied()
+}
+
+/// The number of a slot kind in a row.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) fn number_of_kind(kind: lovage_core::SlotKind) -> i64 {
+    i64::try_from(kind.index()).map_or(0, |index| index + 1)
 }
 
 /// A value of a row that this crate did not write.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use lovage_broker_sql::{MIGRATIONS, PgBroker};
 use lovage_core::{
     Broker as _, Clock as _, Control as _, Hint, Inspect as _, Message, QueueName, Reserve, Settle, Settled,
-    Settlement, Token, limits,
+    Settlement, SlotWants, Token, limits,
 };
 use lovage_sql::postgres::{PgDatabase, testing::fresh_url};
 use lovage_system::{SystemClock, SystemEntropy};
@@ -50,7 +50,13 @@ impl Bed {
     }
 
     fn request(&self, max: usize) -> Reserve<'_> {
-        Reserve { queue: &self.queue, max, token: Token::new(&SystemEntropy), lease: LEASE, suspects: true }
+        Reserve {
+            queue: &self.queue,
+            want: SlotWants::any(max),
+            token: Token::new(&SystemEntropy),
+            lease: LEASE,
+            suspects: true,
+        }
     }
 
     /// Reserves and acknowledges until nothing is left; answers how many there were.
@@ -132,7 +138,7 @@ async fn calls_read_what_they_need_of_a_table_that_was_never_analyzed() {
     let before = bed.one::<i64>("SELECT count(*) FROM pg_stat_user_tables WHERE schemaname = current_schema() AND (last_analyze IS NOT NULL OR last_autoanalyze IS NOT NULL)").await;
     assert_eq!(before, 0, "nothing was analyzed");
     for (what, call, most) in [
-        ("reserving 100", "SELECT count(*) FROM lovage_reserve('q', NULL, 100, '00000000-0000-0000-0000-000000000001', 30000000, true, 1)", 1_200),
+        ("reserving 100", "SELECT count(*) FROM lovage_reserve('q', NULL, 100, '00000000-0000-0000-0000-000000000001', 30000000, true, 1, '{100,100}')", 1_200),
         ("settling 2", "SELECT count(*) FROM lovage_settle('q', NULL, '00000000-0000-0000-0000-000000000001',
             (SELECT array_agg(id) FROM (SELECT id FROM lovage_leased WHERE token = '00000000-0000-0000-0000-000000000001' LIMIT 1) AS l),
             (SELECT array_agg(id) FROM (SELECT id FROM lovage_leased WHERE token = '00000000-0000-0000-0000-000000000001' ORDER BY id DESC LIMIT 1) AS l),

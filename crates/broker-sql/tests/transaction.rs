@@ -8,7 +8,7 @@ use std::time::Duration;
 use lovage_broker_sql::{MIGRATIONS, PgBroker};
 use lovage_core::{
     BackendErrorKind, Broker as _, Delivery, Hint, Inspect as _, Message, Published, QueueName, Reserve,
-    Token,
+    SlotWants, Token,
 };
 use lovage_sql::postgres::{PgDatabase, testing::fresh_url};
 use lovage_system::{SystemClock, SystemEntropy};
@@ -43,7 +43,7 @@ impl Bed {
     async fn take(&self, broker: &PgBroker) -> Vec<Delivery> {
         let token = Token::new(&SystemEntropy);
         let lease = Duration::from_secs(30);
-        let request = Reserve { queue: &self.queue, max: 10, token, lease, suspects: true };
+        let request = Reserve { queue: &self.queue, want: SlotWants::any(10), token, lease, suspects: true };
         broker.reserve(request, None).await.unwrap().deliveries
     }
 

@@ -10,7 +10,8 @@ use std::time::Duration;
 use lovage::{Client, ClientErrorKind, TaskError, TaskId, TaskState, Timestamp, tasks};
 use lovage_broker_memory::{MemoryResults, MemoryStore};
 use lovage_core::{
-    Clock, QueueName, Reserve, Settle, Settlement, TaskInfo, Token, WorkerId, WorkerInfo, WorkerMode,
+    Clock, QueueName, Reserve, Settle, Settlement, SlotWants, TaskInfo, Token, WorkerId, WorkerInfo,
+    WorkerMode,
 };
 use lovage_testkit::{FakeClock, Recording, SeededEntropy, inline_client};
 use serde_json::json;
@@ -128,7 +129,10 @@ async fn waiting_is_ended_by_the_settlement_and_by_its_deadline() {
     let worker = store.handle();
     let (queue, token) = (QueueName::new("math").unwrap(), Token::from_bytes([1; 16]));
     let lease = Duration::from_secs(30);
-    worker.reserve(Reserve { queue: &queue, max: 1, token, lease, suspects: true }, None).await.unwrap();
+    worker
+        .reserve(Reserve { queue: &queue, want: SlotWants::any(1), token, lease, suspects: true }, None)
+        .await
+        .unwrap();
     lovage_testkit::settled_down().await;
     assert!(!waiting.is_finished());
     // Settled without a result: the wait ends at once and says so.
@@ -153,7 +157,7 @@ async fn options_of_a_unique_key_are_in_any_order() {
     let queue = QueueName::new("math").unwrap();
     let request = Reserve {
         queue: &queue,
-        max: 10,
+        want: SlotWants::any(10),
         token: Token::from_bytes([1; 16]),
         lease: Duration::from_secs(30),
         suspects: true,
@@ -189,7 +193,7 @@ async fn explain_measures_how_fast_a_queue_drains_and_follows_a_task_that_moves(
         lovage_testkit::settled_down().await;
         let (queue, lease) = (QueueName::new("math").unwrap(), Duration::from_secs(30));
         let token = Token::from_bytes([u8::try_from(reserved).unwrap(); 16]);
-        let request = Reserve { queue: &queue, max: reserved, token, lease, suspects: true };
+        let request = Reserve { queue: &queue, want: SlotWants::any(reserved), token, lease, suspects: true };
         assert_eq!(worker.reserve(request, None).await.unwrap().deliveries.len(), reserved);
         clock.advance(Duration::from_secs(1));
         let text = asked.await.unwrap();

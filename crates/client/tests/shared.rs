@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lovage_client::connect::{Backends, open_both};
 use lovage_core::{
-    Outcome, Place, Reserve, Settle, SettlePart, Settled, Settlement, TaskId, TaskState, Token,
+    Outcome, Place, Reserve, Settle, SettlePart, Settled, Settlement, SlotWants, TaskId, TaskState, Token,
 };
 use lovage_sql::Database;
 use lovage_sql::postgres::testing::fresh_url;
@@ -34,8 +34,13 @@ impl Bed {
         let token = Token::new(&SystemEntropy);
         let broker = &self.backends.broker;
         broker.publish(std::slice::from_ref(&message), None).await.unwrap();
-        let request =
-            Reserve { queue: &queue, max: 1, token, lease: Duration::from_secs(30), suspects: false };
+        let request = Reserve {
+            queue: &queue,
+            want: SlotWants::any(1),
+            token,
+            lease: Duration::from_secs(30),
+            suspects: false,
+        };
         assert_eq!(broker.reserve(request, None).await.unwrap().deliveries.len(), 1);
         let batch = vec![Settlement { id: message.id, how: Settle::Ack }];
         (message.id, SettlePart { queue, token, batch })

@@ -204,6 +204,40 @@ macro_rules! broker_suite {
                 lifting_a_limit_hints
                 clock_set_back_keeps_the_rate
             }
+            kinds {
+                unstarted_message_is_as_it_was
+                unstarted_message_loses_no_lease
+                unstarted_message_is_for_its_kind_alone
+                each_kind_has_its_own_maximum
+                kept_messages_precede_unsorted_ones
+                higher_priority_precedes_kept_messages
+                kept_messages_keep_their_order
+                return_of_a_kept_message_goes_to_its_place
+                other_outcomes_forget_the_kind
+                kind_may_change
+                sorting_ends
+                kept_messages_are_ready_everywhere
+                kept_messages_are_ahead
+                kept_message_is_cancelled
+                kept_message_expires
+                kept_message_is_replaced
+                kept_message_is_poisoned
+                lost_lease_of_a_kept_message_is_reclaimed
+                kept_suspect_is_for_its_kind_alone
+                unstarted_message_gives_its_token_back
+                returned_token_wakes_an_idle_handle
+                kept_messages_share_the_rate_limit
+                return_wakes_a_handle_of_its_kind
+                return_wakes_no_handle_of_another_kind
+                reservation_wakes_a_handle_of_another_kind
+                reservation_that_finds_some_wakes_for_the_rest
+                unsorted_message_wakes_any_handle
+                reservation_of_nothing_passes_a_hint_on
+                reservation_of_nothing_is_not_idle
+                idle_handles_with_suspects_do_not_wake_each_other
+                return_under_a_lost_lease_changes_nothing
+                paused_queue_keeps_kept_messages
+            }
             poison {
                 first_lost_lease_makes_no_suspect
                 suspect_is_first_and_only_for_who_asks

@@ -9,11 +9,14 @@
 //!    answers [`Settled::LeaseLost`], which is an answer and not an error.
 //! 3. **A delayed message is not reserved**: it stays in the store until due and is never delivered early.
 //! 4. **Two counters.** `delivery` grows at each hand-out; `attempt` counts failed outcomes. `GiveBack` costs no attempt.
+//!    A message that is returned by [`Settle::Unstarted`] counts as not handed out: neither counter and no part of its
+//!    history has changed.
 //! 5. **A lease is renewed** by [`Leases::extend`], on a connection of its own, and so is a registration, by
 //!    [`Leases::speak_for`].
 //! 6. **The broker never ends a message by itself**: it delivers it with a [`Verdict`]; the worker records, then settles.
-//! 7. **Order** within a queue and priority is the order of becoming ready (published, due, retried: tail; given back,
-//!    reclaimed: head); higher priority first.
+//! 7. **Order** within a queue, priority and slot kind is the order of becoming ready (published, due, retried: tail; given
+//!    back, reclaimed: head); higher priority first. A message that is returned unstarted keeps its place among the
+//!    messages that are kept for its kind. Within a priority these precede the messages that no worker has sorted yet.
 //! 8. **Publishing a live id** (ready, delayed, leased, dead) or a held unique key answers [`Published::Duplicate`].
 //!    With [`UniquePolicy::Replace`](crate::UniquePolicy::Replace) a holder that waits is marked as replaced instead,
 //!    atomically with the publish, and becomes ready at once.
@@ -32,6 +35,13 @@
 //!     answers when the next one is there; until then nobody is hinted for what is ready.
 //! 16. **What tasks hide stays known.** When a worker registers, what its tasks hide takes the place of what was known of
 //!     them, and is kept when it is gone. Heartbeats after it change nothing, so the worker that came last has its way.
+//! 17. **Messages are sorted by slot kind once.** A publisher does not know the kind of slot that a message needs, so a
+//!     reservation may hand out a message that the worker has no free slot for. The worker returns it by
+//!     [`Settle::Unstarted`]: it is ready again at once, and is handed out only to reservations that
+//!     [want](Reserve::want) this kind, until it is retried, given back or reclaimed. An idle handle is registered for the
+//!     kinds that it wanted, and is hinted for a kept message only if it wanted its kind. A reservation that leaves a message
+//!     ready hints another idle handle that wants it. A reservation that wants nothing takes nothing, is not registered as
+//!     idle, and passes a hint on in this way.
 //!
 //! **Time has one authority, the server.** `now: None` means its own clock; tests pass an instant and travel in time.
 //!
@@ -61,7 +71,7 @@ pub trait Broker: Inspect + Control {
     ) -> Result<Vec<Published>, BackendError>;
 
     /// Hands out ready messages of one queue under one lease. When it finds nothing the handle is registered as idle:
-    /// it gets a [`Hint::Work`] when something becomes ready. A paused queue hands out nothing.
+    /// it gets a [`Hint::Work`] when a message becomes ready that it wants. A paused queue hands out nothing.
     async fn reserve(&self, request: Reserve<'_>, now: Option<Timestamp>) -> Result<Reserved, BackendError>;
 
     /// Ends messages of one reservation; the answers are in the order of the batch. A reservation whose last message
@@ -252,14 +262,114 @@ pub enum Published {
 pub struct Reserve<'a> {
     /// From which queue.
     pub queue: &'a QueueName,
-    /// At most this many, 1 to [`limits::RESERVE_BATCH`](crate::limits::RESERVE_BATCH).
-    pub max: usize,
+    /// How many messages it takes, by slot kind.
+    pub want: SlotWants,
     /// Made for this call.
     pub token: Token,
     /// How long the lease lasts unless renewed.
     pub lease: Duration,
     /// Whether a suspect may be among them: false while this worker holds one.
     pub suspects: bool,
+}
+
+/// The kind of slot that a task runs in.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum SlotKind {
+    /// An `async fn`, which runs on the runtime of the worker.
+    Async,
+    /// A plain function, which runs on a thread of its own.
+    Blocking,
+}
+
+impl SlotKind {
+    /// All kinds, in the order of [`index`](Self::index).
+    pub const ALL: [Self; 2] = [Self::Async, Self::Blocking];
+
+    /// The number of kinds.
+    pub const COUNT: usize = Self::ALL.len();
+
+    /// The position in [`ALL`](Self::ALL), from 0 on. It is part of the layout of brokers and never changes.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Async => 0,
+            Self::Blocking => 1,
+        }
+    }
+
+    /// The word that is shown.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Async => "async",
+            Self::Blocking => "blocking",
+        }
+    }
+}
+
+/// How many messages a reservation takes, by slot kind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SlotWants {
+    /// At most this many in all, up to [`limits::RESERVE_BATCH`](crate::limits::RESERVE_BATCH). The kind of a message that
+    /// no worker has sorted yet is not known, so only this bounds their number.
+    pub total: usize,
+    /// At most this many of the messages that are kept for async slots.
+    pub asynchronous: usize,
+    /// At most this many of the messages that are kept for blocking slots.
+    pub blocking: usize,
+}
+
+impl SlotWants {
+    /// Nothing.
+    pub const NONE: Self = Self { total: 0, asynchronous: 0, blocking: 0 };
+
+    /// Up to `count` messages of whatever kind.
+    #[must_use]
+    pub const fn any(count: usize) -> Self {
+        Self { total: count, asynchronous: count, blocking: count }
+    }
+
+    /// The number of messages of this kind.
+    #[must_use]
+    pub const fn get(&self, kind: SlotKind) -> usize {
+        match kind {
+            SlotKind::Async => self.asynchronous,
+            SlotKind::Blocking => self.blocking,
+        }
+    }
+
+    /// The number of messages of this kind, to be changed.
+    pub const fn get_mut(&mut self, kind: SlotKind) -> &mut usize {
+        match kind {
+            SlotKind::Async => &mut self.asynchronous,
+            SlotKind::Blocking => &mut self.blocking,
+        }
+    }
+
+    /// Whether it wants no message.
+    #[must_use]
+    pub const fn is_none(&self) -> bool {
+        self.total == 0
+    }
+
+    /// The same within what one reservation may take.
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
+        self.total = self.total.min(crate::limits::RESERVE_BATCH);
+        for kind in SlotKind::ALL {
+            *self.get_mut(kind) = self.get(kind).min(self.total);
+        }
+        self
+    }
+
+    /// A bit for each kind that it wants, the lowest for the kind with [index](SlotKind::index) 0.
+    #[must_use]
+    pub fn kinds(&self) -> u8 {
+        let bit = |kind: SlotKind| u8::from(self.get(kind) > 0) << kind.index();
+        SlotKind::ALL.into_iter().map(bit).sum()
+    }
 }
 
 /// What a reservation found.
@@ -295,6 +405,8 @@ pub struct Delivery {
     pub refused_since: Option<Timestamp>,
     /// When it was published, by the broker's clock.
     pub published_at: Timestamp,
+    /// The slot kind that it was kept for; `None` when no worker has sorted it yet.
+    pub kind: Option<SlotKind>,
     /// What to do with it.
     pub verdict: Verdict,
 }
@@ -344,6 +456,14 @@ pub enum Settle {
         after: Duration,
         /// This worker cannot run it (sets [`Delivery::refused_since`] once).
         refused: bool,
+    },
+    /// Not handed out: the worker has no free slot of its kind. Nothing of it has changed (delivery, attempt, history, rate
+    /// token), and it is ready again at once, kept for reservations that want this kind.
+    Unstarted {
+        /// The kind of slot that it needs.
+        kind: SlotKind,
+        /// [`Delivery::kind`], unchanged: it tells a broker without positions where the place of the message is.
+        kept_for: Option<SlotKind>,
     },
     /// Kept aside with a reason.
     DeadLetter {

@@ -39,7 +39,7 @@ pub use args::{Arguments, ArgumentsBuilder, ArgumentsError};
 pub use broker::{
     Broker, Cancelled, Control, DeadReason, Delivery, Depth, Extended, Heartbeat, Hint, Inspect, Leases,
     Maintained, Note, Page, Paged, Place, Published, Reserve, Reserved, Settle, Settled, Settlement,
-    StoredMessage, Verdict, Waiter, Watch,
+    SlotKind, SlotWants, StoredMessage, Verdict, Waiter, Watch,
 };
 pub use clock::{Clock, Entropy, Usage};
 pub use context::{Context, Progress, RunControl, RunInfo, State, States};

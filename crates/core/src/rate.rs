@@ -67,6 +67,13 @@ impl RateLimit {
         Timestamp::from_micros(self.spent_by(spent, now).as_micros().saturating_add(time))
     }
 
+    /// The instant at which all tokens are back, after this many were returned because their messages were not started.
+    #[must_use]
+    pub fn refund(self, spent: Timestamp, count: usize) -> Timestamp {
+        let time = self.gap().saturating_mul(i64::try_from(count).unwrap_or(i64::MAX));
+        Timestamp::from_micros(spent.as_micros().saturating_sub(time))
+    }
+
     /// A clock that was set back must not make a queue wait for longer than an empty bucket does.
     fn spent_by(self, spent: Timestamp, now: Timestamp) -> Timestamp {
         let full = Timestamp::from_micros(now.as_micros() + i64::from(self.burst) * self.gap());

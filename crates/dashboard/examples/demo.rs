@@ -14,7 +14,7 @@ use lovage_core::stats::{Counts, DepthSample, StatsStore as _, Tally};
 use lovage_core::{
     ActiveTask, Broker, Clock, DeadReason, Delay, Envelope, ErrorReport, Message, Note, Outcome, Payload,
     Priority, Progress, QueueName, RedactedArg, Reserve, ResultStore, ScheduledSlot, Settle, Settlement,
-    TaskId, TaskRecord, TaskState, Token, WorkerId, WorkerInfo,
+    SlotWants, TaskId, TaskRecord, TaskState, Token, WorkerId, WorkerInfo,
 };
 use lovage_dashboard::{Dashboard, Parts};
 use lovage_system::{SystemClock, SystemEntropy};
@@ -148,7 +148,10 @@ impl Demo {
             let token = Token::new(&SystemEntropy);
             let lease = Duration::from_secs(60);
             self.broker
-                .reserve(Reserve { queue: &queue, max: 1, token, lease, suspects: true }, None)
+                .reserve(
+                    Reserve { queue: &queue, want: SlotWants::any(1), token, lease, suspects: true },
+                    None,
+                )
                 .await?;
             let error = "550 mailbox unavailable: the server mx1.example.com does not know this user, and said so in a long sentence";
             let how =
@@ -249,7 +252,7 @@ impl Demo {
         let lease = Duration::from_secs(3_600);
         let held = self
             .broker
-            .reserve(Reserve { queue: &queue, max: 4, token, lease, suspects: true }, None)
+            .reserve(Reserve { queue: &queue, want: SlotWants::any(4), token, lease, suspects: true }, None)
             .await?;
         let active = held.deliveries.iter().zip(1..).map(|(delivery, number)| ActiveTask {
             id: delivery.id,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lovage_core::{
-    BackendError, Broker, Entropy, QueueName, Reserve, Reserved, Settle, Settlement, Token, limits,
+    BackendError, Broker, Entropy, QueueName, Reserve, Reserved, Settle, Settlement, SlotWants, Token, limits,
 };
 
 /// How much `maintain` does at a time.
@@ -66,7 +66,8 @@ impl Fetcher {
                 continue;
             }
             let token = Token::new(&*self.entropy);
-            let request = Reserve { queue: &queue, max: left, token, lease: self.lease, suspects };
+            let request =
+                Reserve { queue: &queue, want: SlotWants::any(left), token, lease: self.lease, suspects };
             match self.broker.reserve(request, None).await {
                 Ok(reserved) if reserved.deliveries.is_empty() => {
                     round.next_check = match (round.next_check, reserved.next_check) {
@@ -96,7 +97,8 @@ impl Fetcher {
 /// back, which hints the next one; and who found something is no longer registered as idle there.
 pub(crate) async fn pass_on(fetcher: Fetcher, queue: QueueName) {
     let token = Token::new(&*fetcher.entropy);
-    let request = Reserve { queue: &queue, max: 1, token, lease: fetcher.lease, suspects: false };
+    let request =
+        Reserve { queue: &queue, want: SlotWants::any(1), token, lease: fetcher.lease, suspects: false };
     let passed = async {
         let found = fetcher.broker.reserve(request, None).await?.deliveries;
         let back = |id| Settlement { id, how: Settle::GiveBack { after: Duration::ZERO, refused: false } };

@@ -13,7 +13,7 @@ use lovage::{
     TaskState, Worker, tasks,
 };
 use lovage_broker_memory::{MemoryResults, MemoryStore};
-use lovage_core::{BackendErrorKind, Broker, Clock, Reserve, Token};
+use lovage_core::{BackendErrorKind, Broker, Clock, Reserve, SlotWants, Token};
 use lovage_testkit::{FakeClock, Fault, FaultyBroker, Operation, SeededEntropy};
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -157,7 +157,7 @@ async fn what_a_dead_worker_held_is_taken_over_within_its_lease_and_a_little_mor
         let world = World::new();
         let handle = count::delay(&world.client).await.unwrap();
         let (queue, token) = (QueueName::default(), Token::from_bytes([7; 16]));
-        let request = Reserve { queue: &queue, max: 1, token, lease, suspects: true };
+        let request = Reserve { queue: &queue, want: SlotWants::any(1), token, lease, suspects: true };
         assert_eq!(world.store.handle().reserve(request, None).await.unwrap().deliveries.len(), 1);
         let _worker = world.worker(world.store.handle(), lease);
         let (_, took) = world.until(handle.id(), |point| matches!(point, Point::Ended(_))).await;

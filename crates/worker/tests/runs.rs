@@ -20,7 +20,7 @@ use lovage_broker_memory::{MemoryResults, MemoryStore};
 use lovage_core::{
     AttemptRecord, BackendError, BackendErrorKind, Broker, Cancelled, Clock, DeadReason, Delay, Delivery,
     Envelope, Found, Message, Outcome, Page, Payload, Place, Priority, QueueName, Recorded, Reserve,
-    ResultFilter, ResultStore, Settle, Settlement, Timestamp, Token,
+    ResultFilter, ResultStore, Settle, Settlement, SlotWants, Timestamp, Token,
 };
 use lovage_testkit::{FakeClock, SeededEntropy};
 
@@ -431,7 +431,7 @@ async fn what_ended_before_is_not_run_again() {
     let broker = world.store.handle();
     let (queue, token) = (QueueName::default(), Token::from_bytes([1; 16]));
     let lease = Duration::from_secs(30);
-    let request = Reserve { queue: &queue, max: 1, token, lease, suspects: true };
+    let request = Reserve { queue: &queue, want: SlotWants::any(1), token, lease, suspects: true };
     let delivery = broker.reserve(request, None).await.unwrap().deliveries.remove(0);
     let record = TaskRecord {
         id: handle.id(),
@@ -476,7 +476,7 @@ async fn steal(world: &World, other: &dyn Broker) -> Vec<Delivery> {
         far = far.plus(LEASE / 3);
     }
     let lease = Duration::from_secs(100_000);
-    let request = Reserve { queue: &queue, max: 10, token: thief(), lease, suspects: true };
+    let request = Reserve { queue: &queue, want: SlotWants::any(10), token: thief(), lease, suspects: true };
     other.reserve(request, Some(far)).await.unwrap().deliveries
 }
 

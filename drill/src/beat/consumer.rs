@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lovage_core::{
-    BackendError, Broker, Clock as _, Delivery, Envelope, QueueName, Reserve, Settle, Settlement, TaskId,
-    Timestamp, Token, limits,
+    BackendError, Broker, Clock as _, Delivery, Envelope, QueueName, Reserve, Settle, Settlement, SlotWants,
+    TaskId, Timestamp, Token, limits,
 };
 use lovage_system::{SystemClock, SystemEntropy};
 
@@ -69,7 +69,8 @@ pub async fn consume(broker: Arc<dyn Broker>, queue: QueueName, record: Record) 
 
 async fn step(broker: &dyn Broker, queue: &QueueName, record: &Record) -> Result<usize, BackendError> {
     let token = Token::new(&SystemEntropy);
-    let request = Reserve { queue, max: limits::RESERVE_BATCH, token, lease: LEASE, suspects: true };
+    let request =
+        Reserve { queue, want: SlotWants::any(limits::RESERVE_BATCH), token, lease: LEASE, suspects: true };
     let deliveries = broker.reserve(request, None).await?.deliveries;
     record.0.lock().unwrap_or_else(PoisonError::into_inner).extend(deliveries.iter().map(seen));
     let settlements: Vec<Settlement> =

@@ -6,6 +6,14 @@ use lovage_core::{Hint, RateLimit, Timestamp};
 
 use super::{HandleId, Queue};
 
+/// A handle that found nothing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Idle {
+    pub(super) handle: HandleId,
+    /// The slot kinds that it wants: bits of `SlotWants::kinds`.
+    pub(super) kinds: u8,
+}
+
 /// The one idle handle that was told to look again at an instant.
 #[derive(Debug)]
 pub(super) struct Timer {
@@ -24,7 +32,7 @@ impl Queue {
     /// Forgets a handle: what it was going to do for this queue falls to another idle one. `hinted` says that it had
     /// not yet taken a hint of work.
     pub(crate) fn forget_handle(&mut self, handle: HandleId, hinted: bool) {
-        self.idle.retain(|idle| *idle != handle);
+        self.idle.retain(|idle| idle.handle != handle);
         if self.timer.as_ref().is_some_and(|timer| timer.handle == handle) {
             self.timer = None;
             self.news.due = self.next_event();
@@ -43,12 +51,33 @@ impl Queue {
             news.due = news.due.into_iter().chain([token]).min();
         }
         let earlier = |due: Timestamp| self.timer.as_ref().is_none_or(|timer| due < timer.at);
-        if self.paused || !(work || news.due.is_some_and(earlier)) {
+        let due = news.due.is_some_and(earlier);
+        if self.paused {
             return;
         }
-        let preferred = prefer.and_then(|handle| self.idle.iter().position(|idle| *idle == handle));
-        if let Some(handle) = self.idle.remove(preferred.unwrap_or(0)) {
-            self.outbox.push((handle, Hint::Work(self.name.clone())));
+        let ready = |idle: &Idle| work && self.ready.has_for(idle.kinds);
+        let is_preferred = |idle: &Idle| prefer == Some(idle.handle);
+        let first = |suits: &dyn Fn(&Idle) -> bool| {
+            let preferred = self.idle.iter().position(|idle| is_preferred(idle) && suits(idle));
+            preferred.or_else(|| self.idle.iter().position(suits))
+        };
+        // Any handle can keep the time.
+        let woken = first(&ready).or_else(|| if due { first(&|_| true) } else { None });
+        self.wake(woken);
+    }
+
+    /// After a reservation that found nothing: wakes an idle handle for messages that are kept for kinds which the
+    /// reservation did not want. Suspects do not count, because handles that do not ask for them would wake each other.
+    pub(super) fn nudge_for_others(&mut self, wanted: u8) {
+        let kinds = self.ready.kept_kinds() & !wanted;
+        if !self.paused && self.next_token().is_none() {
+            self.wake(self.idle.iter().position(|idle| idle.kinds & kinds != 0));
+        }
+    }
+
+    fn wake(&mut self, position: Option<usize>) {
+        if let Some(idle) = position.and_then(|at| self.idle.remove(at)) {
+            self.outbox.push((idle.handle, Hint::Work(self.name.clone())));
         }
     }
 
@@ -102,6 +131,12 @@ impl Bucket {
 
     pub(super) fn spend(&mut self, now: Timestamp, count: usize) {
         self.spent = self.limit.spend(self.spent, now, count);
+        self.empty_until = Some(self.limit.next_token(self.spent)).filter(|at| *at > now);
+    }
+
+    /// Takes back the token of a message that was not handed out.
+    pub(super) fn refund(&mut self, now: Timestamp) {
+        self.spent = self.limit.refund(self.spent, 1);
         self.empty_until = Some(self.limit.next_token(self.spent)).filter(|at| *at > now);
     }
 }

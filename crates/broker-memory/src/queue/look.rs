@@ -42,10 +42,11 @@ impl Queue {
         let by_time = |key: &TimeKey| write_key(&[key.0.as_micros(), key.1]);
         match place {
             Place::Ready => {
-                let after = read_key::<3>(page)?;
-                let key = |key: &ReadyKey| [i64::from(key.0), -i64::from(key.1.0), key.2];
-                let items = self.ready.iter().filter(|(k, _)| after.is_none_or(|after| key(k) > after));
-                Ok(paged(items.map(|(k, id)| (write_key(&key(k)), *id)).filter_map(find), page.limit))
+                let after = read_key::<4>(page)?;
+                let key = |key: &ReadyKey| [i64::from(key.0), -i64::from(key.1.0), i64::from(key.2), key.3];
+                let items = self.ready.in_order().into_iter();
+                let items = items.filter(|(k, _)| after.is_none_or(|after| key(k) > after));
+                Ok(paged(items.map(|(k, id)| (write_key(&key(&k)), id)).filter_map(find), page.limit))
             }
             Place::Delayed => {
                 let after = read_key::<2>(page)?.map(|[micros, n]| (Timestamp::from_micros(micros), n));
@@ -71,8 +72,9 @@ impl Queue {
 
     /// How many are handed out before it, if it is ready.
     pub(crate) fn ahead(&self, id: TaskId) -> Option<u64> {
-        let Spot::Ready(key) = self.messages.get(&id)?.spot else { return None };
-        u64::try_from(self.ready.range(..key).count()).ok()
+        let stored = self.messages.get(&id)?;
+        let Spot::Ready(key) = stored.spot else { return None };
+        u64::try_from(self.ready.count_before(stored.kind, key)).ok()
     }
 
     fn held_key(&self, id: TaskId) -> Option<&str> {
@@ -83,7 +85,7 @@ impl Queue {
     pub(crate) fn depth(&self) -> Depth {
         let count = |len: usize| u64::try_from(len).unwrap_or(u64::MAX);
         let leased = self.messages.len() - self.ready.len() - self.delayed.len() - self.dead.len();
-        let head = self.ready.values().next().and_then(|id| self.messages.get(id));
+        let head = self.ready.first().and_then(|id| self.messages.get(&id));
         Depth {
             ready: count(self.ready.len()),
             delayed: count(self.delayed.len()),

@@ -6,7 +6,7 @@
 allow_when_full()
 local now = clock(ARGV[1])
 local limit, lease = tonumber(ARGV[2]), tonumber(ARGV[3])
-local info = call('HMGET', p .. 'i', 'maintained', 'guard', 'paused', 'mask', 'until', 'empty')
+local info = call('HMGET', p .. 'i', 'maintained', 'guard', 'paused', 'mask', 'until', 'empty', 'ka', 'kb')
 
 -- After an absence live workers renew first.
 local guard = tonumber(info[2]) or 0
@@ -56,7 +56,7 @@ if #due > 0 then
 end
 
 call('ZREMRANGEBYSCORE', p .. 'w', '-inf', now - tonumber(ARGV[4]))
-local ready = #reclaimed + #due > 0 or info[4] and info[4] ~= '0' or call('EXISTS', p .. 's') == 1
+local ready = #reclaimed + #due > 0 or info[4] and info[4] ~= '0' or info[7] or info[8] or call('EXISTS', p .. 's') == 1
 -- Without a token it is of no use yet, and somebody keeps the time.
 if ready and info[6] and (tonumber(info[6]) or 0) > now and (tonumber(info[5]) or math.huge) <= tonumber(info[6]) then ready = false end
 -- Whoever was to keep the time did not, or it is the caller, who looks next anyway.

@@ -39,12 +39,9 @@ local function plain(ids, at)
 end
 
 if place == 'ready' then
-  local lists = { 's', 'r9', 'r8', 'r7', 'r6', 'r5', 'r4', 'r3', 'r2', 'r1', 'r0' }
-  for _, list in ipairs(lists) do
-    part(call('LLEN', p .. list), function(first, last)
-      return plain(call('LRANGE', p .. list, first, last))
-    end)
-  end
+  each_ready_list(call('HMGET', p .. 'i', 'ka', 'kb'), function(list)
+    part(call('LLEN', list), function(first, last) return plain(call('LRANGE', list, first, last)) end)
+  end)
 elseif place == 'delayed' then
   scored('ZRANGE', p .. 'd')
 elseif place == 'dead' then

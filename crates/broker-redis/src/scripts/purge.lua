@@ -5,10 +5,10 @@
 local place, limit = ARGV[1], tonumber(ARGV[2])
 local ids = {}
 if place == 'ready' then
-  for _, list in ipairs({ 's', 'r9', 'r8', 'r7', 'r6', 'r5', 'r4', 'r3', 'r2', 'r1', 'r0' }) do
-    if #ids == limit then break end
-    for _, id in ipairs(call('LPOP', p .. list, limit - #ids) or {}) do ids[#ids + 1] = id end
-  end
+  each_ready_list(call('HMGET', p .. 'i', 'ka', 'kb'), function(list)
+    if #ids == limit then return false end
+    for _, id in ipairs(call('LPOP', list, limit - #ids) or {}) do ids[#ids + 1] = id end
+  end)
 else
   local popped = call('ZPOPMIN', p .. (place == 'delayed' and 'd' or 'k'), limit)
   for i = 1, #popped, 2 do ids[#ids + 1] = popped[i] end

@@ -3,8 +3,9 @@
 -- ARGV none
 -- Returns nothing
 call('HDEL', p .. 'i', 'paused')
-local ready = call('LLEN', p .. 's')
-for priority = 0, 9 do ready = ready + call('LLEN', p .. 'r' .. priority) end
+local ready, masks = 0, call('HMGET', p .. 'i', 'ka', 'kb')
+each_ready_list(masks, function(list) ready = ready + call('LLEN', list) end)
+-- One that does not want what is kept passes its hint on.
 wake(math.min(ready, 1000))
 -- What fell due meanwhile, and the claim on the timer, are for one of them too.
 if ready == 0 then wake(1) end

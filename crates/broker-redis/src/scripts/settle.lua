@@ -1,7 +1,8 @@
 -- Ends messages of one reservation. The first write is a removal, so that a full Redis can be drained.
 -- KEYS 1 prefix
 -- ARGV 1 now or ''; 2 token; 3 dead letters to keep; 4 notes to keep; 5 a = acknowledged; 6 o = others;
---      then a ids; o ids; o triples: 'r' delay note | 'b' delay '' | 'u' delay '' (refused) | 'k' reason note
+--      then a ids; o ids; o triples: 'r' delay note | 'b' delay '' | 'u' delay '' (refused) | 'k' reason note |
+--      'q' number of its kind, the number of the kind that it was kept for or '' (returned unstarted)
 -- Returns the positions (of the a + o ids) whose lease was lost
 local now = clock(ARGV[1])
 local token, acks, others = ARGV[2], tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -52,10 +53,52 @@ local function dead_place()
   return newest >= now and newest < now + 1000000 and newest + 1 or now
 end
 
+-- Keeps messages that were not started for their kinds: those that were kept for it before at the head, others at the tail.
+local function keep(returned)
+  local info = call('HMGET', p .. 'i', 'gap', 'burst', 'spent', 'paused', 'until', 'empty', 'mask')
+  local records, suspects, kinds, lists = call('HMGET', p .. 'm', unpack(returned.ids)), call('EXISTS', p .. 'a') == 1, 0, {}
+  for i, id in ipairs(returned.ids) do
+    local priority, kind = records[i] and records[i]:byte(1) or 0, returned[i].kind
+    if priority > 9 then priority = 0 end
+    local name, flag = 'r' .. KINDS[kind] .. priority, bit.lshift(1, priority)
+    if suspects and read_history(id).losses >= 2 then name, flag = 's' .. KINDS[kind], SUSPECTS end
+    kinds = bit.bor(kinds, bit.lshift(1, kind - 1))
+    local list = lists[name] or { kind = kind, flag = flag, head = {}, tail = {} }
+    lists[name] = list
+    if returned[i].kept_for == kind then table.insert(list.head, 1, id) else table.insert(list.tail, id) end
+  end
+  local masks = { unpack(call('HMGET', p .. 'i', 'ka', 'kb')) }
+  for name, list in pairs(lists) do
+    if #list.head > 0 then call('LPUSH', p .. name, unpack(list.head)) end
+    if #list.tail > 0 then call('RPUSH', p .. name, unpack(list.tail)) end
+    masks[list.kind] = bit.bor(tonumber(masks[list.kind]) or 0, list.flag)
+    call('HSET', p .. 'i', 'k' .. KINDS[list.kind], masks[list.kind])
+  end
+  -- Their tokens come back.
+  local gap, token = tonumber(info[1]), tonumber(info[6])
+  if gap then
+    local spent = (tonumber(info[3]) or 0) - #returned.ids * gap
+    token = spent - (tonumber(info[2]) - 1) * gap
+    if token <= now then token = nil end
+    call('HSET', p .. 'i', 'spent', spent, 'empty', token or '')
+  end
+  if info[4] then return end
+  if token then
+    if token < (tonumber(info[5]) or math.huge) then wake(1) end
+    return
+  end
+  wake_wanting(kinds)
+  if gap and (tonumber(info[7]) or 0) ~= 0 then wake(1) end
+end
+
+local returned = { ids = {} }
 for i = 1, others do
   local id, at = ARGV[acks + i + 6], n + 3 * i + 4
   local kind, value, note = ARGV[at], ARGV[at + 1], ARGV[at + 2]
-  if held[acks + i] == 1 then
+  if held[acks + i] == 1 and kind == 'q' then
+    table.insert(returned.ids, id)
+    returned[#returned.ids] = { kind = tonumber(value), kept_for = tonumber(note) }
+  elseif held[acks + i] == 1 then
     local h = read_history(id)
     h.deliveries = h.deliveries + 1
     if kind == 'r' or kind == 'k' then add_note(h, note, tonumber(ARGV[4])) end
@@ -77,6 +120,7 @@ end
 finish(dead)
 make_ready('RPUSH', tail)
 make_ready('LPUSH', head)
+if #returned.ids > 0 then keep(returned) end
 wake_for(#head + #tail > 0, first_due)
 
 local excess = #dead > 0 and call('ZCARD', p .. 'k') - tonumber(ARGV[3]) or 0

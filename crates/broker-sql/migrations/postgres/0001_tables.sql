@@ -10,6 +10,8 @@ CREATE TABLE lovage_queue (
     paused        boolean NOT NULL DEFAULT false,
     -- Whether `lovage_rate` has a row for it.
     limited       boolean NOT NULL DEFAULT false,
+    -- Whether a message was ever returned unstarted: then reservations look at the messages kept for slot kinds, too.
+    sorted        boolean NOT NULL DEFAULT false,
     -- When `maintain` last ran, and until when nothing is reclaimed after an absence.
     maintained_at bigint,
     guarded_until bigint,
@@ -48,8 +50,9 @@ CREATE TABLE lovage_message (
 ) WITH (fillfactor = 90, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.01);
 CREATE INDEX lovage_message_revoked ON lovage_message (queue) WHERE revoked;
 
--- rank: 0 to 9 for suspects, 10 to 19 for the others, the highest priority first. Ascending like `seq`, so that the
--- primary key is the order of reservation and nothing is ever sorted.
+-- rank: 0 to 9 for suspects, 10 to 19 for the others, the highest priority first; 20 more for messages that are kept for
+-- async slots, 40 more for those that are kept for blocking slots. Ascending like `seq`, so that the primary key is the
+-- order of reservation within each kind and nothing is ever sorted.
 CREATE TABLE lovage_ready (
     queue integer NOT NULL,
     rank  smallint NOT NULL,
@@ -116,6 +119,8 @@ CREATE UNLOGGED TABLE lovage_idle (
     queue  integer NOT NULL,
     handle bigint NOT NULL,
     since  bigint NOT NULL,
+    -- The slot kinds that it wants: 1 async, 2 blocking, 3 both.
+    kinds  smallint NOT NULL,
     PRIMARY KEY (queue, handle)
 ) WITH (autovacuum_vacuum_threshold = 200, autovacuum_vacuum_scale_factor = 0);
 

@@ -12,7 +12,9 @@ CREATE TABLE lovage_queue (
     -- Rate limit: as it is written, when all tokens are back, and when the next one is where the last reservation left none.
     rate          TEXT,
     spent         INTEGER NOT NULL DEFAULT 0,
-    empty_until   INTEGER
+    empty_until   INTEGER,
+    -- 1 once a message was returned unstarted: then reservations look at the messages that are kept for slot kinds, too.
+    sorted        INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 
 -- Positions in the order of becoming ready: the tail grows, the head shrinks.
@@ -46,11 +48,13 @@ CREATE TABLE lovage_task (
     unique_key    TEXT,
     body          BLOB NOT NULL,
     until_start   INTEGER NOT NULL DEFAULT 0,
-    replaced_by   BLOB
+    replaced_by   BLOB,
+    -- The slot kind that it is kept for: 0 no worker has sorted it yet, 1 async, 2 blocking.
+    kind          INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE UNIQUE INDEX lovage_task_id ON lovage_task (id, queue);
-CREATE INDEX lovage_task_ready ON lovage_task (queue, priority DESC, position) WHERE place = 0 AND losses < 2;
-CREATE INDEX lovage_task_suspect ON lovage_task (queue, priority DESC, position) WHERE place = 0 AND losses >= 2;
+CREATE INDEX lovage_task_ready ON lovage_task (queue, kind, priority DESC, position) WHERE place = 0 AND losses < 2;
+CREATE INDEX lovage_task_suspect ON lovage_task (queue, kind, priority DESC, position) WHERE place = 0 AND losses >= 2;
 CREATE INDEX lovage_task_delayed ON lovage_task (queue, at) WHERE place = 1;
 CREATE INDEX lovage_task_leased ON lovage_task (token) WHERE place = 2;
 CREATE INDEX lovage_task_dead ON lovage_task (queue, at) WHERE place = 3;
@@ -89,6 +93,8 @@ CREATE TABLE lovage_idle (
     queue  TEXT NOT NULL,
     handle TEXT NOT NULL,
     seq    INTEGER NOT NULL,
+    -- The slot kinds that it wants: 1 async, 2 blocking, 3 both.
+    kinds  INTEGER NOT NULL,
     PRIMARY KEY (queue, handle)
 ) STRICT, WITHOUT ROWID;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lovage_core::{BackendError, Maintained, QueueName, Reserve, Reserved, Timestamp, Verdict};
+use lovage_core::{BackendError, Maintained, QueueName, Reserve, Reserved, SlotKind, Timestamp, Verdict};
 use sqlx::types::Uuid;
 
 use crate::postgres::PgBroker;
@@ -14,17 +14,20 @@ impl PgBroker {
         request: Reserve<'_>,
         now: Option<Timestamp>,
     ) -> Result<Reserved, BackendError> {
+        let want = request.want.bounded();
+        let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
         let found = self
             .db
             .undisturbed(|| {
-                let query = sqlx::query("SELECT * FROM lovage_reserve($1, $2, $3, $4, $5, $6, $7)")
+                let query = sqlx::query("SELECT * FROM lovage_reserve($1, $2, $3, $4, $5, $6, $7, $8)")
                     .bind(request.queue.as_str())
                     .bind(rows::micros(now))
-                    .bind(i32::try_from(request.max).unwrap_or(i32::MAX))
+                    .bind(number(want.total))
                     .bind(rows::token(request.token))
                     .bind(rows::duration(request.lease))
                     .bind(request.suspects)
-                    .bind(self.handle());
+                    .bind(self.handle())
+                    .bind(SlotKind::ALL.map(|kind| number(want.get(kind))));
                 self.db.rows("reserving", query)
             })
             .await?;

@@ -11,7 +11,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use sqlx::types::Uuid;
 
-pub(crate) use crate::corrupt;
+pub(crate) use crate::{corrupt, kind_of_number, number_of_kind};
 
 pub(crate) fn get<'r, T>(row: &'r PgRow, at: &str) -> Result<T, BackendError>
 where
@@ -79,6 +79,7 @@ pub(crate) fn delivery(row: &PgRow, now: Timestamp) -> Result<Delivery, BackendE
         losses,
         refused_since: get::<Option<i64>>(row, "refused_since")?.map(Timestamp::from_micros),
         published_at,
+        kind: kind_of_number(get::<i32>(row, "kind")?.into()),
         verdict,
     })
 }

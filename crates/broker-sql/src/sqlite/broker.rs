@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lovage_core::{
     BackendError, Broker, Clock as _, Entropy as _, Extended, Heartbeat, Hint, Leases, Maintained, Message,
-    Published, QueueName, Reserve, Reserved, Settled, Settlement, TaskId, Timestamp, Token, Watch, WorkerId,
-    WorkerInfo,
+    Published, QueueName, Reserve, Reserved, Settled, Settlement, SlotKind, TaskId, Timestamp, Token, Watch,
+    WorkerId, WorkerInfo,
 };
 use lovage_sql::{
     sql_error,
@@ -66,7 +66,7 @@ impl SqliteBroker {
     async fn pass_on(&self, queue: &QueueName) -> Result<(), BackendError> {
         loop {
             let mut tx = self.db.write_tx().await?;
-            let next = take_idle(&mut tx, queue, "").await?;
+            let next = take_idle(&mut tx, queue, ALL_KINDS).await?;
             tx.commit().await.map_err(|error| sql_error("committing", error))?;
             match next {
                 Some(handle) if !self.mailbox.send(&handle, &Signal::Work(queue.clone())) => {}
@@ -194,15 +194,19 @@ impl Leases for SqliteLeases {
     }
 }
 
-/// The handle that has been idle the longest, other than `but`; it is no longer idle.
+/// Every slot kind, as bits.
+pub(crate) const ALL_KINDS: i64 = (1 << SlotKind::COUNT) - 1;
+
+/// The handle that has been idle the longest of those that want one of these slot kinds (bits of
+/// [`SlotWants::kinds`](lovage_core::SlotWants::kinds)); it is no longer idle.
 pub(crate) async fn take_idle(
     tx: &mut WriteTransaction,
     queue: &QueueName,
-    but: &str,
+    kinds: i64,
 ) -> Result<Option<String>, BackendError> {
     sqlx::query_scalar(sql!("idle_take"))
         .bind(queue.as_str())
-        .bind(but)
+        .bind(kinds)
         .fetch_optional(&mut **tx)
         .await
         .map_err(|error| sql_error("waking a worker", error))

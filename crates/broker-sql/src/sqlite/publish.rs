@@ -7,7 +7,7 @@ use lovage_sql::{sql_error, sqlite::WriteTransaction};
 use sqlx::Row as _;
 
 use crate::inbox::Signal;
-use crate::sqlite::broker::{Outbox, SqliteBroker, tail, take_idle};
+use crate::sqlite::broker::{ALL_KINDS, Outbox, SqliteBroker, tail, take_idle};
 use crate::sqlite::{rows, sql};
 
 const CONTEXT: &str = "publishing";
@@ -88,27 +88,32 @@ impl SqliteBroker {
         if rows::get::<bool>(&row, "paused")? {
             return Ok(());
         }
-        let ready: bool = sqlx::query_scalar(sql!("ready_any"))
+        let kinds: i64 = sqlx::query_scalar(sql!("ready_kinds"))
             .bind(queue.as_str())
             .fetch_one(&mut **tx)
             .await
             .map_err(fail)?;
         // Without a token what is ready is due with the next one.
-        let (ready, token) = (news.ready && ready, rows::get::<Option<i64>>(&row, "empty_until")?);
-        let wake = ready && token.is_none()
-            || (news.due || ready) && {
-                let next: Option<i64> = sqlx::query_scalar(sql!("next_event"))
-                    .bind(queue.as_str())
-                    .fetch_one(&mut **tx)
-                    .await
-                    .map_err(fail)?;
-                let timer: Option<i64> = rows::get(&row, "timer_at")?;
-                // Somebody has to look earlier than the one who said that it would.
-                next.is_some_and(|next| {
-                    timer.is_none_or(|timer| next < timer || timer <= news.now.as_micros())
-                })
-            };
-        if wake && let Some(handle) = take_idle(tx, queue, "").await? {
+        let (ready, token) = (news.ready && kinds != 0, rows::get::<Option<i64>>(&row, "empty_until")?);
+        if ready
+            && token.is_none()
+            && let Some(handle) = take_idle(tx, queue, kinds).await?
+        {
+            outbox.push((handle, Signal::Work(queue.clone())));
+            return Ok(());
+        }
+        let wake = (news.due || ready && token.is_some()) && {
+            let next: Option<i64> = sqlx::query_scalar(sql!("next_event"))
+                .bind(queue.as_str())
+                .fetch_one(&mut **tx)
+                .await
+                .map_err(fail)?;
+            let timer: Option<i64> = rows::get(&row, "timer_at")?;
+            // Somebody has to look earlier than the one who said that it would.
+            next.is_some_and(|next| timer.is_none_or(|timer| next < timer || timer <= news.now.as_micros()))
+        };
+        // Any handle can keep the time.
+        if wake && let Some(handle) = take_idle(tx, queue, ALL_KINDS).await? {
             outbox.push((handle, Signal::Work(queue.clone())));
         }
         Ok(())

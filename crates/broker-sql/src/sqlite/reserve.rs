@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use lovage_core::{
-    BackendError, Delivery, QueueName, RateLimit, Reserve, Reserved, Timestamp, Verdict, limits,
+    BackendError, Delivery, QueueName, RateLimit, Reserve, Reserved, SlotKind, SlotWants, Timestamp, Verdict,
+    limits,
 };
 use lovage_sql::{sql_error, sqlite::WriteTransaction};
 use sqlx::sqlite::SqliteRow;
 
-use crate::sqlite::broker::{Outbox, SqliteBroker, tail};
+use crate::inbox::Signal;
+use crate::sqlite::broker::{Outbox, SqliteBroker, tail, take_idle};
 use crate::sqlite::publish::News;
 use crate::sqlite::settle::release_key;
 use crate::sqlite::{rows, sql};
@@ -32,29 +34,45 @@ impl SqliteBroker {
             .execute(&mut *tx)
             .await
             .map_err(fail)?;
-        promote_due(&mut tx, queue, limits::RESERVE_BATCH, now).await?;
+        let promoted = promote_due(&mut tx, queue, limits::RESERVE_BATCH, now).await?;
         let row =
             sqlx::query(sql!("queue_get")).bind(queue.as_str()).fetch_one(&mut *tx).await.map_err(fail)?;
         let bucket = Bucket::of(&row)?;
-        let max = bucket.as_ref().map_or(request.max, |bucket| request.max.min(bucket.tokens(now)));
-        let deliveries = if rows::get(&row, "paused")? {
+        let mut want = request.want.bounded();
+        let kinds = i64::from(want.kinds());
+        let is_hint_passed_on = want.is_none();
+        if let Some(bucket) = &bucket {
+            want.total = want.total.min(bucket.tokens(now));
+        }
+        let is_sorted = rows::get(&row, "sorted")?;
+        let is_paused: bool = rows::get(&row, "paused")?;
+        let deliveries = if is_paused {
             Vec::new()
         } else {
-            take(&mut tx, Reserve { max, ..request }, now).await?
+            take(&mut tx, Reserve { want, ..request }, is_sorted, now).await?
         };
         if let Some(bucket) = bucket {
             bucket.spend(&mut tx, queue, now, deliveries.len()).await?;
         }
         let next_check = if deliveries.is_empty() {
             // What became due may be a suspect that this one did not ask for.
-            self.nudge(&mut tx, queue, News { ready: true, due: false, now }, &mut outbox).await?;
-            sqlx::query(sql!("idle_add"))
-                .bind(queue.as_str())
-                .bind(self.handle())
-                .execute(&mut *tx)
-                .await
-                .map_err(fail)?;
-            self.claim_timer(&mut tx, queue, &row, now).await?
+            let news = News { ready: is_hint_passed_on || promoted > 0, due: is_hint_passed_on, now };
+            self.nudge(&mut tx, queue, news, &mut outbox).await?;
+            if is_sorted && !is_paused && !is_hint_passed_on {
+                self.nudge_for_others(&mut tx, queue, kinds, &mut outbox).await?;
+            }
+            if is_hint_passed_on {
+                None
+            } else {
+                sqlx::query(sql!("idle_add"))
+                    .bind(queue.as_str())
+                    .bind(self.handle())
+                    .bind(kinds)
+                    .execute(&mut *tx)
+                    .await
+                    .map_err(fail)?;
+                self.claim_timer(&mut tx, queue, &row, now).await?
+            }
         } else {
             sqlx::query(sql!("reservation_add"))
                 .bind(request.token.as_bytes().as_slice())
@@ -70,6 +88,33 @@ impl SqliteBroker {
         };
         self.commit(tx, outbox).await?;
         Ok(Reserved { now, deliveries, next_check })
+    }
+
+    /// After a reservation that found nothing: wakes an idle handle for messages that are kept for slot kinds which the
+    /// reservation did not want. Suspects do not count, because handles that do not ask for them would wake each other.
+    async fn nudge_for_others(
+        &self,
+        tx: &mut WriteTransaction,
+        queue: &QueueName,
+        wanted: i64,
+        outbox: &mut Outbox,
+    ) -> Result<(), BackendError> {
+        let fail = |error| sql_error(CONTEXT, error);
+        let kept: i64 = sqlx::query_scalar(sql!("kept_kinds"))
+            .bind(queue.as_str())
+            .fetch_one(&mut **tx)
+            .await
+            .map_err(fail)?;
+        let row =
+            sqlx::query(sql!("queue_get")).bind(queue.as_str()).fetch_one(&mut **tx).await.map_err(fail)?;
+        // Without a token it is of no use yet.
+        if kept & !wanted == 0 || rows::get::<Option<i64>>(&row, "empty_until")?.is_some() {
+            return Ok(());
+        }
+        if let Some(handle) = take_idle(tx, queue, kept & !wanted).await? {
+            outbox.push((handle, Signal::Work(queue.clone())));
+        }
+        Ok(())
     }
 
     /// One idle handle is the one that looks when something becomes due or a lease ends; the others sleep on.
@@ -99,6 +144,20 @@ impl SqliteBroker {
     }
 }
 
+/// Takes back the tokens of messages that were not started, if the queue has a rate limit.
+pub(crate) async fn refund(
+    tx: &mut WriteTransaction,
+    queue: &QueueName,
+    now: Timestamp,
+    count: usize,
+) -> Result<(), BackendError> {
+    let fail = |error| sql_error(CONTEXT, error);
+    let row = sqlx::query(sql!("queue_get")).bind(queue.as_str()).fetch_one(&mut **tx).await.map_err(fail)?;
+    let Some(bucket) = Bucket::of(&row)? else { return Ok(()) };
+    let spent = bucket.limit.refund(bucket.spent, count);
+    bucket.save(tx, queue, now, spent).await
+}
+
 /// The tokens of a queue with a rate limit.
 struct Bucket {
     limit: RateLimit,
@@ -125,6 +184,16 @@ impl Bucket {
         count: usize,
     ) -> Result<(), BackendError> {
         let spent = self.limit.spend(self.spent, now, count);
+        self.save(tx, queue, now, spent).await
+    }
+
+    async fn save(
+        &self,
+        tx: &mut WriteTransaction,
+        queue: &QueueName,
+        now: Timestamp,
+        spent: Timestamp,
+    ) -> Result<(), BackendError> {
         let empty_until = Some(self.limit.next_token(spent)).filter(|at| *at > now);
         let spend = sqlx::query(sql!("queue_spend"))
             .bind(queue.as_str())
@@ -162,17 +231,31 @@ pub(crate) async fn promote_due(
 async fn take(
     tx: &mut WriteTransaction,
     request: Reserve<'_>,
+    is_sorted: bool,
     now: Timestamp,
 ) -> Result<Vec<Delivery>, BackendError> {
     let fail = |error| sql_error(CONTEXT, error);
     let token = request.token.as_bytes().as_slice();
-    let mut max = request.max.min(limits::RESERVE_BATCH);
+    let SlotWants { total: mut max, asynchronous, blocking } = request.want;
+    let number = |count: usize| i64::try_from(count).unwrap_or(0);
+    // Nothing is kept where nothing was ever sorted.
+    let kept = |count| if is_sorted { number(count) } else { 0 };
+    let (mut asynchronous, mut blocking) = (kept(asynchronous), kept(blocking));
     let mut deliveries = Vec::new();
     if request.suspects && max > 0 {
-        let query = sqlx::query(sql!("reserve_suspect")).bind(request.queue.as_str()).bind(token);
+        let query = sqlx::query(sql!("reserve_suspect"))
+            .bind(request.queue.as_str())
+            .bind(token)
+            .bind(asynchronous.min(1))
+            .bind(blocking.min(1));
         if let Some(row) = query.fetch_optional(&mut **tx).await.map_err(fail)? {
             let (_, delivery) = rows::delivery(&row, now)?;
             end_claim(tx, request.queue, &row, &delivery).await?;
+            match delivery.kind {
+                Some(SlotKind::Async) => asynchronous -= 1,
+                Some(SlotKind::Blocking) => blocking -= 1,
+                _ => {}
+            }
             deliveries.push(delivery);
             max -= 1;
         }
@@ -180,10 +263,12 @@ async fn take(
     if max == 0 {
         return Ok(deliveries);
     }
-    let query = sqlx::query(sql!("reserve"))
-        .bind(request.queue.as_str())
-        .bind(token)
-        .bind(i64::try_from(max).unwrap_or(0));
+    let query = if is_sorted {
+        let query = sqlx::query(sql!("reserve_sorted")).bind(request.queue.as_str()).bind(token);
+        query.bind(number(max)).bind(asynchronous).bind(blocking)
+    } else {
+        sqlx::query(sql!("reserve")).bind(request.queue.as_str()).bind(token).bind(number(max))
+    };
     let found = query.fetch_all(&mut **tx).await.map_err(fail)?;
     let mut others = Vec::with_capacity(found.len());
     for row in &found {

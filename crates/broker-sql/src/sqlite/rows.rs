@@ -8,7 +8,7 @@ use lovage_sql::sql_error;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-pub(crate) use crate::corrupt;
+pub(crate) use crate::{corrupt, kind_of_number, number_of_kind};
 
 pub(crate) fn get<'r, T>(row: &'r SqliteRow, at: &str) -> Result<T, BackendError>
 where
@@ -50,7 +50,7 @@ pub(crate) fn push_hex(text: &mut String, bytes: &[u8]) {
 }
 
 /// A delivery with what it is sorted by: the answer of an update is in no order.
-pub(crate) fn delivery(row: &SqliteRow, now: Timestamp) -> Result<((u8, i64), Delivery), BackendError> {
+pub(crate) fn delivery(row: &SqliteRow, now: Timestamp) -> Result<((u8, bool, i64), Delivery), BackendError> {
     let body: Vec<u8> = get(row, "body")?;
     let published_at = Timestamp::from_micros(get(row, "published_at")?);
     let losses = count(row, "losses")?;
@@ -76,9 +76,10 @@ pub(crate) fn delivery(row: &SqliteRow, now: Timestamp) -> Result<((u8, i64), De
         losses,
         refused_since: get::<Option<i64>>(row, "refused_since")?.map(Timestamp::from_micros),
         published_at,
+        kind: kind_of_number(get(row, "kind")?),
         verdict,
     };
-    Ok(((9 - priority.get(), get(row, "position")?), delivery))
+    Ok(((9 - priority.get(), delivery.kind.is_none(), get(row, "position")?), delivery))
 }
 
 pub(crate) fn stored(row: &SqliteRow) -> Result<StoredMessage, BackendError> {

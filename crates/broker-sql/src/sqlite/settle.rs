@@ -11,6 +11,7 @@ use sqlx::sqlite::SqliteRow;
 use crate::inbox::Signal;
 use crate::sqlite::broker::{Outbox, SqliteBroker, head, tail};
 use crate::sqlite::publish::News;
+use crate::sqlite::reserve::refund;
 use crate::sqlite::{rows, sql};
 
 const CONTEXT: &str = "settling";
@@ -27,20 +28,22 @@ impl SqliteBroker {
             return Ok(Vec::new());
         }
         let mut tx = self.db.write_tx().await?;
-        let mut step = Step { tx: &mut tx, queue, token, now, ended: Vec::new() };
+        let mut step = Step { tx: &mut tx, queue, token, now, ended: Vec::new(), unstarted: 0 };
         let mut acked = step.acknowledge(batch).await?;
         let mut answers = Vec::with_capacity(batch.len());
         let mut given_back = Vec::new();
         for settlement in batch {
             let applied = match &settlement.how {
                 Settle::Ack => acked.remove(&settlement.id),
-                how @ (Settle::Retry { .. } | Settle::GiveBack { .. } | Settle::DeadLetter { .. }) => {
-                    step.one(settlement.id, how, &mut given_back).await?
-                }
+                how @ (Settle::Retry { .. }
+                | Settle::GiveBack { .. }
+                | Settle::Unstarted { .. }
+                | Settle::DeadLetter { .. }) => step.one(settlement.id, how, &mut given_back).await?,
             };
             answers.push(if applied { Settled::Applied } else { Settled::LeaseLost });
         }
         step.put_at_head(&given_back).await?;
+        step.keep().await?;
         let ended = step.ended;
         sqlx::query(sql!("reservation_end"))
             .bind(token.as_bytes().as_slice())
@@ -85,6 +88,8 @@ struct Step<'a> {
     token: Token,
     now: Timestamp,
     ended: Vec<TaskId>,
+    /// The number of messages that were returned unstarted.
+    unstarted: usize,
 }
 
 impl Step<'_> {
@@ -151,6 +156,11 @@ impl Step<'_> {
                     given_back.push(seq);
                 }
             }
+            Settle::Unstarted { kind, .. } => {
+                let kind = rows::number_of_kind(*kind);
+                self.run(sqlx::query(sql!("settle_unstarted")).bind(seq).bind(kind)).await?;
+                self.unstarted += 1;
+            }
             Settle::DeadLetter { reason, note } => {
                 self.bury(&row, id, seq, reason.as_str(), notes.as_deref(), note).await?
             }
@@ -177,6 +187,15 @@ impl Step<'_> {
         self.run(trim).await?;
         self.ended.push(id);
         Ok(())
+    }
+
+    /// From now on reservations look at kept messages, too; and the tokens of the messages come back.
+    async fn keep(&mut self) -> Result<(), BackendError> {
+        if self.unstarted == 0 {
+            return Ok(());
+        }
+        self.run(sqlx::query(sql!("queue_sorted")).bind(self.queue.as_str())).await?;
+        refund(self.tx, self.queue, self.now, self.unstarted).await
     }
 
     /// What was given back without a delay goes to the head, in the order of the batch.

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use lovage_client::{Client, Tx};
-use lovage_core::{Outcome, QueueName, Reserve, Settle, Settled, Settlement, TaskId, TaskState, Token};
+use lovage_core::{
+    Outcome, QueueName, Reserve, Settle, Settled, Settlement, SlotWants, TaskId, TaskState, Token,
+};
 use lovage_redis::testing::RedisServer;
 use lovage_sql::Database;
 use lovage_sql::postgres::testing::fresh_url;
@@ -104,7 +106,7 @@ impl Bed {
     pub(crate) async fn work(&self, id: TaskId) {
         let (broker, token) = (self.client.broker(), Token::new(&SystemEntropy));
         let lease = Duration::from_secs(30);
-        let request = Reserve { queue: &self.queue, max: 1, token, lease, suspects: false };
+        let request = Reserve { queue: &self.queue, want: SlotWants::any(1), token, lease, suspects: false };
         let found = broker.reserve(request, None).await.unwrap().deliveries;
         assert_eq!(found.iter().map(|delivery| delivery.id).collect::<Vec<_>>(), [id]);
         let mut record = lovage_testkit::record(id, (1, 1, 0), TaskState::Success);

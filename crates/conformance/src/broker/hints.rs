@@ -33,7 +33,7 @@ pub async fn handle_is_woken_by_its_own_publish(bed: &dyn BrokerBed) {
 }
 
 /// Waits for the first of two handles that is woken; answers it and the other one.
-async fn first_woken(one: Queue, two: Queue) -> (Queue, Queue) {
+pub(super) async fn first_woken(one: Queue, two: Queue) -> (Queue, Queue) {
     let first_is_woken = {
         let mut hint_one = pin!(next_hint(&*one.broker, "work for the first"));
         let mut hint_two = pin!(next_hint(&*two.broker, "work for the second"));

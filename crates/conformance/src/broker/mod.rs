@@ -20,6 +20,7 @@ pub mod fence;
 pub mod find;
 pub mod hints;
 pub mod isolation;
+pub mod kinds;
 pub mod lease;
 pub mod order;
 pub mod poison;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use lovage_core::{
     Broker, DeadReason, Delivery, Hint, Leases, Maintained, Message, Note, Page, Place, Published, QueueName,
-    Reserve, Reserved, Settle, Settled, Settlement, StoredMessage, TaskId, Timestamp, Token, Waiter, Watch,
+    Reserve, Reserved, Settle, Settled, Settlement, SlotKind, SlotWants, StoredMessage, TaskId, Timestamp,
+    Token, Waiter, Watch,
 };
 use lovage_system::{SystemClock, SystemEntropy};
 
@@ -138,11 +139,45 @@ impl Queue {
     }
 
     pub(crate) async fn reserve_with(&self, max: usize, suspects: bool, now: Option<Timestamp>) -> Batch {
+        self.reserve_wanting(SlotWants::any(max), suspects, now).await
+    }
+
+    /// Reserves by slot kind with a fresh token.
+    pub(crate) async fn reserve_wanting(
+        &self,
+        want: SlotWants,
+        suspects: bool,
+        now: Option<Timestamp>,
+    ) -> Batch {
         let token = token();
-        let request = Reserve { queue: &self.name, max, token, lease: LEASE, suspects };
+        let request = Reserve { queue: &self.name, want, token, lease: LEASE, suspects };
         let reserved = self.broker.reserve(request, now).await.expect("reserve");
-        assert!(reserved.deliveries.len() <= max, "asked for {max}, got {}", reserved.deliveries.len());
+        let (total, count) = (want.total, reserved.deliveries.len());
+        assert!(count <= total, "asked for {total}, got {count}");
+        for kind in SlotKind::ALL {
+            let kept = reserved.deliveries.iter().filter(|delivery| delivery.kind == Some(kind)).count();
+            assert!(kept <= want.get(kind), "asked for {} {}, got {kept}", want.get(kind), kind.as_str());
+        }
         Batch { token, reserved }
+    }
+
+    /// Returns all messages of a reservation unstarted, for this slot kind.
+    pub(crate) async fn return_unstarted(&self, batch: &Batch, kind: SlotKind, now: Option<Timestamp>) {
+        let back = |delivery: &Delivery| Settlement {
+            id: delivery.id,
+            how: Settle::Unstarted { kind, kept_for: delivery.kind },
+        };
+        let back: Vec<Settlement> = batch.reserved.deliveries.iter().map(back).collect();
+        let answers = self.broker.settle(&self.name, batch.token, &back, now).await.expect("settle");
+        assert!(answers.iter().all(|answer| *answer == Settled::Applied), "{answers:?}");
+    }
+
+    /// Takes the first `count` messages that no worker has sorted, and returns them for this slot kind.
+    pub(crate) async fn sort(&self, count: usize, kind: SlotKind, now: Option<Timestamp>) -> Vec<TaskId> {
+        let want = SlotWants { total: count, ..SlotWants::NONE };
+        let batch = self.reserve_wanting(want, false, now).await;
+        self.return_unstarted(&batch, kind, now).await;
+        batch.ids()
     }
 
     /// Reserves the one message that must be ready.

@@ -11,7 +11,7 @@ use lovage_core::schedule::{Entry, Expected, Schedule, ScheduleStore as _};
 use lovage_core::stats::{Counts, Tally};
 use lovage_core::{
     Clock as _, DeadReason, Envelope, ErrorReport, Note, Outcome, Payload, Reserve, ResultStore as _,
-    ScheduledSlot, Settle, Settlement, TaskRecord, TaskState, Token, WorkerId, WorkerInfo,
+    ScheduledSlot, Settle, Settlement, SlotWants, TaskRecord, TaskState, Token, WorkerId, WorkerInfo,
 };
 use lovage_testkit::{SeededEntropy, message, queue, record, settled_down};
 use serde_json::{Value, json};
@@ -145,7 +145,13 @@ async fn filled() -> (Site, Vec<String>) {
     let q = queue("q");
     let tokens = [4, 5].map(|seed| Token::new(&SeededEntropy::new(seed)));
     for (token, expected) in tokens.into_iter().zip([dead.id, leased.id]) {
-        let reserve = Reserve { queue: &q, max: 1, token, lease: Duration::from_secs(60), suspects: true };
+        let reserve = Reserve {
+            queue: &q,
+            want: SlotWants::any(1),
+            token,
+            lease: Duration::from_secs(60),
+            suspects: true,
+        };
         let reserved = site.broker.reserve(reserve, None).await.unwrap();
         assert_eq!(reserved.deliveries[0].id, expected);
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use lovage_core::{
     BackendErrorKind, Clock as _, Control as _, DeadReason, Envelope, Message, Note, Page, Payload, Place,
-    RedactedArg, Reserve, ResultFilter, ResultStore as _, Settle, Settlement, TaskId, TaskRecord, TaskState,
-    Token,
+    RedactedArg, Reserve, ResultFilter, ResultStore as _, Settle, Settlement, SlotWants, TaskId, TaskRecord,
+    TaskState, Token,
 };
 use lovage_testkit::{Fault, Operation, SeededEntropy, message, queue, record, settled_down};
 use serde_json::{Value, json};
@@ -37,7 +37,13 @@ async fn bury(site: &Site, count: usize) -> Vec<TaskId> {
     let (q, mut seed) = (queue("q"), 0);
     loop {
         let token = Token::new(&SeededEntropy::new(seed));
-        let reserve = Reserve { queue: &q, max: 256, token, lease: Duration::from_secs(60), suspects: true };
+        let reserve = Reserve {
+            queue: &q,
+            want: SlotWants::any(256),
+            token,
+            lease: Duration::from_secs(60),
+            suspects: true,
+        };
         let taken = site.broker.reserve(reserve, None).await.unwrap().deliveries;
         if taken.is_empty() {
             break;

@@ -6,8 +6,8 @@ use axum::http::{Method, StatusCode};
 use lovage_core::Clock as _;
 use lovage_core::schedule::{HistoryQuery, ScheduleStore as _};
 use lovage_core::{
-    DeadReason, Envelope, Note, Page, Payload, Place, Reserve, ResultStore as _, Settle, Settlement, TaskId,
-    TaskState, Token,
+    DeadReason, Envelope, Note, Page, Payload, Place, Reserve, ResultStore as _, Settle, Settlement,
+    SlotWants, TaskId, TaskState, Token,
 };
 use lovage_testkit::{Operation, message, queue, record, settled_down};
 use serde_json::json;
@@ -25,7 +25,8 @@ async fn give_up_as(site: &Site, name: &str, reason: DeadReason) -> TaskId {
     let dead = message("q").envelope(&Envelope::new(name, Payload::Json("[1]".into()))).build();
     site.broker.publish(std::slice::from_ref(&dead), None).await.unwrap();
     let (q, token) = (queue("q"), Token::from_bytes(*dead.id.as_bytes()));
-    let reserve = Reserve { queue: &q, max: 1, token, lease: Duration::from_secs(60), suspects: true };
+    let reserve =
+        Reserve { queue: &q, want: SlotWants::any(1), token, lease: Duration::from_secs(60), suspects: true };
     site.broker.reserve(reserve, None).await.unwrap();
     let note = Note::new(site.clock.now(), "w", "no such account");
     let how = Settle::DeadLetter { reason, note };

@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 use lovage_core::schedule::{Entry, Expected, Schedule, ScheduleStore as _};
 use lovage_core::{
     Clock as _, DeadReason, Envelope, Note, Payload, RedactedArg, Reserve, ResultStore as _, Settle,
-    Settlement, TaskId, TaskState, Token, WorkerId, WorkerInfo, render_arguments,
+    Settlement, SlotWants, TaskId, TaskState, Token, WorkerId, WorkerInfo, render_arguments,
 };
 use lovage_testkit::{SeededEntropy, message, queue, record};
 use serde_json::json;
@@ -37,7 +37,13 @@ async fn in_every_place(site: &Site, envelope: &Envelope) -> [TaskId; 4] {
     let batch = [dead, leased, ready, delayed];
     site.broker.publish(&batch, None).await.unwrap();
     for token in [Token::from_bytes([1; 16]), Token::from_bytes([2; 16])] {
-        let reserve = Reserve { queue: &q, max: 1, token, lease: Duration::from_secs(600), suspects: true };
+        let reserve = Reserve {
+            queue: &q,
+            want: SlotWants::any(1),
+            token,
+            lease: Duration::from_secs(600),
+            suspects: true,
+        };
         site.broker.reserve(reserve, None).await.unwrap();
     }
     let how = Settle::DeadLetter { reason: DeadReason::Exhausted, note: Note::new(now, "w", "no money") };

@@ -5,8 +5,8 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use lovage_core::schedule::{Entry, Schedule, ScheduleStore as _};
 use lovage_core::{
-    Clock as _, DeadReason, Envelope, Note, Payload, Reserve, ResultStore as _, Settle, Settlement, Source,
-    TaskId, TaskState, Token,
+    Clock as _, DeadReason, Envelope, Note, Payload, Reserve, ResultStore as _, Settle, Settlement,
+    SlotWants, Source, TaskId, TaskState, Token,
 };
 use lovage_testkit::{SeededEntropy, message, queue, record};
 use serde_json::json;
@@ -20,7 +20,13 @@ async fn bury(site: &Site, tasks: &[&str]) -> Vec<String> {
     let batch: Vec<_> = tasks.iter().map(letter).collect();
     site.broker.publish(&batch, None).await.unwrap();
     let (q, token) = (queue("q"), Token::new(&SeededEntropy::new(7)));
-    let reserve = Reserve { queue: &q, max: 256, token, lease: Duration::from_secs(60), suspects: true };
+    let reserve = Reserve {
+        queue: &q,
+        want: SlotWants::any(256),
+        token,
+        lease: Duration::from_secs(60),
+        suspects: true,
+    };
     site.broker.reserve(reserve, None).await.unwrap();
     let note = Note::new(site.clock.now(), "w", "no such account");
     let how = Settle::DeadLetter { reason: DeadReason::Permanent, note };

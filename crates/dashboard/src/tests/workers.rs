@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use lovage_core::{
-    Clock as _, Envelope, Payload, Reserve, Settle, Settlement, Token, WorkerCommand, WorkerId, WorkerInfo,
+    Clock as _, Envelope, Payload, Reserve, Settle, Settlement, SlotWants, Token, WorkerCommand, WorkerId,
+    WorkerInfo,
 };
 use lovage_testkit::{SeededEntropy, message, queue};
 use serde_json::json;
@@ -99,7 +100,7 @@ async fn tasks_that_no_live_worker_can_run_are_named_wherever_somebody_looks() {
     let lost = message("q").envelope(&Envelope::new("movies.renmed", Payload::Json("[]".into()))).build();
     site.broker.publish(std::slice::from_ref(&lost), None).await.unwrap();
     let (q, token) = (queue("q"), Token::from_bytes([1; 16]));
-    let reserve = Reserve { queue: &q, max: 1, token, lease: TTL, suspects: true };
+    let reserve = Reserve { queue: &q, want: SlotWants::any(1), token, lease: TTL, suspects: true };
     site.broker.reserve(reserve, None).await.unwrap();
     let how = Settle::GiveBack { after: Duration::from_secs(60), refused: true };
     site.broker.settle(&q, token, &[Settlement { id: lost.id, how }], None).await.unwrap();
@@ -153,7 +154,7 @@ async fn how_far_a_task_is_stands_wherever_it_is_shown() {
     let sent = message("q").build();
     site.broker.publish(std::slice::from_ref(&sent), None).await.unwrap();
     let (q, token) = (queue("q"), Token::from_bytes([1; 16]));
-    let reserve = Reserve { queue: &q, max: 1, token, lease: TTL, suspects: true };
+    let reserve = Reserve { queue: &q, want: SlotWants::any(1), token, lease: TTL, suspects: true };
     site.broker.reserve(reserve, None).await.unwrap();
     let progress = json!({ "done": 1_037, "total": 2_000, "message": "resizing <pictures>" });
     let active = json!({

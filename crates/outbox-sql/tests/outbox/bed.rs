@@ -7,7 +7,7 @@ use std::time::Duration;
 use lovage_broker_redis::RedisBroker;
 use lovage_core::{
     Broker, Clock as _, Delivery, Inspect as _, Message, QueueName, Reserve, Settle, Settled, Settlement,
-    Token, limits,
+    SlotWants, Token, limits,
 };
 use lovage_outbox_sql::{MIGRATIONS, Outbox, Tx};
 use lovage_redis::RedisConfig;
@@ -156,7 +156,8 @@ impl Bed {
             loop {
                 let token = Token::new(&SystemEntropy);
                 let lease = Duration::from_secs(30);
-                let request = Reserve { queue: &self.queue, max: 1, token, lease, suspects: true };
+                let request =
+                    Reserve { queue: &self.queue, want: SlotWants::any(1), token, lease, suspects: true };
                 if let Some(found) = self.broker.reserve(request, None).await.unwrap().deliveries.pop() {
                     let done = [Settlement { id: found.id, how: Settle::Ack }];
                     let answers = self.broker.settle(&self.queue, token, &done, None).await.unwrap();

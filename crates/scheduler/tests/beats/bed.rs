@@ -8,8 +8,8 @@ use std::time::Duration;
 use lovage_broker_memory::{MemorySchedules, MemoryStore};
 use lovage_core::schedule::{Entry, Expected, Firing, HistoryQuery, StoredEntry, Units as _, every};
 use lovage_core::{
-    BoxFuture, Broker, Clock, Envelope, Page, QueueName, Reserve, Settle, Settlement, TaskId, Timestamp,
-    Token,
+    BoxFuture, Broker, Clock, Envelope, Page, QueueName, Reserve, Settle, Settlement, SlotWants, TaskId,
+    Timestamp, Token,
 };
 use lovage_scheduler::Scheduler;
 use lovage_testkit::{FakeClock, FaultyBroker, SeededEntropy};
@@ -109,7 +109,7 @@ impl Bed {
         loop {
             let token = Token::new(&self.entropy);
             let lease = Duration::from_secs(60);
-            let request = Reserve { queue: &queue, max: 100, token, lease, suspects: false };
+            let request = Reserve { queue: &queue, want: SlotWants::any(100), token, lease, suspects: false };
             let found = now(self.consumer.reserve(request, None)).unwrap().deliveries;
             if found.is_empty() {
                 return;

@@ -37,7 +37,7 @@ impl Dispatcher {
             | TaskState::Discarded => {}
         }
         self.tell_of(|| match &ending.settle {
-            Settle::GiveBack { .. } => WorkerEvent::GivenBack { id },
+            Settle::GiveBack { .. } | Settle::Unstarted { .. } => WorkerEvent::GivenBack { id },
             Settle::Ack | Settle::Retry { .. } | Settle::DeadLetter { .. } => WorkerEvent::Ended {
                 id,
                 task: ending.meta.task.clone(),
@@ -124,7 +124,9 @@ impl Dispatcher {
                     error()
                 );
             }
-            (Settle::GiveBack { .. }, _) => tracing::info!("task {task}[{id}] given back"),
+            (Settle::GiveBack { .. } | Settle::Unstarted { .. }, _) => {
+                tracing::info!("task {task}[{id}] given back");
+            }
             (Settle::Retry { after, .. }, _) => {
                 tracing::warn!("task {task}[{id}] retry in {:.1}s: {}", after.as_secs_f64(), error());
             }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use lovage::{ClientErrorKind, RunningWorker, TaskId, TaskState};
 use lovage_conformance::documented;
 use lovage_core::{
-    Clock as _, DeadReason, Message, Outcome, Page, Place, Reserve, Settle, Settlement, StoredMessage,
-    TaskRecord, Token,
+    Clock as _, DeadReason, Message, Outcome, Page, Place, Reserve, Settle, Settlement, SlotWants,
+    StoredMessage, TaskRecord, Token,
 };
 use lovage_system::{SystemClock, SystemEntropy};
 
@@ -137,7 +137,7 @@ async fn refuse(bed: &Bed, message: &Message, ago: Duration) {
     let now = Some(SystemClock::new().now().minus(ago));
     let token = Token::new(&SystemEntropy);
     let lease = Duration::from_secs(30);
-    let request = Reserve { queue: &bed.queue, max: 1, token, lease, suspects: false };
+    let request = Reserve { queue: &bed.queue, want: SlotWants::any(1), token, lease, suspects: false };
     let reserved = broker.reserve(request, now).await.unwrap();
     assert_eq!(reserved.deliveries[0].id, message.id);
     let how = Settle::GiveBack { after: Duration::ZERO, refused: true };

@@ -27,3 +27,9 @@ end
 local function allow_when_full()
   call('DEL', p .. 'i:')
 end
+
+-- Messages that were returned unstarted are kept by slot kind: kind `a` (async), `b` (blocking), in the order of `SlotKind`
+-- in core. The lists of a kind are `r` .. kind .. priority and, of suspects, `s` .. kind; field `k` .. kind of `i` has a bit
+-- for each priority whose list may hold messages, and bit 10 for suspects. Queues without kept messages have no such field.
+local KINDS = { 'a', 'b' }
+local SUSPECTS = 1024
