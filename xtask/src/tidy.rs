@@ -49,6 +49,7 @@ const WALLS: &[(&str, &[&str])] = &[
             "dashboard",
             "telemetry",
             "sql",
+            "broker-memory",
             "broker-sql",
             "results-sql",
             "schedules-sql",

@@ -369,7 +369,11 @@ impl Queue {
             return Some(Published::Duplicate { holder: claim.holder });
         }
         let fence = message.fence.as_ref()?;
-        let newest = *self.fences.get(&fence.name)?;
+        let latest = now.plus(limits::CLOCK_TOLERANCE);
+        if fence.slot > latest {
+            return Some(Published::Early { now });
+        }
+        let newest = *self.fences.get(&fence.name).filter(|newest| **newest <= latest)?;
         (fence.slot <= newest).then_some(Published::Stale { newest })
     }
 

@@ -9,13 +9,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lovage_core::schedule::{
     Advance, Advanced, BadEntry, Change, DisabledBy, Due, Entry, EntryFilter, Expected, Fate, Firing,
-    HistoryQuery, Listed, Merged, Saved, ScheduleStore, StoredEntry, check_declared, merge, put_step,
-    refused, reset_step,
+    HistoryQuery, Identity, Listed, Merged, Rewound, Saved, ScheduleStore, StoredEntry, check_declared,
+    merge, put_step, refused, reset_step,
 };
-use lovage_core::{BackendError, Clock, Page, Paged, Source, Timestamp};
+use lovage_core::{BackendError, Clock, Page, Paged, Source, StoreId, Timestamp, limits};
 use tokio::sync::Notify;
 
 use crate::page::{bad_page, paged};
+
+/// Tells the stores of a process apart.
+static STORES: AtomicU64 = AtomicU64::new(1);
 
 /// A handle to a [`ScheduleStore`] in the memory of this process, the oracle of the others.
 pub struct MemorySchedules {
@@ -25,6 +28,7 @@ pub struct MemorySchedules {
 }
 
 struct Shared {
+    id: StoreId,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
     changed: Notify,
@@ -46,7 +50,10 @@ impl MemorySchedules {
     /// An empty store that lives by this clock.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        let shared = Shared { clock, state: Mutex::default(), changed: Notify::new() };
+        let mut id = [0; 16];
+        id[8..].copy_from_slice(&STORES.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+        let id = StoreId::from_bytes(id);
+        let shared = Shared { id, clock, state: Mutex::default(), changed: Notify::new() };
         Self { shared: Arc::new(shared), told: AtomicU64::new(u64::MAX) }
     }
 
@@ -103,11 +110,15 @@ impl ScheduleStore for MemorySchedules {
         let bound = now.plus(ahead);
         let found: Vec<_> = state.due.iter().take_while(|(at, _)| *at <= bound).cloned().collect();
         for key in &found {
-            match state.rows.get_mut(&key.1) {
-                Some(Ok(stored)) if entries.len() < limit.max(1) => entries.push(stored.clone()),
+            match state.rows.get(&key.1) {
+                Some(Ok(stored)) if entries.len() < limit.max(1) => {
+                    let mut stored = stored.clone();
+                    stored.fired_ahead = state.fired_ahead(&stored);
+                    entries.push(stored);
+                }
                 Some(Err(bad)) => {
-                    bad.enabled = false;
-                    bad.revision += 1;
+                    let bad = BadEntry { enabled: false, revision: bad.revision + 1, ..bad.clone() };
+                    state.rows.insert(key.1.clone(), Err(bad));
                     state.due.remove(key);
                 }
                 Some(Ok(_)) | None => {}
@@ -116,7 +127,15 @@ impl ScheduleStore for MemorySchedules {
         let returned: HashSet<&str> = entries.iter().map(|stored| stored.entry.name.as_str()).collect();
         let mut others = state.due.iter().filter(|(_, name)| !returned.contains(name.as_str()));
         let next_at = others.next().map(|(at, _)| *at);
-        Ok(Due { now, entries, next_at })
+        let latest = now.plus(limits::CLOCK_TOLERANCE);
+        let rows = state.rows.values().filter_map(|listed| listed.as_ref().ok());
+        let ahead_of_clock =
+            rows.filter(|stored| stored.entry.enabled && stored.done_until > latest).cloned().collect();
+        Ok(Due { store: self.shared.id, now, ahead_of_clock, entries, next_at })
+    }
+
+    async fn identity(&self) -> Result<Identity, BackendError> {
+        Ok(Identity { id: self.shared.id, place: "memory".to_owned() })
     }
 
     async fn advance(&self, batch: &[Advance]) -> Result<Vec<Advanced>, BackendError> {
@@ -133,7 +152,7 @@ impl ScheduleStore for MemorySchedules {
         entry.check().map_err(|error| refused(entry.name.as_str(), &error))?;
         let now = self.now(now);
         let state = self.lock();
-        let change = match put_step(state.rows.get(entry.name.as_str()), entry, expected, now) {
+        let change = match put_step(state.rows.get(entry.name.as_str()), entry, expected, now)? {
             Ok(change) => change,
             Err(conflict) => return Ok(conflict),
         };
@@ -282,15 +301,30 @@ impl State {
         stored
     }
 
+    /// The slots of an entry that fired though it is not done with them.
+    fn fired_ahead(&self, stored: &StoredEntry) -> Vec<Timestamp> {
+        let name = stored.entry.name.as_str();
+        let later = self.history.range((name.to_owned(), stored.done_until, "")..);
+        later
+            .take_while(|((of, _, _), _)| of == name)
+            .filter(|(_, firing)| firing.slot > stored.done_until && matches!(firing.fate, Fate::Fired(_)))
+            .map(|(_, firing)| firing.slot)
+            .collect()
+    }
+
     fn schedule(&mut self, name: &str, next_run_at: Option<Timestamp>) {
         self.due.retain(|(_, other)| other != name);
         self.due.extend(next_run_at.map(|at| (at, name.to_owned())));
     }
 
-    /// Whether it was not known yet.
+    /// Whether it was not known yet. Where slots were passed over again, after a clock was set back, one firing stands for
+    /// all of them.
     fn tell_of(&mut self, firing: &Firing) -> bool {
         let key = (firing.name.as_str().to_owned(), firing.slot, firing.fate.as_str());
-        let is_new = !self.history.contains_key(&key);
+        let is_new = self
+            .history
+            .get(&key)
+            .is_none_or(|known| known.fate.task().is_none() && firing.last_slot > known.last_slot);
         if is_new {
             self.history.insert(key, firing.clone());
         }
@@ -318,6 +352,9 @@ impl State {
         }
         if !wins {
             return Advanced::Lost;
+        }
+        if advance.rewinds {
+            stored.rewound = Some(Rewound { from: stored.done_until, at: advance.done_until });
         }
         stored.done_until = advance.done_until;
         stored.next_run_at = advance.next_run_at;

@@ -351,6 +351,7 @@ fn refusal(why: &Value, what: &Value) -> Result<Published, BackendError> {
     match why.as_bytes() {
         Some(b"d") => Ok(Published::Duplicate { holder: task_id("publish", what)? }),
         Some(b"s") => Ok(Published::Stale { newest: Timestamp::from_micros(integer("publish", what)?) }),
+        Some(b"e") => Ok(Published::Early { now: Timestamp::from_micros(integer("publish", what)?) }),
         _ => Err(unexpected("publish", "a reason", why)),
     }
 }

@@ -1,6 +1,6 @@
 -- Takes messages of one queue. Messages without options come by the first three lists alone. In the transaction of an
 -- application (`p_in_transaction`), which may be long, nobody is woken before its commit.
--- Answers the refused ones: position from 1, and the live message or the newest slot.
+-- Answers the refused ones: position from 1, and the live message, the newest slot, or both: see lovage_publish_one.
 CREATE OR REPLACE FUNCTION lovage_publish(
     p_queue text, p_now bigint, p_in_transaction boolean,
     p_ids uuid[], p_priorities smallint[], p_bodies bytea[],

@@ -1,4 +1,5 @@
--- Takes one message with options, or says why not.
+-- Takes one message with options, or answers why not: `holder`, the live message; `newest`, the newest slot of its fence; or
+-- both, its own id and the clock, where its slot is too far ahead of the clock.
 CREATE OR REPLACE FUNCTION lovage_publish_one(
     p_queue integer, p_now bigint, p_id uuid, p_priority smallint, p_body bytea, p_after bigint, p_at bigint,
     p_key text, p_ttl bigint, p_until_start boolean, p_replace boolean, p_fence text, p_slot bigint,
@@ -7,6 +8,8 @@ LANGUAGE plpgsql AS $$
 DECLARE
     v_due bigint := coalesce(p_now + p_after, p_at);
     v_replaced uuid;
+    -- CLOCK_TOLERANCE; a newest slot beyond it comes from a clock that was set back.
+    v_latest bigint := p_now + 10000000;
 BEGIN
     INSERT INTO lovage_message (id, queue, priority, rank, seq, published_at, unique_key, until_start, body)
     VALUES (p_id, p_queue, p_priority, 19 - p_priority, 0, p_now, p_key, coalesce(p_until_start, false), p_body)
@@ -28,9 +31,12 @@ BEGIN
             holder := NULL;
         END IF;
     END IF;
-    IF holder IS NULL AND p_fence IS NOT NULL THEN
+    IF holder IS NULL AND p_slot > v_latest THEN
+        holder := p_id;
+        newest := p_now;
+    ELSIF holder IS NULL AND p_fence IS NOT NULL THEN
         INSERT INTO lovage_fence AS f (queue, name, slot) VALUES (p_queue, p_fence, p_slot)
-        ON CONFLICT (queue, name) DO UPDATE SET slot = excluded.slot WHERE f.slot < excluded.slot;
+        ON CONFLICT (queue, name) DO UPDATE SET slot = excluded.slot WHERE f.slot < excluded.slot OR f.slot > v_latest;
         IF NOT FOUND THEN
             SELECT slot INTO newest FROM lovage_fence WHERE queue = p_queue AND name = p_fence;
         END IF;

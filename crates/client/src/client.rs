@@ -334,6 +334,10 @@ impl Client {
                 ClientErrorKind::Unsupported,
                 format!("slot {newest} or a newer one was published already"),
             )),
+            Some(Published::Early { now }) => Err(ClientError::new(
+                ClientErrorKind::Unsupported,
+                format!("the slot is ahead of the broker's clock, which shows {now}"),
+            )),
             None => {
                 Err(ClientError::new(ClientErrorKind::Decode, "the broker did not answer for each message"))
             }

@@ -220,6 +220,7 @@ fn worker_of_math() -> WorkerInfo {
         succeeded: 0,
         failed: 0,
         schedule: None,
+        schedule_store: None,
         memory: None,
         cpu: None,
         refused: None,

@@ -269,6 +269,8 @@ macro_rules! broker_suite {
                 fence_is_of_one_name_and_queue
                 slots_within_a_batch_are_fenced
                 concurrent_publishers_of_a_slot_are_accepted_once
+                slot_ahead_of_the_clock_is_early
+                clock_set_back_lowers_the_fence
             }
             watch {
                 ended_message_is_gone

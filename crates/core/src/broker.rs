@@ -28,7 +28,10 @@
 //!     [`limits::POISON_LOSSES`](crate::limits::POISON_LOSSES) it comes with [`Verdict::Poisoned`].
 //! 12. **After an absence** (no `maintain` on the queue for half a lease) nothing is reclaimed until one full lease later,
 //!     so that live workers renew first.
-//! 13. **A fence** refuses a slot that is not newer than the newest of its name, atomically with the publish.
+//! 13. **A fence** refuses a slot that is not newer than the newest of its name ([`Published::Stale`]), and a slot that is more
+//!     than [`limits::CLOCK_TOLERANCE`](crate::limits::CLOCK_TOLERANCE) ahead of the broker's clock ([`Published::Early`]),
+//!     both atomically with the publish. A newest slot that is so far ahead comes from a clock that was set back: it refuses
+//!     nothing, and the next slot takes its place.
 //! 14. **`watch` registers a waiter atomically with settlement**: [`Watch::Waiting`], or [`Watch::Gone`].
 //! 15. **A rate limit counts hand-outs**, of all workers together, by the server's clock: whatever the verdict, and
 //!     whatever becomes of them. What is given back was handed out. A reservation that finds ready messages and no token
@@ -249,6 +252,11 @@ pub enum Published {
     Stale {
         /// The newest slot.
         newest: Timestamp,
+    },
+    /// The slot of its fence is too far ahead of the broker's clock: see promise 13.
+    Early {
+        /// The broker's clock.
+        now: Timestamp,
     },
     /// The queue has reached its configured length.
     Full {

@@ -47,7 +47,7 @@ pub use duration::{format_duration, parse_duration};
 pub use envelope::{Envelope, EnvelopeError, Expires, Lineage, ScheduledSlot};
 pub use error::{BackendError, BackendErrorKind, Directive, ErrorReport, TaskError};
 pub use explain::{Ahead, DeadLetter, Ended, Explanation, Facts, Point, Running, explain};
-pub use id::{TaskId, Token, WorkerId};
+pub use id::{StoreId, TaskId, Token, WorkerId};
 pub use message::{Delay, Fence, Message, MessageError, UniqueClaim, UniquePolicy};
 pub use name::{EntryName, NameError, QueueName, Source, TaskName};
 pub use parameter::{Parameter, ParameterKind, lay_out};
@@ -64,7 +64,9 @@ pub use state::{Event, IllegalTransition, Step, TaskState, transition};
 pub use suggest::nearest;
 pub use task::{AckMode, BoxFuture, Codec, Handler, Param, StateNeed, TaskDef, TaskOptions, TaskResult};
 pub use time::Timestamp;
-pub use worker::{ActiveTask, Misfit, TaskInfo, Unrunnable, WorkerCommand, WorkerInfo, WorkerMode};
+pub use worker::{
+    ActiveTask, Misfit, ScheduleHome, TaskInfo, Unrunnable, WorkerCommand, WorkerInfo, WorkerMode,
+};
 
 mod priority;
 pub use priority::{Priority, PriorityError};
@@ -79,6 +81,9 @@ pub mod limits {
     pub const PUBLISH_BATCH: usize = 1_000;
     /// Most messages in one reservation.
     pub const RESERVE_BATCH: usize = 256;
+    /// How far ahead of the broker's clock the slot of a fence may be, and how far ahead of its store's clock an entry of
+    /// the schedule may be done: what is further ahead comes from a clock that was wrong.
+    pub const CLOCK_TOLERANCE: std::time::Duration = std::time::Duration::from_secs(10);
     /// Leases lost in a row that make a message a suspect: one may be the fault of a neighbour, or of nobody.
     pub const SUSPECT_LOSSES: u32 = 2;
     /// Leases a message may lose before it is delivered with [`Verdict::Poisoned`](crate::Verdict::Poisoned).

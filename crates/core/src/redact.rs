@@ -240,7 +240,7 @@ mod tests {
     fn task(name: &str, redacted: Option<&[(u8, &str)]>) -> TaskInfo {
         let mark = |&(index, name): &(u8, &str)| RedactedArg { index, name: name.to_owned() };
         let redacted = redacted.map(|marks| marks.iter().map(mark).collect());
-        TaskInfo { name: name.to_owned(), signature: "()".to_owned(), redacted }
+        TaskInfo { name: name.to_owned(), signature: "()".to_owned(), redacted, queue: None }
     }
 
     #[test]

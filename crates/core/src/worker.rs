@@ -48,6 +48,9 @@ pub struct WorkerInfo {
     /// A beat: where it keeps its schedule, without secrets. `None` for a worker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<String>,
+    /// A beat: the store of its schedule; `None` from an older one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule_store: Option<ScheduleHome>,
     /// Memory of its process, resident, in bytes; `None` where the system does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<u64>,
@@ -80,6 +83,17 @@ impl WorkerInfo {
     pub fn heartbeat_every(live: usize) -> Duration {
         let crowd = Duration::from_millis(50).saturating_mul(u32::try_from(live).unwrap_or(u32::MAX));
         Self::HEARTBEAT.max(crowd)
+    }
+
+    /// The queue that a task is sent to where neither the sender nor the routes name one, as live workers register it: of
+    /// several releases the worker that started last counts. `None` where no live worker registers a queue for the task.
+    #[must_use]
+    pub fn queue_of_task<'a>(workers: &'a [Self], task: &str) -> Option<&'a QueueName> {
+        let newest = workers
+            .iter()
+            .filter_map(|worker| Some((worker, worker.tasks.iter().find(|info| info.name == task)?)))
+            .max_by_key(|(worker, _)| (worker.started_at, worker.id));
+        newest.and_then(|(_, info)| info.queue.as_ref())
     }
 
     /// After how long without a word it missed a heartbeat, where so many are alive: it may be gone.
@@ -160,6 +174,18 @@ pub struct TaskInfo {
     /// Which of its arguments must not be shown; `None` from an older worker, which does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redacted: Option<Vec<RedactedArg>>,
+    /// The queue that it is sent to where neither the call nor the routes name one; `None` where it has none of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<QueueName>,
+}
+
+/// The schedule store of a beat, by which beats tell a copy of a store.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ScheduleHome {
+    /// Its [`StoreId`](crate::StoreId).
+    pub store: String,
+    /// Where it is, as its database or host sees it.
+    pub place: String,
 }
 
 /// A task that a worker runs now.
@@ -229,6 +255,7 @@ impl From<&TaskDef> for TaskInfo {
             name: def.name.to_owned(),
             signature: format!("({}) -> {}", params.join(", "), def.returns),
             redacted: Some(RedactedArg::of(def.params)),
+            queue: def.options.queue.and_then(|queue| QueueName::new(queue).ok()),
         }
     }
 }
@@ -283,5 +310,31 @@ mod tests {
     fn why_a_newer_worker_cannot_run_something_is_no_error() {
         let read = |word: &str| serde_json::from_value::<Misfit>(word.into()).unwrap();
         assert_eq!((read("unregistered"), read("moonphase")), (Misfit::Unregistered, Misfit::Other));
+    }
+
+    #[test]
+    fn newest_worker_says_where_a_task_goes() {
+        let worker = |started: i64, queue: Option<&str>| {
+            let json = serde_json::json!({
+                "id": WorkerId::new(&Fixed(started)), "name": "w", "host": "h", "pid": 1, "version": "1",
+                "started_at": Timestamp::from_micros(started), "mode": "running", "queues": [], "concurrency": 1,
+                "blocking": 1, "tasks": [{ "name": "t", "signature": "()", "queue": queue }], "active": [],
+                "reserved": 0, "succeeded": 0, "failed": 0,
+            });
+            serde_json::from_value::<WorkerInfo>(json).unwrap()
+        };
+        let of = |workers: &[WorkerInfo]| WorkerInfo::queue_of_task(workers, "t").map(ToString::to_string);
+        assert_eq!(of(&[worker(2, Some("new")), worker(1, Some("old"))]).as_deref(), Some("new"));
+        assert_eq!(of(&[worker(1, Some("old")), worker(2, None)]), None);
+        assert_eq!(WorkerInfo::queue_of_task(&[worker(1, Some("old"))], "other"), None);
+    }
+
+    #[derive(Debug)]
+    struct Fixed(i64);
+
+    impl crate::Entropy for Fixed {
+        fn fill(&self, bytes: &mut [u8]) {
+            bytes.fill(u8::try_from(self.0).unwrap());
+        }
     }
 }

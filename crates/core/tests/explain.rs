@@ -111,12 +111,18 @@ fn worker(name: &str) -> WorkerInfo {
         queues: vec![queue("media")],
         concurrency: 3,
         blocking: 1,
-        tasks: vec![TaskInfo { name: "movies.add".into(), signature: "()".into(), redacted: None }],
+        tasks: vec![TaskInfo {
+            name: "movies.add".into(),
+            signature: "()".into(),
+            redacted: None,
+            queue: None,
+        }],
         active: Vec::new(),
         reserved: 0,
         succeeded: 0,
         failed: 0,
         schedule: None,
+        schedule_store: None,
         memory: None,
         cpu: None,
         refused: None,
@@ -130,8 +136,12 @@ fn of_queue(name: &str, queues: &[&str]) -> WorkerInfo {
 }
 
 fn of_tasks(name: &str, tasks: &[&str]) -> WorkerInfo {
-    let tasks =
-        tasks.iter().map(|name| TaskInfo { name: (*name).into(), signature: "()".into(), redacted: None });
+    let tasks = tasks.iter().map(|name| TaskInfo {
+        name: (*name).into(),
+        signature: "()".into(),
+        redacted: None,
+        queue: None,
+    });
     WorkerInfo { tasks: tasks.collect(), ..worker(name) }
 }
 

@@ -314,6 +314,9 @@ fn what_is_wrong_is_named_with_what_is_allowed() {
         (crontab("5, * * * *"), ["minute ``", "0 to 59"]),
         (crontab("*/0 * * * *"), ["minute `*/0`", "a step of 1 to 60"]),
         (crontab("*/90 * * * *"), ["minute `*/90`", "a step of 1 to 60"]),
+        // Celery refuses it, too.
+        (crontab("*/+5 * * * *"), ["minute `*/+5`", "a step of 1 to 60"]),
+        (crontab("0-30/+5 * * * *"), ["minute `0-30/+5`", "a step of 1 to 60"]),
         (crontab("5/10 * * * *"), ["minute `5/10`", "such as `5-59/10`"]),
         (crontab("0 0 L * *"), ["day of month `L`", "1 to 31"]),
         (crontab("0 0 * *"), ["crontab `0 0 * *`", "five fields"]),
@@ -330,6 +333,10 @@ fn what_is_wrong_is_named_with_what_is_allowed() {
         (zone("berlin"), ["zone `berlin`", "did you mean Europe/Berlin?"]),
         (zone("America/New York"), ["zone `America/New York`", "did you mean America/New_York?"]),
         (zone("Mars/Olympus"), ["zone `Mars/Olympus`", "such as Europe/Berlin or UTC"]),
+        (zone("GMT+5"), ["5 h ahead of UTC, Etc/GMT-5: the sign", "Etc/GMT+5 is the opposite"]),
+        (zone("utc-03:00"), ["3 h behind UTC, Etc/GMT+3: the sign", "a region such as Europe/Berlin"]),
+        (zone("+2"), ["2 h ahead of UTC, Etc/GMT-2", "IANA"]),
+        (zone("GMT+77"), ["zone `GMT+77`", "a region such as Europe/Berlin"]),
         (zone("Etc/Unknown"), ["zone `Etc/Unknown`", "IANA"]),
         (zone(""), ["zone ``", "IANA"]),
     ] {

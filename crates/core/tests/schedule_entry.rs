@@ -45,6 +45,7 @@ fn an_entry_survives_json() {
     entry.description = "two\nlines".to_owned();
     for expires in [Expires::After(Duration::from_secs(90)), Expires::At(at(1_800_000_000))] {
         entry.expires = Some(expires);
+        entry.one_off = matches!(expires, Expires::At(_));
         let text = serde_json::to_string(&entry).unwrap();
         assert_eq!(serde_json::from_str::<Entry>(&text).unwrap(), entry);
         let value: Value = serde_json::from_str(&text).unwrap();
@@ -118,6 +119,45 @@ fn an_end_before_the_start_or_before_the_first_slot_is_refused() {
     assert_eq!(entry.check(), Ok(()));
     entry.schedule = serde_json::from_value(json!({"kind": "crontab", "expression": "0 0 * * *"})).unwrap();
     assert!(entry.check().unwrap_err().to_string().contains("has no slot"));
+}
+
+/// An instant would end the tasks of all later slots.
+#[test]
+fn repeating_entry_does_not_expire_at_an_instant() {
+    let at_noon = json!("2030-01-01T12:00:00Z");
+    let error = entry_with("expires", at_noon.clone()).unwrap_err();
+    assert!(error.contains("expires `2030-01-01T12:00:00Z`") && error.contains("end_time"), "{error}");
+    let mut once = document();
+    (once["expires"], once["one_off"]) = (at_noon.clone(), json!(true));
+    serde_json::from_value::<Entry>(once).unwrap();
+    for (at, is_valid) in [("2030-01-01T11:59:59Z", true), ("2030-01-01T12:00:00Z", false)] {
+        let mut clocked = document();
+        (clocked["expires"], clocked["schedule"]) = (at_noon.clone(), json!({"kind": "clocked", "at": at}));
+        assert_eq!(serde_json::from_value::<Entry>(clocked).is_ok(), is_valid, "{at}");
+    }
+}
+
+#[test]
+fn entry_that_can_never_run_says_why() {
+    let entry: Entry = serde_json::from_value(document()).unwrap();
+    assert_eq!(entry.check_runs(at(100)), Ok(()));
+    let over = Entry { end_time: Some(at(99)), ..entry.clone() };
+    assert_eq!(over.check_runs(at(100)).unwrap_err().field, "end_time");
+    assert_eq!(Entry { enabled: false, ..over.clone() }.check_runs(at(100)), Ok(()));
+    let expired = Entry { one_off: true, expires: Some(Expires::At(at(110))), ..entry.clone() };
+    assert_eq!(expired.check_runs(at(100)).unwrap_err().field, "expires");
+    assert_eq!(expired.check_runs(at(99)), Ok(()));
+    let schedule = lovage_core::schedule::Schedule::at(at(100));
+    assert_eq!(Entry { schedule, ..entry }.check_runs(at(100)).unwrap_err().field, "schedule");
+}
+
+#[test]
+fn last_slots_are_the_newest_of_two_years() {
+    let mut entry: Entry = serde_json::from_value(document()).unwrap();
+    assert_eq!(entry.last_slots(at(1_005), 3), [at(980), at(990), at(1_000)]);
+    entry.start_time = Some(at(990));
+    assert_eq!(entry.last_slots(at(1_005), 3), [at(990), at(1_000)]);
+    assert_eq!(entry.last_slots(at(900), 3), []);
 }
 
 #[test]

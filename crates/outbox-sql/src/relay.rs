@@ -287,6 +287,13 @@ impl Pass {
                         "task {id} is dropped: slot {newest} or a newer one was published already"
                     );
                 }
+                Published::Early { now } => {
+                    let message = format!(
+                        "task {id} has a slot ahead of the broker's clock, which shows {now}: set the clocks of the servers"
+                    );
+                    self.kept = Some(BackendError::new(BackendErrorKind::Refused, message));
+                    continue;
+                }
                 Published::Full { limit } => {
                     let message = format!("queue {queue} is full: it holds {limit} tasks");
                     self.kept = Some(BackendError::new(BackendErrorKind::Refused, message));

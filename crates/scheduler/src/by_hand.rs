@@ -33,13 +33,14 @@ pub async fn run_by_hand(
         return Ok(ByHand::Unknown);
     };
     let stored = listed.map_err(|bad| bad.refusal())?;
-    let now = store.due(Duration::ZERO, 1, None).await?.now;
+    let due = store.due(Duration::ZERO, 1, None).await?;
+    let now = due.now;
     let id = TaskId::new(now, entropy);
-    let message = publish::message(&stored.entry, id, now, None);
+    let message = publish::message(due.store, &stored.entry, id, now);
     match broker.publish(&[message], None).await?.into_iter().next() {
         Some(Published::Duplicate { holder }) => return Ok(ByHand::Overlap(holder)),
         Some(Published::Full { limit }) => return Err(refused(name, &publish::full(limit))),
-        Some(Published::Accepted | Published::Stale { .. }) | None => {}
+        Some(Published::Accepted | Published::Stale { .. } | Published::Early { .. }) | None => {}
     }
     let firing = Firing::manual(stored.entry.name.clone(), now, id);
     if let Err(error) = store.advance(&[unmoved(&stored, firing)]).await {

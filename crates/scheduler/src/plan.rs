@@ -2,13 +2,39 @@
 
 use std::time::Duration;
 
-use lovage_core::Timestamp;
 use lovage_core::schedule::{Firing, Misfire, Skip, StoredEntry};
+use lovage_core::{StoreId, Timestamp};
 
 /// A slot that fires this late was not missed: a beat ran, and was slow.
-const ON_TIME: Duration = Duration::from_secs(5);
+pub(crate) const ON_TIME: Duration = Duration::from_secs(5);
+/// The longest time that a beat may be late because of its own backlog before slots count as missed.
+const LONGEST_BACKLOG: Duration = Duration::from_secs(60);
 /// Most slots of one entry in one plan; the others are in the next one.
 const MOST_SLOTS: usize = 100;
+
+/// When and by which beat an entry is judged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Moment {
+    /// The store that keeps the entry.
+    pub store: StoreId,
+    /// The store's clock.
+    pub now: Timestamp,
+    /// Up to when this beat had sent all that was due. Later slots are late because of its backlog and were not missed.
+    pub kept_up_at: Timestamp,
+}
+
+impl Moment {
+    /// Judged by a beat that has no backlog.
+    #[must_use]
+    pub const fn new(store: StoreId, now: Timestamp) -> Self {
+        Self { store, now, kept_up_at: now }
+    }
+
+    /// What should have fired before this instant was missed.
+    fn missed_before(&self) -> Timestamp {
+        self.now.minus(ON_TIME).min(self.kept_up_at).max(self.now.minus(LONGEST_BACKLOG))
+    }
+}
 
 /// What is to become of an entry that is due.
 ///
@@ -19,6 +45,8 @@ const MOST_SLOTS: usize = 100;
 /// entry is done with it, others have written what became of it.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Planned {
+    /// The store that keeps it.
+    pub store: StoreId,
     /// As it was read.
     pub stored: StoredEntry,
     /// To be published, oldest first.
@@ -50,8 +78,8 @@ impl Planned {
 
 /// Plans one entry. When nothing of it is due the plan is empty, and carrying it out corrects `next_run_at`.
 #[must_use]
-pub fn plan(stored: StoredEntry, now: Timestamp) -> Planned {
-    let (missed_until, on_time) = due(&stored, now);
+pub fn plan(stored: StoredEntry, moment: &Moment) -> Planned {
+    let (missed_until, on_time) = due(&stored, moment);
     let entry = &stored.entry;
     let done = stored.done_until;
     let mut slots = match entry.misfire {
@@ -70,21 +98,23 @@ pub fn plan(stored: StoredEntry, now: Timestamp) -> Planned {
     let passed = entry
         .next_slot(done)
         .zip(passed_until.filter(|_| !stays))
-        .map(|(first, last)| Firing::skipped(entry.name.clone(), (first, last), now, Skip::Misfire));
+        .map(|(first, last)| Firing::skipped(entry.name.clone(), (first, last), moment.now, Skip::Misfire));
     if passed.is_some() && !entry.one_off {
         slots.clear();
     }
     let passed_last = passed.as_ref().map(|passed| passed.last_slot);
     let done_until = slots.last().copied().or(passed_last).unwrap_or(done).max(done);
     let idle_until = entry.next_run_at(missed_until);
-    Planned { slots, passed, done_until, idle_until, doubt: None, stored }
+    // A clock that was ahead may have fired them: then they are done with. What is to run once has one fence, which knows.
+    slots.retain(|slot| entry.one_off || !stored.fired_ahead.contains(slot));
+    Planned { store: moment.store, slots, passed, done_until, idle_until, doubt: None, stored }
 }
 
 /// Until when slots were missed, and those after it that fire now.
-fn due(stored: &StoredEntry, now: Timestamp) -> (Timestamp, Vec<Timestamp>) {
-    let entry = &stored.entry;
+fn due(stored: &StoredEntry, moment: &Moment) -> (Timestamp, Vec<Timestamp>) {
+    let (entry, now, missed_before) = (&stored.entry, moment.now, moment.missed_before());
     // Slots up to here were missed whatever their jitter is; they may be millions, and are not walked through.
-    let mut missed_until = just_before(now.minus(ON_TIME + entry.jitter)).max(stored.done_until);
+    let mut missed_until = just_before(missed_before.minus(entry.jitter)).max(stored.done_until);
     let mut fires_at = Timestamp::default();
     let mut on_time = Vec::new();
     for slot in entry.slots_between(missed_until, now) {
@@ -93,7 +123,7 @@ fn due(stored: &StoredEntry, now: Timestamp) -> (Timestamp, Vec<Timestamp>) {
         if fires_at > now || on_time.len() == MOST_SLOTS {
             break;
         }
-        if fires_at < now.minus(ON_TIME) {
+        if fires_at < missed_before {
             missed_until = slot;
         } else {
             on_time.push(slot);
@@ -132,6 +162,10 @@ mod tests {
         Timestamp::from_micros(seconds * 1_000_000)
     }
 
+    fn moment(now: Timestamp) -> Moment {
+        Moment::new(StoreId::from_bytes([7; 16]), now)
+    }
+
     fn every(seconds: u64, misfire: Misfire) -> Entry {
         let schedule = Schedule::every(Duration::from_secs(seconds)).unwrap();
         let entry = Entry::new(EntryName::new("e").unwrap(), TaskName::new("t").unwrap(), schedule);
@@ -139,7 +173,7 @@ mod tests {
     }
 
     fn planned(entry: Entry, done: i64, now: i64) -> (Vec<i64>, Option<(i64, i64)>, i64) {
-        let plan = plan(StoredEntry::new(entry, at(done)), at(now));
+        let plan = plan(StoredEntry::new(entry, at(done)), &moment(at(now)));
         let seconds = |at: Timestamp| at.as_micros() / 1_000_000;
         let passed = plan.passed.map(|firing| (seconds(firing.slot), seconds(firing.last_slot)));
         (plan.slots.into_iter().map(seconds).collect(), passed, seconds(plan.done_until))
@@ -173,6 +207,29 @@ mod tests {
         assert_eq!(planned(every(10, Misfire::Skip), 0, 39), (vec![], Some((10, 30)), 30));
     }
 
+    /// The beat sent all that was due until 12, and has been busy with a backlog since.
+    #[test]
+    fn slots_late_by_the_beats_own_backlog_are_not_missed() {
+        for misfire in [Misfire::Skip, Misfire::Once] {
+            let busy = |now| Moment { kept_up_at: at(12), ..moment(at(now)) };
+            let plan = |now| plan(StoredEntry::new(every(10, misfire), at(10)), &busy(now));
+            assert_eq!((plan(41).slots, plan(41).passed), (vec![at(20), at(30), at(40)], None), "{misfire}");
+            // A minute is the most.
+            assert!(plan(91).passed.is_some() || plan(91).slots[0] == at(30), "{misfire}");
+        }
+    }
+
+    #[test]
+    fn slots_that_fired_ahead_of_time_do_not_fire_again() {
+        let mut stored = StoredEntry::new(every(10, Misfire::All(9)), at(0));
+        stored.fired_ahead = vec![at(20), at(30)];
+        let found = plan(stored.clone(), &moment(at(21)));
+        assert_eq!((found.slots, found.done_until), (vec![at(10)], at(20)));
+        stored.done_until = at(20);
+        let found = plan(stored, &moment(at(30)));
+        assert_eq!((found.slots, found.passed, found.done_until), (vec![], None, at(30)));
+    }
+
     #[test]
     fn a_long_catch_up_takes_several_plans() {
         let entry = every(1, Misfire::All(600));
@@ -187,8 +244,8 @@ mod tests {
     fn what_is_to_run_once_has_one_fence_until_it_is_done_with() {
         for misfire in [Misfire::Skip, Misfire::Once, Misfire::All(5)] {
             let entry = Entry { one_off: true, ..every(10, misfire) };
-            let first = plan(StoredEntry::new(entry.clone(), at(0)), at(10));
-            let later = plan(StoredEntry::new(entry, at(0)), at(52));
+            let first = plan(StoredEntry::new(entry.clone(), at(0)), &moment(at(10)));
+            let later = plan(StoredEntry::new(entry, at(0)), &moment(at(52)));
             assert_eq!((first.slots.len(), later.slots.len()), (1, 1), "{misfire}");
             assert_eq!(first.fence(first.slots[0]), later.fence(later.slots[0]), "{misfire}");
         }
@@ -197,7 +254,7 @@ mod tests {
     #[test]
     fn what_is_to_run_once_is_not_done_with_slots_that_it_missed() {
         let entry = Entry { one_off: true, ..every(10, Misfire::Skip) };
-        let plan = plan(StoredEntry::new(entry, at(0)), at(39));
+        let plan = plan(StoredEntry::new(entry, at(0)), &moment(at(39)));
         assert_eq!((plan.slots.len(), &plan.passed, plan.done_until), (0, &None, at(0)));
         assert_eq!(plan.idle_until, Some(at(40)));
     }
@@ -207,7 +264,7 @@ mod tests {
         let entry = Entry { start_time: Some(at(25)), end_time: Some(at(45)), ..every(10, Misfire::All(9)) };
         assert_eq!(planned(entry.clone(), 0, 24), (vec![], None, 0));
         assert_eq!(planned(entry.clone(), 0, 100), (vec![25, 35, 45], None, 45));
-        let after = plan(StoredEntry::new(entry, at(45)), at(100));
+        let after = plan(StoredEntry::new(entry, at(45)), &moment(at(100)));
         assert_eq!((after.slots.len(), after.idle_until), (0, None));
     }
 
@@ -216,7 +273,7 @@ mod tests {
         let entry = Entry { jitter: Duration::from_secs(7), ..every(10, Misfire::Once) };
         let fires_at = entry.fires_at(at(10));
         let before = Timestamp::from_micros(fires_at.as_micros() - 1);
-        let plan = plan(StoredEntry::new(entry, at(0)), before);
+        let plan = plan(StoredEntry::new(entry, at(0)), &moment(before));
         assert_eq!((plan.slots.len(), plan.idle_until), (0, Some(fires_at)));
     }
 
@@ -244,12 +301,12 @@ mod tests {
             let passed = missed[..end].first().copied().zip(missed[..end].last().copied());
             let slots: Vec<_> = missed[end..].iter().chain(&fires).copied().collect();
             prop_assume!(slots.len() <= MOST_SLOTS);
-            let first = plan(StoredEntry::new(entry.clone(), at(done)), now);
+            let first = plan(StoredEntry::new(entry.clone(), at(done)), &moment(now));
             prop_assert_eq!(first.passed.as_ref().map(|firing| (firing.slot, firing.last_slot)), passed);
             let second = match passed {
                 Some((_, last)) => {
                     prop_assert_eq!((&first.slots, first.done_until), (&vec![], last));
-                    plan(StoredEntry::new(entry, last), now)
+                    plan(StoredEntry::new(entry, last), &moment(now))
                 }
                 None => first,
             };

@@ -1,5 +1,6 @@
 //! The beat: a loop with two lanes, one to the broker and one to the store.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use lovage_core::schedule::{Advance, Advanced, Due, ScheduleStore, StoredEntry};
-use lovage_core::{BackendError, BoxFuture, Broker, Clock, Timestamp};
+use lovage_core::{BackendError, BoxFuture, Broker, Clock, QueueName, Timestamp, format_duration};
 
 use crate::ahead::{Ahead, SLOW, StoreTime};
 use crate::send::{Sender, Sent};
@@ -21,8 +22,10 @@ const AHEAD: Duration = Duration::from_secs(1);
 const LEAD: Duration = Duration::from_millis(300);
 /// Between two looks, however much changes.
 const BREATH: Duration = Duration::from_millis(50);
-/// Most entries in one look.
-const ENTRIES: usize = 2_000;
+/// Most entries in one look. As many may be due at once without hiding others that are due soon.
+const ENTRIES: usize = 10_000;
+/// Most queues that are published to at once.
+const LANES: usize = 16;
 /// Most entries in one write.
 const WRITTEN: usize = 1_000;
 /// Most firings that are forgotten at once.
@@ -104,9 +107,10 @@ impl Scheduler {
 /// A beat at work.
 struct Beat {
     scheduler: Scheduler,
-    /// At most one publish, one operation of the store, and who waits for changes.
+    /// At most one publish per queue, one operation of the store, and the wait for changes.
     in_flight: FuturesUnordered<BoxFuture<'static, Event>>,
-    publishing: bool,
+    /// The queues that are published to, at most [`LANES`].
+    publishing: BTreeSet<QueueName>,
     /// The store is asked one thing at a time, so that no look tells what was so before a write.
     asking: bool,
     ahead: Ahead,
@@ -127,7 +131,10 @@ enum Event {
     /// It is time for something.
     Time,
     Changed,
-    Sent(Sent),
+    Sent {
+        queue: QueueName,
+        sent: Sent,
+    },
     Looked {
         asked: Duration,
         found: Result<Due, BackendError>,
@@ -145,7 +152,7 @@ impl Beat {
             forget_at: scheduler.clock.monotonic(),
             scheduler,
             in_flight: FuturesUnordered::new(),
-            publishing: false,
+            publishing: BTreeSet::new(),
             asking: false,
             ahead: Ahead::default(),
             time: StoreTime::default(),
@@ -163,8 +170,10 @@ impl Beat {
     /// Begins what can be begun now.
     fn begin(&mut self) {
         let now = self.monotonic();
-        if !self.publishing && self.publish_at().is_some_and(|at| at <= now) {
-            self.publish(now);
+        while self.publish_at().is_some_and(|at| at <= now) && self.is_fresh(now) {
+            if !self.publish(now) {
+                break;
+            }
         }
         if self.asking || self.store.until() > now {
             return;
@@ -194,7 +203,10 @@ impl Beat {
                 self.look_again = true;
                 self.listen();
             }
-            Event::Sent(sent) => self.sent(sent),
+            Event::Sent { queue, sent } => {
+                self.publishing.remove(&queue);
+                self.sent(sent);
+            }
             Event::Looked { asked, found } => self.looked(asked, found),
             Event::Wrote { batch, answer } => self.wrote(batch, answer),
             Event::Forgot(answer) => self.forgot(&answer),
@@ -209,7 +221,7 @@ impl Beat {
             if !self.asking && !self.unwritten.is_empty() && self.store.until() <= now {
                 self.write();
             }
-            if !self.publishing && !self.asking && self.unwritten.is_empty() {
+            if self.publishing.is_empty() && !self.asking && self.unwritten.is_empty() {
                 return;
             }
             let retry = self.scheduler.clock.sleep_until(self.store.until().max(now + BREATH));
@@ -224,7 +236,8 @@ impl Beat {
 
     /// When something is to be begun next, as far as it does not follow from what is in flight.
     fn begin_at(&self) -> Duration {
-        let publish = self.publish_at().filter(|_| !self.publishing);
+        // What was read too long ago waits for the next look.
+        let publish = self.publish_at().filter(|at| self.is_fresh(*at.max(&self.monotonic())));
         let ask = || {
             let write = (!self.unwritten.is_empty()).then_some(Duration::ZERO);
             let ask = [write, Some(self.look_at()), Some(self.forget_at)].into_iter().flatten().min();
@@ -234,9 +247,16 @@ impl Beat {
         publish.into_iter().chain(ask).min().unwrap_or(Duration::MAX)
     }
 
-    /// When the first armed entry is to be published.
+    /// When the first armed entry is to be published whose queue is free.
     fn publish_at(&self) -> Option<Duration> {
-        Some(self.time.ours(self.ahead.first_at()?).max(self.broker.until()))
+        let first_at =
+            self.ahead.first_free_at(&self.publishing).filter(|_| self.publishing.len() < LANES)?;
+        Some(self.time.ours(first_at).max(self.broker.until()))
+    }
+
+    /// Whether what the last look said holds at an instant.
+    fn is_fresh(&self, at: Duration) -> bool {
+        self.looked_at.is_some_and(|looked_at| at <= looked_at + AHEAD)
     }
 
     fn look_at(&self) -> Duration {
@@ -256,19 +276,20 @@ impl Beat {
         needed.map_or(late, |at| at.saturating_sub(LEAD).max(early).min(late))
     }
 
-    fn publish(&mut self, now: Duration) {
-        let (Some(at), Some(looked_at)) = (self.time.at(now), self.looked_at) else { return };
-        let plans = self.ahead.take(at);
-        self.publishing = true;
+    /// Publishes what is due in one queue. Answers whether there was one.
+    fn publish(&mut self, now: Duration) -> bool {
+        let (Some(at), Some(looked_at)) = (self.time.at(now), self.looked_at) else { return false };
+        let Some((queue, plans)) = self.ahead.take(at, &self.publishing) else { return false };
+        self.publishing.insert(queue.clone());
         let (broker, clock) = (Arc::clone(&self.scheduler.broker), Arc::clone(&self.scheduler.clock));
         self.in_flight.push(Box::pin(async move {
             let sender = Sender { broker: &*broker, clock: &*clock, now: at, until: looked_at + AHEAD };
-            Event::Sent(sender.send(plans).await)
+            Event::Sent { queue, sent: sender.send(plans).await }
         }));
+        true
     }
 
     fn sent(&mut self, sent: Sent) {
-        self.publishing = false;
         if let Some(watch) = &self.scheduler.watch {
             let firings = sent.written.iter().flat_map(|(_, advance)| &advance.firings);
             firings
@@ -285,7 +306,10 @@ impl Beat {
             self.look_again = true;
         }
         match sent.error {
-            Some(error) => self.broker.is_there(&error, self.monotonic()),
+            Some(error) => {
+                self.ahead.was_away();
+                self.broker.is_there(&error, self.monotonic());
+            }
             None if sent.reached => {
                 self.broker.is_over();
                 self.tell_next();
@@ -322,17 +346,37 @@ impl Beat {
                 if let Some(watch) = &self.scheduler.watch {
                     watch.looked();
                 }
+                let set_back_at = due.now.minus(answered.saturating_sub(self.looked_at.unwrap_or(answered)));
                 self.time.seen(asked, due.now, answered);
                 self.looked_at = Some(answered);
+                self.rewind(&due, set_back_at);
                 self.ahead.looked(due);
                 self.tell_next();
                 self.store.is_over();
             }
             Err(error) => {
                 self.look_again = true;
+                self.ahead.was_away();
                 self.store.is_there(&error, answered);
             }
         }
+    }
+
+    /// Moves entries back that are done ahead of the store's clock: it was wrong at the last look, and `set_back_at` is the
+    /// instant of that look by the clock as it is now.
+    fn rewind(&mut self, due: &Due, set_back_at: Timestamp) {
+        let to_rewind: Vec<&StoredEntry> =
+            due.ahead_of_clock.iter().filter(|stored| self.ahead.set_busy(&stored.entry.name)).collect();
+        let Some(furthest) = to_rewind.iter().map(|stored| stored.done_until).max() else { return };
+        tracing::warn!(
+            entries = to_rewind.len(),
+            "the clock of the schedule store was about {} ahead and has been set back: slots that fired ahead of time do not fire again, the others fire from now on",
+            format_duration(Duration::from_secs(furthest.since(due.now).as_secs())),
+        );
+        self.ahead.clock_set_back(set_back_at);
+        let rewinds =
+            to_rewind.into_iter().map(|stored| (stored.clone(), Advance::rewind(stored, set_back_at)));
+        self.unwritten.extend(rewinds);
     }
 
     fn write(&mut self) {
@@ -353,6 +397,11 @@ impl Beat {
             Ok(answers) => {
                 for ((stored, advance), answer) in batch.into_iter().zip(answers) {
                     match answer {
+                        // What fired ahead of time is read with it.
+                        Advanced::Done if advance.rewinds => {
+                            self.ahead.forget(&stored.entry.name);
+                            self.look_again = true;
+                        }
                         Advanced::Done => self.ahead.wrote(stored, advance),
                         // Another beat was first, or somebody edited it.
                         Advanced::Lost => {

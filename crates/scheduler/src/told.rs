@@ -1,7 +1,7 @@
 //! What became of the slots of an entry: the history tells and, where that does not know, the results of their tasks.
 
 use lovage_core::schedule::{Audit, Audited, Firing, HistoryQuery, Outcome, ScheduleStore, StoredEntry};
-use lovage_core::{BackendError, Page, ResultStore, TaskId, Timestamp};
+use lovage_core::{BackendError, Page, ResultStore, StoreId, TaskId, Timestamp};
 
 use crate::task_id;
 
@@ -36,12 +36,12 @@ pub async fn history(
 /// The slots that an audit knows nothing of, and the tasks that they would have sent: a task's id follows from entry and
 /// slot. At most 10,000.
 #[must_use]
-pub fn untold(stored: &StoredEntry, audit: &Audit) -> Vec<(Timestamp, TaskId)> {
+pub fn untold(store: StoreId, stored: &StoredEntry, audit: &Audit) -> Vec<(Timestamp, TaskId)> {
     let slots = audit.lines.iter().filter(|line| is_untold(line)).flat_map(|line| {
         let before = Timestamp::from_micros(line.slot.as_micros().saturating_sub(1));
         stored.entry.slots_between(before, line.last_slot)
     });
-    slots.take(MOST).map(|slot| (slot, task_id(&stored.entry.name, slot))).collect()
+    slots.take(MOST).map(|slot| (slot, task_id(store, &stored.entry.name, slot))).collect()
 }
 
 /// Which of these slots fired, as their tasks have results.

@@ -1,13 +1,15 @@
 //! A row as the two kinds of database have it: texts that nobody has checked yet.
 
 use lovage_core::schedule::{
-    BadEntry, Change, DisabledBy, Entry, EntryText, Fate, Firing, Listed, Ownership, StoredEntry,
+    BadEntry, Change, DisabledBy, Entry, EntryText, Fate, Firing, Listed, Ownership, Rewound, StoredEntry,
 };
 use lovage_core::{BackendError, BackendErrorKind, Source, TaskId, Timestamp};
 use serde::Serialize;
 
 /// The most entries that [`due`](lovage_core::schedule::ScheduleStore::due) answers.
 pub(crate) const MOST_DUE: usize = 10_000;
+/// The most entries that it answers as done ahead of the clock.
+pub(crate) const MOST_AHEAD: i64 = 1_000;
 
 /// A row of `lovage_schedule`. As JSON it is what an edit writes.
 #[derive(Default, Serialize)]
@@ -45,6 +47,10 @@ pub(crate) struct Row {
     pub(crate) last_task_id: Option<TaskId>,
     #[serde(skip)]
     pub(crate) total_run_count: i64,
+    #[serde(skip)]
+    pub(crate) rewound_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub(crate) rewound_from: Option<Timestamp>,
 }
 
 impl Row {
@@ -105,6 +111,7 @@ impl Row {
         source.map_err(|error| bad(error.to_string()))?;
         let state = (self.last_run_at, self.last_task_id, self.total_run_count);
         let (next_run_at, last_error) = (self.next_run_at, self.last_error.clone());
+        let rewound = self.rewound_at.zip(self.rewound_from).map(|(at, from)| Rewound { from, at });
         let disabled_by = self.disabled_by.as_deref().and_then(DisabledBy::parse);
         let entry = Entry::try_from(self.text()).map_err(|error| bad(error.to_string()))?;
         Ok(StoredEntry {
@@ -117,6 +124,8 @@ impl Row {
             total_run_count: state.2,
             last_error,
             disabled_by,
+            rewound,
+            fired_ahead: Vec::new(),
             ownership,
         })
     }

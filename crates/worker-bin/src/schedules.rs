@@ -1,7 +1,7 @@
 //! The entries that a program declares, in code and in `lovage.toml`, and how they come into the store.
 
 use lovage_core::schedule::{Entry, Fit, Merged, ScheduleError, ScheduleStore, When};
-use lovage_core::{BackendError, Broker, EntryName, Source, TaskName, WorkerInfo, nearest};
+use lovage_core::{BackendError, Broker, EntryName, QueueName, Source, TaskName, WorkerInfo, nearest};
 use lovage_worker::__private::ScheduledCall;
 use lovage_worker::Routes;
 
@@ -102,6 +102,14 @@ pub(crate) async fn live_workers(broker: &dyn Broker) -> Result<Vec<WorkerInfo>,
 }
 
 impl Session {
+    /// The queue of a task's own, as this program declares it or as live workers register it; `None` where it has none.
+    pub(crate) fn own_queue(&self, task: &str, workers: &[WorkerInfo]) -> Option<QueueName> {
+        match self.tasks.iter().find(|def| def.name == task) {
+            Some(def) => def.options.queue.and_then(|queue| QueueName::new(queue).ok()),
+            None => WorkerInfo::queue_of_task(workers, task).cloned(),
+        }
+    }
+
     /// Brings what is declared into the store, and logs what that changed there. What is new is compared with what live
     /// workers take: they may be of another release than the beat, so what does not fit is a warning.
     ///

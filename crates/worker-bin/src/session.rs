@@ -3,12 +3,17 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use lovage_broker_memory::{MemoryResults, MemorySchedules, MemoryStore};
 use lovage_core::schedule::ScheduleStore;
-use lovage_core::{BackendError, Broker, Hidden, QueueName, RedactedArg, TaskDef, Timestamp};
+use lovage_core::{
+    BackendError, Broker, Clock, Hidden, QueueName, RedactedArg, ResultStore, TaskDef, Timestamp, WorkerInfo,
+};
 use lovage_sql::Database;
-use lovage_system::SystemClock;
+use lovage_system::{SystemClock, host_name};
+use lovage_worker::connect::open_results;
 use lovage_worker::{Client, ClientBuilder, ClientErrorKind};
 
+use crate::commands::schedule_place;
 use crate::config::{Config, Setting, mask_url};
 use crate::error::CliError;
 use crate::output::Out;
@@ -41,7 +46,7 @@ impl Session {
                 let places = format!("{}, {}", self.places(), self.outbox_place(outbox));
                 self.connect_by(self.builder().outbox(outbox), places).await
             }
-            None => self.connect_to_existing().await,
+            None => self.connect_or_create().await,
         }
     }
 
@@ -63,8 +68,8 @@ impl Session {
         })
     }
 
-    /// The same for commands that only look or send: says so when a new, empty file is made for them.
-    pub(crate) async fn connect_to_existing(&self) -> Result<Client, CliError> {
+    /// The same for commands that change something: a note says so when a new, empty file is made for them.
+    pub(crate) async fn connect_or_create(&self) -> Result<Client, CliError> {
         let missing = self.missing_file();
         let client = self.connect().await?;
         if let Some(path) = missing {
@@ -75,6 +80,39 @@ impl Session {
             ));
         }
         Ok(client)
+    }
+
+    /// The same for commands that only look: where the file of the broker does not exist they see an empty broker, and no
+    /// file is made.
+    pub(crate) async fn connect_to_look(&self) -> Result<Client, CliError> {
+        match self.missing_file() {
+            None => self.connect().await,
+            Some(path) => {
+                Out.note(format!("note: {} does not exist: {}", path.display(), self.places()));
+                self.without_broker().await
+            }
+        }
+    }
+
+    /// The same, and to the outbox where there is one.
+    pub(crate) async fn connect_to_look_with_outbox(&self) -> Result<Client, CliError> {
+        match (&self.config.outbox, self.missing_file()) {
+            (Some(_), None) => self.connect_with_outbox().await,
+            (None, _) | (_, Some(_)) => self.connect_to_look().await,
+        }
+    }
+
+    /// An empty broker in memory, with the results that there are.
+    async fn without_broker(&self) -> Result<Client, CliError> {
+        let clock = Arc::new(SystemClock::new());
+        let there = |url: &&String| sqlite_file(url).is_none_or(|path| path.exists());
+        let results: Arc<dyn ResultStore> = match self.config.results.as_ref().filter(there) {
+            Some(url) => open_results(url)
+                .await
+                .map_err(|error| CliError::from(error).hint(self.place(Setting::Results)))?,
+            None => Arc::new(MemoryResults::new(Arc::clone(&clock) as Arc<dyn Clock>)),
+        };
+        Ok(Client::new(MemoryStore::new(clock).handle(), Some(results)))
     }
 
     /// The file of the broker, where that is one and is not there yet: connecting makes it.
@@ -123,8 +161,26 @@ impl Session {
         lovage_schedules_sql::open(db).await.map_err(failed)
     }
 
-    /// The same for commands that only look or change: says so when a new, empty file is made for them.
-    pub(crate) async fn open_existing_schedules(&self) -> Result<Arc<dyn ScheduleStore>, CliError> {
+    /// The same for commands that look at entries or change those that there are: where the file does not exist they see
+    /// an empty schedule, and no file is made.
+    ///
+    /// # Errors
+    /// When a live beat of the broker keeps the schedule elsewhere and no setting names this place.
+    pub(crate) async fn open_schedules_to_look(&self) -> Result<Arc<dyn ScheduleStore>, CliError> {
+        self.check_schedule_place().await?;
+        let Some(path) = sqlite_file(self.config.schedules_url()).filter(|path| !path.exists()) else {
+            return self.open_schedules().await;
+        };
+        Out.note(format!("note: {} does not exist: {}", path.display(), self.place(Setting::Schedules)));
+        Ok(Arc::new(MemorySchedules::new(Arc::new(SystemClock::new()))))
+    }
+
+    /// The same for commands that add entries: a note says so when a new file is made for them.
+    ///
+    /// # Errors
+    /// As [`open_schedules_to_look`](Self::open_schedules_to_look).
+    pub(crate) async fn open_schedules_to_add(&self) -> Result<Arc<dyn ScheduleStore>, CliError> {
+        self.check_schedule_place().await?;
         let missing = sqlite_file(self.config.schedules_url()).filter(|path| !path.exists());
         let store = self.open_schedules().await?;
         if let Some(path) = missing {
@@ -132,6 +188,33 @@ impl Session {
             Out.note(format!("note: {} did not exist, a new one is made: {place}", path.display()));
         }
         Ok(store)
+    }
+
+    /// Where no setting names the schedule it is a file in this directory, and a beat that runs elsewhere has another one.
+    async fn check_schedule_place(&self) -> Result<(), CliError> {
+        if !self.config.schedules_by_default_beside_the_beat() {
+            return Ok(());
+        }
+        let beats = async {
+            let mut workers = self.connect().await?.broker().workers(None).await?;
+            workers.retain(WorkerInfo::is_beat);
+            Ok::<_, CliError>(workers)
+        };
+        let beats = beats.await.unwrap_or_else(|error| {
+            let why = error.in_one_line();
+            Out.note(format!("note: it is not known where live beats keep the schedule: {why}"));
+            Vec::new()
+        });
+        let mine = schedule_place(self.config.schedules_url(), &host_name());
+        let is_here = |beat: &WorkerInfo| beat.schedule.as_ref() == Some(&mine);
+        let Some(beat) = beats.first().filter(|_| !beats.iter().any(is_here)) else { return Ok(()) };
+        Err(CliError::failed(format!(
+            "the live beat {} (process {}) keeps the schedule in {}, and this command would use {mine}: nothing was read or changed",
+            beat.name,
+            beat.pid,
+            beat.schedule.as_deref().unwrap_or_default(),
+        ))
+        .hint("run the command in the directory of the beat, or name the store by --schedules or LOVAGE_SCHEDULES_URL"))
     }
 
     /// Where broker and results are and which settings say so, without secrets.

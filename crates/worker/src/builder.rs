@@ -243,6 +243,7 @@ impl WorkerBuilder {
             succeeded: 0,
             failed: 0,
             schedule: None,
+            schedule_store: None,
             memory: None,
             cpu: None,
             refused: None,

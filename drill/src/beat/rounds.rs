@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lovage_core::schedule::{
-    Advance, Advanced, Due, Entry, EntryFilter, Expected, Firing, HistoryQuery, Listed, Merged, Saved,
-    ScheduleStore, StoredEntry,
+    Advance, Advanced, Due, Entry, EntryFilter, Expected, Firing, HistoryQuery, Identity, Listed, Merged,
+    Saved, ScheduleStore, StoredEntry,
 };
 use lovage_core::{BackendError, Page, Paged, Source, Timestamp};
 
@@ -90,6 +90,10 @@ impl ScheduleStore for Watched {
             self.tell(&format!("D {} 0", due.entries.len()));
         }
         Ok(due)
+    }
+
+    async fn identity(&self) -> Result<Identity, BackendError> {
+        self.store.identity().await
     }
 
     async fn advance(&self, batch: &[Advance]) -> Result<Vec<Advanced>, BackendError> {

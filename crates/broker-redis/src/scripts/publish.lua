@@ -4,7 +4,8 @@
 --      also: delay ('', 'f' microseconds from now, 'u' instant), unique key, its time to live ('' none), how it is
 --      claimed (holding 'r': replace a holder that waits, 's': until the start), when it expires (as the delay),
 --      fence name, slot
--- Returns the refused ones, flat: position, 'd' and the holder's id, or 's' and the newest slot
+-- Returns the refused ones, flat: position, and 'd' and the holder's id, 's' and the newest slot, or 'e' and the clock where
+--      the slot is too far ahead of it
 local now = clock(ARGV[1])
 
 -- One message without options, as most calls bring: nothing to judge or to sort.
@@ -81,8 +82,11 @@ local function judge(id, at)
   local holder = key ~= '' and holder_of(key)
   if holder and not (how:find('r', 1, true) and waits(holder)) then return 'd', holder end
   if fence ~= '' then
+    -- CLOCK_TOLERANCE; a newest slot beyond it comes from a clock that was set back.
+    local latest = now + 10000000
+    if tonumber(slot) > latest then return 'e', now end
     local newest = call('HGET', p .. 'f', fence)
-    if newest and tonumber(newest) >= tonumber(slot) then return 's', newest end
+    if newest and tonumber(newest) >= tonumber(slot) and tonumber(newest) <= latest then return 's', newest end
     call('HSET', p .. 'f', fence, slot)
   end
   if holder then replace(holder, id) end

@@ -201,9 +201,18 @@ impl<'a> Part<'a> {
     fn note(&self, refused: &[PgRow], answers: &mut [Published]) -> Result<(), BackendError> {
         for row in refused {
             let nth = usize::try_from(rows::get::<i32>(row, "refused")?).unwrap_or(0);
-            let answer = match rows::get::<Option<i64>>(row, "newest")? {
-                Some(newest) => Published::Stale { newest: Timestamp::from_micros(newest) },
-                None => Published::Duplicate { holder: rows::task_id(rows::get(row, "holder")?) },
+            let holder = rows::get::<Option<Uuid>>(row, "holder")?.map(rows::task_id);
+            let instant = rows::get::<Option<i64>>(row, "newest")?.map(Timestamp::from_micros);
+            let answer = match (holder, instant) {
+                (None, Some(newest)) => Published::Stale { newest },
+                (Some(_), Some(now)) => Published::Early { now },
+                (Some(holder), None) => Published::Duplicate { holder },
+                (None, None) => {
+                    return Err(BackendError::new(
+                        BackendErrorKind::Corrupt,
+                        "publishing: the database answered neither a live task nor a slot: run `lovage migrate`",
+                    ));
+                }
             };
             if let Some(at) = nth.checked_sub(1).and_then(|nth| self.at.get(nth)) {
                 answers[*at] = answer;

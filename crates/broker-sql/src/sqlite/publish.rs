@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use lovage_core::{BackendError, Message, Published, QueueName, Timestamp, UniquePolicy};
+use lovage_core::{BackendError, Message, Published, QueueName, Timestamp, UniquePolicy, limits};
 use lovage_sql::{sql_error, sqlite::WriteTransaction};
 use sqlx::Row as _;
 
@@ -220,9 +220,13 @@ async fn refusal(
         }
     }
     if let Some(fence) = &message.fence {
+        let latest = now.plus(limits::CLOCK_TOLERANCE);
+        if fence.slot > latest {
+            return Ok(Some(Published::Early { now }));
+        }
         let query = sqlx::query_scalar::<_, i64>(sql!("fence_get")).bind(queue).bind(&fence.name);
         let newest = query.fetch_optional(&mut **tx).await.map_err(fail)?.map(Timestamp::from_micros);
-        if let Some(newest) = newest.filter(|newest| fence.slot <= *newest) {
+        if let Some(newest) = newest.filter(|newest| (fence.slot..=latest).contains(newest)) {
             return Ok(Some(Published::Stale { newest }));
         }
     }

@@ -26,6 +26,7 @@ fn worker(name: &str) -> WorkerInfo {
             name: "add".to_owned(),
             signature: "(x: i64) -> i64".to_owned(),
             redacted: Some(vec![mark(0, "x “ü”")]),
+            queue: Some(lovage_testkit::queue("sums")),
         }],
         active: vec![lovage_core::ActiveTask {
             id: lovage_testkit::message("q").build().id,
@@ -39,6 +40,7 @@ fn worker(name: &str) -> WorkerInfo {
         succeeded: 5,
         failed: 1,
         schedule: None,
+        schedule_store: None,
         memory: Some(1 << 33),
         cpu: Some(1_500),
         refused: Some("no".to_owned()),
@@ -153,6 +155,7 @@ fn hiding(tasks: &[(&str, Option<Vec<RedactedArg>>)]) -> WorkerInfo {
         name: (*name).to_owned(),
         signature: "()".to_owned(),
         redacted: redacted.clone(),
+        queue: None,
     };
     WorkerInfo { tasks: tasks.iter().map(task).collect(), ..worker("hides") }
 }

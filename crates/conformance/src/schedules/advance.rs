@@ -1,6 +1,6 @@
 //! Promises 2 and 3: beats write by compare-and-set.
 
-use lovage_core::schedule::{Advance, Advanced, DisabledBy, Entry, Fate, Firing, Saved, Skip};
+use lovage_core::schedule::{Advance, Advanced, DisabledBy, Entry, Fate, Firing, Rewound, Saved, Skip};
 
 use super::ScheduleBed;
 use super::support::{Desk, at, every, fired, name, t, task};
@@ -193,4 +193,55 @@ pub async fn empty_batches_do_nothing(bed: &dyn ScheduleBed) {
     assert_eq!(store.advance(&[]).await.expect("the store answers"), []);
     assert_eq!(store.get(&[]).await.expect("the store answers"), []);
     assert_eq!(store.delete(&[]).await.expect("the store answers"), 0);
+}
+
+/// The clock was an hour ahead. The entry fires again from then on; what fired ahead of time is known until it is done with.
+pub async fn rewound_entry_is_due_again_and_knows_what_fired(bed: &dyn ScheduleBed) {
+    let desk = Desk::at(bed).await;
+    let stored = desk.add(&every("a", 10), 0).await;
+    desk.fire(&stored, 3_600, 1).await;
+    let ahead = desk.read("a").await;
+    assert_eq!((ahead.rewound, desk.due_names(30).await), (None, vec![]));
+    assert_eq!(desk.advance(Advance::rewind(&ahead, t(20))).await, Advanced::Done);
+    let stored = desk.read("a").await;
+    assert_eq!((stored.revision, stored.done_until, stored.next_run_at), (1, t(20), at(30)));
+    assert_eq!(stored.rewound, Some(Rewound { from: t(3_600), at: t(20) }));
+    assert_eq!((stored.total_run_count, stored.last_task_id), (1, Some(task(1))));
+    let due = desk.due(30).await.entries.remove(0);
+    assert_eq!(due.fired_ahead, [t(3_600)]);
+    desk.fire(&due, 30, 2).await;
+    let Saved::Saved(edited) = desk.edit(&every("a", 20), 1, 31).await else { panic!("the revision is 1") };
+    assert_eq!(edited.rewound, stored.rewound);
+    let next = desk.due(3_580).await.entries.remove(0);
+    assert_eq!(next.fired_ahead, [t(3_600)]);
+    desk.advance(Advance::new(&next, t(3_600), vec![])).await;
+    assert_eq!(desk.due(3_620).await.entries[0].fired_ahead, []);
+}
+
+/// Two beats notice the clock, and one of them was about to write what fired.
+pub async fn rewind_of_another_beat_wins_once(bed: &dyn ScheduleBed) {
+    let desk = Desk::at(bed).await;
+    let stored = desk.add(&every("a", 10), 0).await;
+    desk.fire(&stored, 3_600, 1).await;
+    let ahead = desk.read("a").await;
+    assert_eq!(desk.advance(Advance::rewind(&ahead, t(20))).await, Advanced::Done);
+    assert_eq!(desk.advance(Advance::rewind(&ahead, t(25))).await, Advanced::Lost);
+    assert_eq!(desk.fire(&ahead, 3_610, 2).await, Advanced::Lost);
+    assert_eq!(desk.read("a").await.done_until, t(20));
+    assert_eq!(desk.due(30).await.entries[0].fired_ahead, [t(3_600), t(3_610)]);
+}
+
+/// After a clock was set back. What fired is told once all the same.
+pub async fn slots_passed_over_again_are_told_with_the_later_end(bed: &dyn ScheduleBed) {
+    let desk = Desk::at(bed).await;
+    let passed = |last| Firing::skipped(name("a"), (t(10), t(last)), t(last), Skip::Misfire);
+    let stored = desk.add(&every("a", 10), 0).await;
+    desk.advance(Advance::new(&stored, t(40), vec![passed(40)])).await;
+    for last in [60, 50] {
+        let ahead = desk.read("a").await;
+        desk.advance(Advance::rewind(&ahead, t(5))).await;
+        let stored = desk.read("a").await;
+        desk.advance(Advance::new(&stored, t(last), vec![passed(last)])).await;
+        assert_eq!(desk.told("a").await, [passed(60)]);
+    }
 }

@@ -86,7 +86,7 @@ pub async fn an_entry_comes_back_as_it_was(bed: &dyn ScheduleBed) {
             expires: Some(if n % 2 == 0 {
                 Expires::After(Duration::from_millis(90_001))
             } else {
-                Expires::At(t(9))
+                Expires::At(t(900_000))
             }),
             start_time: at(-100),
             end_time: Some(t(1_000_000).plus(Duration::from_micros(1))),
@@ -118,4 +118,28 @@ pub async fn the_stores_own_clock_is_used(bed: &dyn ScheduleBed) {
             "{instant} {before}"
         );
     }
+}
+
+/// The clock was an hour ahead while it fired. Clocks that differ a little are no reason.
+pub async fn entries_done_ahead_of_the_clock_are_named(bed: &dyn ScheduleBed) {
+    let desk = Desk::at(bed).await;
+    desk.add(&every("other", 10), 0).await;
+    let stored = desk.add(&every("ahead", 10), 0).await;
+    desk.fire(&stored, 3_600, 1).await;
+    let stored = desk.read("ahead").await;
+    for (seconds, expected) in [(20, vec!["ahead"]), (3_589, vec!["ahead"]), (3_590, vec![]), (3_600, vec![])]
+    {
+        assert_eq!(names(&desk.due(seconds).await.ahead_of_clock), expected, "{seconds}");
+    }
+    assert_eq!(desk.due(20).await.ahead_of_clock, [stored]);
+    desk.store.set_enabled("ahead", false, at(20)).await.expect("the store writes");
+    assert_eq!(desk.due(20).await.ahead_of_clock, []);
+}
+
+/// All handles have the same one, and it is the one that `due` answers.
+pub async fn identity_is_that_of_the_store(bed: &dyn ScheduleBed) {
+    let (one, two) = (bed.store().await, bed.store().await);
+    let identity = one.identity().await.expect("the store answers");
+    assert_eq!(two.identity().await.expect("the store answers"), identity);
+    assert_eq!(Desk::at(bed).await.due(0).await.store, identity.id);
 }

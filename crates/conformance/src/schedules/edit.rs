@@ -141,3 +141,18 @@ pub async fn deleted_entries_are_gone(bed: &dyn ScheduleBed) {
     assert_eq!(desk.due_names(100).await, ["b"]);
     desk.add(&every("a", 20), 100).await;
 }
+
+/// An entry that would never send anything. What is over may still be edited otherwise.
+pub async fn an_entry_that_can_never_run_is_refused(bed: &dyn ScheduleBed) {
+    let desk = Desk::at(bed).await;
+    let over = Entry { end_time: at(95), ..every("a", 10) };
+    let refusal = desk.refusal(desk.store.put(&over, Expected::New, at(100))).await;
+    assert!(refusal.contains("the schedule `a`: end_time"), "{refusal}");
+    assert_eq!(desk.look("a").await, None);
+    desk.add(&over, 0).await;
+    let described = Entry { description: "over".into(), ..over.clone() };
+    assert!(matches!(desk.edit(&described, 1, 100).await, Saved::Saved(_)));
+    let earlier = Entry { end_time: at(85), ..described };
+    let refusal = desk.refusal(desk.store.put(&earlier, Expected::Revision(2), at(100))).await;
+    assert!(refusal.contains("end_time"), "{refusal}");
+}

@@ -44,6 +44,8 @@ macro_rules! schedule_suite {
                 what_is_disabled_is_not_due
                 an_entry_comes_back_as_it_was
                 the_stores_own_clock_is_used
+                entries_done_ahead_of_the_clock_are_named
+                identity_is_that_of_the_store
             }
             advance {
                 an_advance_moves_on_and_counts
@@ -60,6 +62,9 @@ macro_rules! schedule_suite {
                 a_run_by_hand_is_told_and_moves_nothing
                 full_batches_are_taken
                 empty_batches_do_nothing
+                rewound_entry_is_due_again_and_knows_what_fired
+                rewind_of_another_beat_wins_once
+                slots_passed_over_again_are_told_with_the_later_end
             }
             edit {
                 a_name_is_taken_once
@@ -73,6 +78,7 @@ macro_rules! schedule_suite {
                 enabling_keeps_what_the_policy_wants
                 what_is_not_there_is_not_enabled
                 a_bad_entry_is_refused
+                an_entry_that_can_never_run_is_refused
                 deleted_entries_are_gone
             }
             merge {

@@ -126,6 +126,15 @@ impl Outcome {
         }
     }
 
+    /// The task that was published.
+    #[must_use]
+    pub const fn published(&self) -> Option<TaskId> {
+        match self {
+            Self::Fired(id) | Self::FiredBeforeEdit(id) | Self::Manual(id) => Some(*id),
+            Self::Skipped(_) | Self::Disabled | Self::Due | Self::ToCome | Self::Untold => None,
+        }
+    }
+
     /// Whether a task was published for a slot.
     #[must_use]
     pub const fn has_fired(&self) -> bool {
@@ -146,7 +155,7 @@ pub fn audit(stored: &StoredEntry, history: &[Firing], range: AuditRange) -> Aud
         while let Some(extra) = extras.next_if(|extra| extra.slot < slot) {
             found.add(extra);
         }
-        found.add(told.line(slot).unwrap_or_else(|| untold(stored, slot, range.now)));
+        found.add(told.line(slot, stored.done_until).unwrap_or_else(|| untold(stored, slot, range.now)));
         if found.next.is_some() {
             break;
         }
@@ -182,13 +191,15 @@ impl<'a> Told<'a> {
         told
     }
 
-    fn line(&self, slot: Timestamp) -> Option<Audited> {
+    /// What the history says of a slot. That a slot was passed over holds only as long as the entry is done with it: a clock
+    /// that was ahead may have led to it.
+    fn line(&self, slot: Timestamp, done_until: Timestamp) -> Option<Audited> {
         let around = || self.ranges.iter().find(|range| (range.slot..=range.last_slot).contains(&slot));
         let firing = self.single.get(&slot).or_else(around)?;
         let outcome = match &firing.fate {
             Fate::Fired(task) => Outcome::Fired(*task),
-            Fate::Skipped(why) => Outcome::Skipped(why.clone()),
-            Fate::Manual(_) => return None,
+            Fate::Skipped(why) if slot <= done_until => Outcome::Skipped(why.clone()),
+            Fate::Skipped(_) | Fate::Manual(_) => return None,
         };
         Some(Audited { slot, last_slot: slot, slots: 1, at: Some(firing.at), outcome })
     }
@@ -358,6 +369,20 @@ mod tests {
         assert_eq!(lines(&stored, &history, (1, 41, 45)), told);
         let backwards: Vec<Firing> = history.iter().rev().cloned().collect();
         assert_eq!(lines(&stored, &backwards, (1, 41, 45)), told);
+    }
+
+    /// The clock was ahead: slots up to 60 were passed over, 70 fired. Then it was set back to 25.
+    #[test]
+    fn slots_passed_over_by_a_wrong_clock_are_to_come() {
+        let stored = stored(10, 25);
+        let name = || stored.entry.name.clone();
+        let history = [
+            Firing::skipped(name(), (at(10), at(60)), at(75), Skip::Misfire),
+            Firing::fired(name(), at(70), at(75), task(7)),
+        ];
+        let found = lines(&stored, &history, (1, 91, 35));
+        let told = ["10-20:2 misfire", "30-30:1 due", "40-60:3 to come", "70-70:1 fired", "80-90:2 to come"];
+        assert_eq!(found, told);
     }
 
     #[test]

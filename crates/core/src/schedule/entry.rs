@@ -8,12 +8,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{EntryText, Interval, Schedule, ScheduleError, text};
-use crate::{EntryName, Expires, Payload, Priority, QueueName, TaskName, Timestamp, limits};
+use crate::{EntryName, Expires, Payload, Priority, QueueName, StoreId, TaskName, Timestamp, limits};
 
 /// Longest jitter.
 const LONGEST_JITTER: Duration = Duration::from_secs(86_400);
 /// Most slots that a [`Misfire`] may catch up on.
 const MOST_CAUGHT_UP: u32 = 10_000;
+/// How far back [`Entry::last_slots`] looks.
+const LONGEST_LOOK_BACK: Duration = Duration::from_secs(2 * 366 * 86_400);
 const LONGEST_DESCRIPTION: usize = 4_096;
 /// The year 9999, the last one that RFC 3339 can write.
 const LAST_INSTANT: Timestamp = Timestamp::from_micros(253_402_300_799_999_999);
@@ -115,6 +117,7 @@ impl Entry {
     pub fn check(&self) -> Result<(), ScheduleError> {
         text::check_arguments(&self.args, &self.kwargs)?;
         self.check_times()?;
+        self.check_expires()?;
         if let Some(Expires::After(time)) = self.expires {
             check_duration("expires", time, Duration::from_millis(1), Duration::from_secs(36_600 * 86_400))?;
         }
@@ -158,6 +161,45 @@ impl Entry {
         self.slots().newest_between(self.from(after), self.until(until))
     }
 
+    /// The newest slots not later than `until`, at most `most`, oldest first. Those of more than two years ago are left out.
+    #[must_use]
+    pub fn last_slots(&self, until: Timestamp, most: usize) -> Vec<Timestamp> {
+        let mut window = Duration::from_secs(1);
+        loop {
+            let mut slots: Vec<_> = self.slots_between(until.minus(window), until).collect();
+            if slots.len() >= most || window > LONGEST_LOOK_BACK {
+                slots.drain(..slots.len().saturating_sub(most));
+                return slots;
+            }
+            window = window.saturating_mul(2);
+        }
+    }
+
+    /// Why an entry that is enabled at `now` would send nothing, or only what has expired.
+    ///
+    /// # Errors
+    /// Names the field that stands in the way.
+    pub fn check_runs(&self, now: Timestamp) -> Result<(), ScheduleError> {
+        if !self.enabled {
+            return Ok(());
+        }
+        let Some(first) = self.next_slot(now) else {
+            let (field, found) = match (&self.schedule, self.end_time) {
+                (Schedule::Clocked(_), _) | (_, None) => ("schedule", self.schedule.to_string()),
+                (Schedule::Interval(_) | Schedule::Crontab(_) | Schedule::Solar(_), Some(end)) => {
+                    ("end_time", end.to_string())
+                }
+            };
+            return Err(ScheduleError::new(field, found, format!("a slot later than now, {now}")));
+        };
+        match self.expires {
+            Some(Expires::At(at)) if at <= first => {
+                Err(ScheduleError::new("expires", at, format!("later than the first slot, {first}")))
+            }
+            Some(Expires::At(_) | Expires::After(_)) | None => Ok(()),
+        }
+    }
+
     /// When the slot fires: a little later where there is a jitter.
     #[must_use]
     pub fn fires_at(&self, slot: Timestamp) -> Timestamp {
@@ -182,12 +224,12 @@ impl Entry {
         Payload::Json(if by_name { &self.kwargs } else { &self.args }.clone())
     }
 
-    /// The key that lets one message live at a time, where slots are not to overlap.
+    /// The key that lets one message of this store's entry live at a time, where slots are not to overlap.
     #[must_use]
-    pub fn unique_key(&self) -> Option<String> {
+    pub fn unique_key(&self, store: StoreId) -> Option<String> {
         match self.overlap {
             Overlap::Allow => None,
-            Overlap::Skip => Some(format!("schedule:{}", self.name)),
+            Overlap::Skip => Some(format!("schedule:{store}:{}", self.name)),
         }
     }
 
@@ -217,6 +259,20 @@ impl Entry {
 
     fn until(&self, until: Timestamp) -> Timestamp {
         self.end_time.map_or(until, |end| until.min(end))
+    }
+
+    /// An instant ends the tasks of all later slots, so only what runs once may have one.
+    fn check_expires(&self) -> Result<(), ScheduleError> {
+        let Some(Expires::At(at)) = self.expires else { return Ok(()) };
+        let expected = match &self.schedule {
+            Schedule::Clocked(clocked) if at > clocked.at() => return Ok(()),
+            Schedule::Clocked(clocked) => format!("later than the only slot, {}", clocked.at()),
+            Schedule::Interval(_) | Schedule::Crontab(_) | Schedule::Solar(_) if self.one_off => return Ok(()),
+            Schedule::Interval(_) | Schedule::Crontab(_) | Schedule::Solar(_) => {
+                "a time after each publish, such as 10m, because the schedule repeats: end_time is the instant after which nothing is sent".to_owned()
+            }
+        };
+        Err(ScheduleError::new("expires", at, expected))
     }
 
     fn check_times(&self) -> Result<(), ScheduleError> {

@@ -151,7 +151,8 @@ impl Field {
 
     fn parse_step(&self, part: &str, text: &str) -> Result<usize, ScheduleError> {
         let size = (self.high - self.low + 1) as usize;
-        text.parse().ok().filter(|step| (1..=size).contains(step)).ok_or_else(|| {
+        let number = text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()));
+        number.filter(|step| (1..=size).contains(step)).ok_or_else(|| {
             ScheduleError::new(self.name, part, format!("a step of 1 to {size} after the `/`, such as `*/2`"))
         })
     }

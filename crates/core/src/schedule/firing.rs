@@ -138,7 +138,7 @@ pub struct Advance {
     pub revision: i64,
     /// The [`done_until`](StoredEntry::done_until) that was seen.
     pub seen: Timestamp,
-    /// Slots up to this one are done with from now on; not earlier than `seen`.
+    /// Slots up to this one are done with from now on; not earlier than `seen`, unless it `rewinds`.
     pub done_until: Timestamp,
     /// When the next slot fires; `None` when there is none.
     pub next_run_at: Option<Timestamp>,
@@ -146,6 +146,8 @@ pub struct Advance {
     pub ends: bool,
     /// What went wrong; `None` clears what went wrong before.
     pub error: Option<String>,
+    /// Whether the entry is moved back, because the store's clock had been ahead: [`rewind`](Self::rewind).
+    pub rewinds: bool,
     /// What became of the slots later than `seen` and not later than `done_until`, and of runs by hand.
     pub firings: Vec<Firing>,
 }
@@ -167,7 +169,24 @@ impl Advance {
             next_run_at,
             ends,
             error: None,
+            rewinds: false,
             firings,
+        }
+    }
+
+    /// Moves an entry that is done ahead of the store's clock back to `to`. What fired ahead of time stays in the history.
+    #[must_use]
+    pub fn rewind(stored: &StoredEntry, to: Timestamp) -> Self {
+        Self {
+            name: stored.entry.name.clone(),
+            revision: stored.revision,
+            seen: stored.done_until,
+            done_until: to,
+            next_run_at: stored.entry.next_run_at(to).filter(|_| stored.entry.enabled),
+            ends: false,
+            error: stored.last_error.clone(),
+            rewinds: true,
+            firings: Vec::new(),
         }
     }
 

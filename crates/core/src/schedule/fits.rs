@@ -57,7 +57,7 @@ mod tests {
     }
 
     fn known(name: &str, signature: &str) -> TaskInfo {
-        TaskInfo { name: name.into(), signature: signature.into(), redacted: None }
+        TaskInfo { name: name.into(), signature: signature.into(), redacted: None, queue: None }
     }
 
     #[test]

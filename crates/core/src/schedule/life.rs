@@ -16,26 +16,35 @@ pub struct Change {
     pub passed: Option<Firing>,
 }
 
-/// What a person's edit leads to for what stands under its name, or why it does not.
+/// What a person's edit leads to for what stands under its name, or [`Saved::Conflict`] when something else stands there than
+/// was expected.
 ///
 /// # Errors
-/// [`Saved::Conflict`] when something else stands there than was expected.
+/// `Refused` when a new entry, or one whose times change, can never run.
 pub fn put_step(
     listed: Option<&Listed>,
     entry: &Entry,
     expected: Expected,
     now: Timestamp,
-) -> Result<Change, Saved> {
+) -> Result<Result<Change, Saved>, BackendError> {
     let found =
         listed.map(|listed| listed.as_ref().map_or_else(|bad| bad.revision, |stored| stored.revision));
-    match (listed, expected) {
-        (None, Expected::New) => Ok(Change { stored: StoredEntry::new(entry.clone(), now), passed: None }),
-        (Some(listed), Expected::Revision(seen)) if found == Some(seen) => Ok(match listed {
+    let change = match (listed, expected) {
+        (None, Expected::New) => Change { stored: StoredEntry::new(entry.clone(), now), passed: None },
+        (Some(listed), Expected::Revision(seen)) if found == Some(seen) => match listed {
             Ok(stored) => stored.edit(entry.clone(), now),
             Err(bad) => bad.repair(entry.clone(), now),
-        }),
-        (Some(_), Expected::New) | (_, Expected::Revision(_)) => Err(Saved::Conflict(found)),
+        },
+        (Some(_), Expected::New) | (_, Expected::Revision(_)) => return Ok(Err(Saved::Conflict(found))),
+    };
+    let changes = |stored: &StoredEntry| {
+        let before = &stored.entry;
+        !entry.same_times(before) || entry.expires != before.expires || entry.enabled != before.enabled
+    };
+    if listed.and_then(|listed| listed.as_ref().ok()).is_none_or(changes) {
+        entry.check_runs(now).map_err(|error| refused(entry.name.as_str(), &error))?;
     }
+    Ok(Ok(change))
 }
 
 /// What giving an entry back to its source leads to.
@@ -75,6 +84,8 @@ impl StoredEntry {
             total_run_count: 0,
             last_error: None,
             disabled_by: None,
+            rewound: None,
+            fired_ahead: Vec::new(),
             ownership: Ownership::default(),
         }
     }
@@ -141,6 +152,7 @@ impl StoredEntry {
             next_run_at,
             last_error: None,
             disabled_by,
+            fired_ahead: Vec::new(),
             ownership: self.ownership.clone(),
             ..*self
         };

@@ -41,8 +41,8 @@ pub use merge::{check_declared, merge};
 pub use preview::{Upcoming, preview};
 pub use solar::{Solar, SolarEvent};
 pub use store::{
-    Advanced, BadEntry, DisabledBy, Due, EntryFilter, Expected, HistoryQuery, Listed, Merged, Ownership,
-    Saved, ScheduleStore, StoredEntry,
+    Advanced, BadEntry, DisabledBy, Due, EntryFilter, Expected, HistoryQuery, Identity, Listed, Merged,
+    Ownership, Rewound, Saved, ScheduleStore, StoredEntry,
 };
 pub use text::EntryText;
 pub use when::{Units, When, at, crontab, every, solar};

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::{Advance, Entry, Firing};
-use crate::{BackendError, EntryName, Page, Paged, Source, TaskId, Timestamp, limits};
+use crate::{BackendError, EntryName, Page, Paged, Source, StoreId, TaskId, Timestamp, limits};
 
 /// A store of the schedule.
 ///
@@ -17,7 +17,10 @@ use crate::{BackendError, EntryName, Page, Paged, Source, TaskId, Timestamp, lim
 ///    [`done_until`](StoredEntry::done_until) are still those that were seen: so of several beats one wins, and none
 ///    overwrites an edit. Entry and firings are written in one transaction. What was published is written in either case,
 ///    once per entry and slot, because it did happen; what was passed over only by the one who wins.
-/// 3. **`done_until` never goes back.** Slots up to it are done with, whatever becomes of clocks and edits.
+/// 3. **`done_until` goes back in one case only.** Slots up to it are done with, whatever becomes of edits. When an enabled
+///    entry is done further ahead of the store's clock than [`limits::CLOCK_TOLERANCE`], the clock was wrong and has been set
+///    back: [`due`](Self::due) answers the entry in [`Due::ahead_of_clock`], and a beat moves it back by [`Advance::rewind`].
+///    Slots that fired ahead of time stay in the history, and [`StoredEntry::fired_ahead`] names them.
 /// 4. **Edits are a compare-and-set** by `revision`, which grows with each of them and not with what beats write.
 /// 5. **An edit makes nothing overdue.** Where it changes the times, or enables the entry, slots up to then are done with and
 ///    the history tells so. `Misfire::All` alone keeps those that passed while the entry was disabled. Other edits leave the
@@ -31,6 +34,7 @@ use crate::{BackendError, EntryName, Page, Paged, Source, TaskId, Timestamp, lim
 ///    Hints are hints: one may stand for several, or for nothing.
 /// 9. **Lists are paged by key**, by name in the order of its bytes.
 /// 10. **History is forgotten in bounded chunks.**
+/// 11. **A store has an identity** that is made with it and never changes: [`identity`](Self::identity).
 ///
 /// **Time has one authority, the server.** `now: None` means its own clock; tests pass an instant and travel in time.
 #[async_trait]
@@ -38,10 +42,14 @@ pub trait ScheduleStore: Send + Sync + fmt::Debug {
     /// Up to `limit` (1 to 10,000) enabled entries that are due now or will be within `ahead`, the most overdue first.
     async fn due(&self, ahead: Duration, limit: usize, now: Option<Timestamp>) -> Result<Due, BackendError>;
 
+    /// Which store this is, and where it is.
+    async fn identity(&self) -> Result<Identity, BackendError>;
+
     /// Writes what became of slots; the answers are in the order of the batch. Each entry may stand in it once.
     async fn advance(&self, batch: &[Advance]) -> Result<Vec<Advanced>, BackendError>;
 
-    /// Adds an entry, or edits one, as a person does. `Refused` when [`Entry::check`] does not pass.
+    /// Adds an entry, or edits one, as a person does. `Refused` when [`Entry::check`] does not pass, and when a new entry, or
+    /// one whose times change, does not pass [`Entry::check_runs`].
     async fn put(
         &self,
         entry: &Entry,
@@ -116,8 +124,49 @@ pub struct StoredEntry {
     pub last_error: Option<String>,
     /// Why it is disabled, where nobody said that it should be.
     pub disabled_by: Option<DisabledBy>,
+    /// The last time that it was moved back because the store's clock had been ahead.
+    pub rewound: Option<Rewound>,
+    /// Slots later than [`done_until`](Self::done_until) that fired already, oldest first. Only [`ScheduleStore::due`] fills
+    /// this in.
+    pub fired_ahead: Vec<Timestamp>,
     /// Whose it is.
     pub ownership: Ownership,
+}
+
+/// An entry that was moved back after the store's clock had been ahead.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rewound {
+    /// The [`done_until`](StoredEntry::done_until) that a wrong clock had led to.
+    pub from: Timestamp,
+    /// Where it was moved to: the time when the clock was set back, by the clock since then.
+    pub at: Timestamp,
+}
+
+impl Rewound {
+    /// How long people are told of it.
+    const NOTICE: Duration = Duration::from_secs(86_400);
+
+    /// In words, for a day.
+    #[must_use]
+    pub fn notice(&self, now: Timestamp) -> Option<String> {
+        let is_recent = now.since(self.at) < Self::NOTICE && self.at.since(now) < Self::NOTICE;
+        is_recent.then(|| {
+            format!(
+                "the clock of the schedule store was about {} ahead until {}; slots that fired ahead of time do not fire again, the others do",
+                crate::format_duration(Duration::from_secs(self.from.since(self.at).as_secs())),
+                self.at
+            )
+        })
+    }
+}
+
+/// Which store keeps a schedule.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Identity {
+    /// Made with the store. A copy of the store has the same one.
+    pub id: StoreId,
+    /// Where the store is, as the database sees it; a copy is elsewhere. Empty where only the URL says that.
+    pub place: String,
 }
 
 /// A row that cannot be read: somebody else wrote it.
@@ -186,8 +235,12 @@ impl DisabledBy {
 /// What [`ScheduleStore::due`] found.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Due {
+    /// Which store this is.
+    pub store: StoreId,
     /// The store's clock.
     pub now: Timestamp,
+    /// Some of the enabled entries that are done further ahead of `now` than [`limits::CLOCK_TOLERANCE`]: see promise 3.
+    pub ahead_of_clock: Vec<StoredEntry>,
     /// The most overdue first.
     pub entries: Vec<StoredEntry>,
     /// When the next entry is due that is not among them; not later than `now` plus `ahead` when there were too many.

@@ -153,9 +153,31 @@ fn civil(wall: i64) -> DateTime {
 }
 
 fn expected_zone(found: &str) -> String {
+    if let Some((sign, hours)) = offset_in(found) {
+        let (here, there) = if sign == '+' { ('-', "ahead of") } else { ('+', "behind") };
+        let zone = format!("Etc/GMT{here}{hours}");
+        let hint = match jiff::tz::db().get(&zone) {
+            Ok(_) => format!(
+                " or, for a clock that is always {hours} h {there} UTC, {zone}: the sign of these names is reversed, Etc/GMT{sign}{hours} is the opposite"
+            ),
+            Err(_) => String::new(),
+        };
+        return format!("a name of the IANA time zone database: a region such as Europe/Berlin{hint}");
+    }
     let near = nearest_zones(found);
     let hint = if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(" or ")) };
     format!("a name of the IANA time zone database, such as Europe/Berlin or UTC{hint}")
+}
+
+/// The sign and the hours of what names an offset from UTC, such as `GMT+5`, `UTC-03:00` or `+2`.
+fn offset_in(found: &str) -> Option<(char, u8)> {
+    let lower = found.trim().to_ascii_lowercase();
+    let rest =
+        ["etc/gmt", "etc/utc", "gmt", "utc", ""].into_iter().find_map(|name| lower.strip_prefix(name))?;
+    let sign = rest.chars().next().filter(|sign| matches!(sign, '+' | '-'))?;
+    let hours = rest[1..].strip_suffix(":00").unwrap_or(&rest[1..]);
+    let is_number = (1..=2).contains(&hours.len()) && hours.bytes().all(|byte| byte.is_ascii_digit());
+    hours.parse().ok().filter(|_| is_number).map(|hours| (sign, hours))
 }
 
 /// Zones whose city is meant, else those with the fewest letters to change; at most three.

@@ -120,7 +120,7 @@ pub(super) async fn publish(app: &App, batch: &[Message]) -> Result<Vec<Result<(
         Published::Full { limit } => {
             Err(format!("the queue `{}` has reached its length of {limit}", message.queue))
         }
-        Published::Duplicate { .. } | Published::Stale { .. } => {
+        Published::Duplicate { .. } | Published::Stale { .. } | Published::Early { .. } => {
             Err("the broker has a task of this new id: try again".to_owned())
         }
     };

@@ -235,7 +235,7 @@ mod tests {
     }
 
     fn params(signature: &str) -> Vec<Parameter> {
-        TaskInfo { name: "t".to_owned(), signature: signature.to_owned(), redacted: None }
+        TaskInfo { name: "t".to_owned(), signature: signature.to_owned(), redacted: None, queue: None }
             .parameters()
             .unwrap()
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use lovage_core::schedule::{Entry, EntryText, Expected, Fit, Saved, ScheduleError};
-use lovage_core::{HIDDEN, Hidden, RedactedArg, TaskId, TaskInfo, has_hidden, keep_hidden};
+use lovage_core::{HIDDEN, Hidden, QueueName, RedactedArg, TaskId, TaskInfo, has_hidden, keep_hidden};
 use lovage_scheduler::{ByHand, run_by_hand};
 use serde_json::{Map, Value, json};
 
@@ -153,6 +153,9 @@ async fn put_known(
     hidden: &Hidden,
 ) -> Result<Done, Problem> {
     let mut entry = entry(input)?;
+    if input.get("queue").is_none() {
+        entry.queue = own_queue(&entry, tasks);
+    }
     let expected = match input.parsed::<i64>("revision")? {
         Some(revision) => {
             if let Some(Ok(before)) = call.app.schedules()?.get(&[entry.name.as_str()]).await?.pop().flatten()
@@ -214,6 +217,13 @@ fn check_hidden(entry: &Entry) -> Result<(), Problem> {
         )));
     }
     Ok(())
+}
+
+/// The queue of a task's own, as live workers register it, or else the default one.
+fn own_queue(entry: &Entry, tasks: &[Registered]) -> QueueName {
+    let task = tasks.iter().find(|known| known.name == entry.task.as_str());
+    let queue = task.and_then(|known| known.queue.as_deref()).and_then(|queue| QueueName::new(queue).ok());
+    queue.unwrap_or_default()
 }
 
 /// What no live worker of the task can run is refused. A task that none of them knows may come yet.

@@ -16,6 +16,8 @@ pub(crate) struct Registered {
     /// Such as `(x: i64, y: i64) -> i64`. Several while a new version is rolled out: what was sent for one may not run on the
     /// other.
     pub(crate) signatures: Vec<String>,
+    /// The queue that it is sent to where none is named; nothing where it has none of its own.
+    pub(crate) queue: Option<String>,
     /// The names of the workers.
     pub(crate) workers: Vec<String>,
     /// Runs of it at this moment, of which each worker tells at most 1,000.
@@ -63,6 +65,7 @@ pub(crate) fn infos<'a>(tasks: &'a [Registered], task: &'a str) -> impl Iterator
             name: known.name.clone(),
             signature: signature.clone(),
             redacted: None,
+            queue: None,
         })
     })
 }
@@ -70,7 +73,7 @@ pub(crate) fn infos<'a>(tasks: &'a [Registered], task: &'a str) -> impl Iterator
 impl Registered {
     /// A task that no live worker can run.
     pub(crate) fn unknown(name: &str) -> Self {
-        Self { name: name.to_owned(), signatures: Vec::new(), workers: Vec::new(), running: 0 }
+        Self { name: name.to_owned(), signatures: Vec::new(), queue: None, workers: Vec::new(), running: 0 }
     }
 }
 
@@ -86,6 +89,9 @@ pub(crate) fn collect(workers: &[WorkerInfo]) -> Vec<Registered> {
             entry.workers.push(worker.name.clone());
             entry.running += worker.active.iter().filter(|active| active.task == task.name).count();
         }
+    }
+    for task in tasks.values_mut() {
+        task.queue = WorkerInfo::queue_of_task(workers, &task.name).map(ToString::to_string);
     }
     tasks.into_values().collect()
 }

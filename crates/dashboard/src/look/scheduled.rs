@@ -55,7 +55,7 @@ async fn gather(
     let mut found: Vec<Finding> = findings::beat(&due.entries, idle, due.now).into_iter().collect();
     let mut entries = look(&app.scan, store).await?;
     entries.extend(due.entries.into_iter().map(|stored| (stored.entry.name.to_string(), Ok(stored))));
-    let troubles = findings::entries(entries.values(), workers);
+    let troubles = findings::entries(entries.values(), workers, due.now);
     app.scan.remember(troubles.iter().flat_map(|trouble| &trouble.entries));
     found.extend(troubles.into_iter().map(|trouble| trouble.finding));
     Ok(found)

@@ -4,7 +4,8 @@ use lovage_core::schedule::{
     BadEntry, DisabledBy, Entry, EntryFilter, EntryText, Firing, HistoryQuery, Listed, StoredEntry, Upcoming,
     preview,
 };
-use lovage_core::{Timestamp, WorkerInfo};
+use lovage_core::{TaskState, Timestamp, WorkerInfo};
+use lovage_scheduler::{LastOutcome, last_outcomes};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
@@ -36,6 +37,8 @@ pub(crate) struct EntryRow {
     pub(crate) last_run_at: Option<At>,
     pub(crate) last_task_id: Option<String>,
     pub(crate) total_run_count: i64,
+    /// How the tasks of its newest slots ended, the newest first; without those that have no result.
+    pub(crate) last_outcomes: Vec<TaskOutcome>,
     pub(crate) last_error: Option<String>,
     /// What is wrong with it, as the overview says it.
     pub(crate) trouble: Option<EntryTrouble>,
@@ -45,6 +48,14 @@ pub(crate) struct EntryRow {
     pub(crate) edited: bool,
     /// Grows with each edit.
     pub(crate) revision: i64,
+}
+
+/// How a task ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+pub(crate) struct TaskOutcome {
+    pub(crate) task_id: String,
+    #[schemars(with = "String")]
+    pub(crate) state: TaskState,
 }
 
 /// What is wrong with an entry.
@@ -111,13 +122,32 @@ pub(crate) async fn list(call: Call) -> Result<Part<EntryRow>, Problem> {
     let store = call.app.schedules()?;
     let paged = part(&call, |page| store.list(&filter, page)).await?;
     let workers = known_workers(&call.app).await;
-    let items = paged.items.iter().map(|listed| EntryRow::of(listed, workers.as_deref())).collect();
+    let mut items: Vec<EntryRow> =
+        paged.items.iter().map(|listed| EntryRow::of(listed, workers.as_deref(), call.now)).collect();
+    tell_outcomes(&call, &paged.items, &mut items).await;
     Ok(Part { items, next: paged.next })
+}
+
+/// Fills in how the newest tasks of entries ended, with one read for all of them. Lists stand without it.
+async fn tell_outcomes(call: &Call, listed: &[Listed], rows: &mut [EntryRow]) {
+    let entries: Vec<&StoredEntry> = listed.iter().filter_map(|listed| listed.as_ref().ok()).collect();
+    let found = async {
+        let store = call.app.schedules().ok()?.identity().await.ok()?.id;
+        last_outcomes(&*call.app.parts.results, store, &entries).await.ok()
+    };
+    let Some(found) = found.await else { return };
+    let readable = listed.iter().zip(rows).filter(|(listed, _)| listed.is_ok()).map(|(_, row)| row);
+    for (row, outcomes) in readable.zip(found) {
+        let outcome =
+            |outcome: LastOutcome| TaskOutcome { task_id: outcome.task.to_string(), state: outcome.state };
+        row.last_outcomes = outcomes.into_iter().map(outcome).collect();
+    }
 }
 
 pub(crate) async fn one(call: Call) -> Result<EntryView, Problem> {
     let listed = find(&call).await?;
-    let row = EntryRow::of(&listed, known_workers(&call.app).await.as_deref());
+    let mut row = EntryRow::of(&listed, known_workers(&call.app).await.as_deref(), call.now);
+    tell_outcomes(&call, std::slice::from_ref(&listed), std::slice::from_mut(&mut row)).await;
     let Ok(stored) = listed else { return Ok(EntryView { row, entry: None, runs: Vec::new() }) };
     let runs =
         if stored.entry.enabled { runs(&stored.entry, call.now.max(stored.done_until)) } else { Vec::new() };
@@ -151,9 +181,9 @@ pub(crate) fn runs(entry: &Entry, after: Timestamp) -> Vec<Run> {
 }
 
 impl EntryRow {
-    fn of(listed: &Listed, workers: Option<&[WorkerInfo]>) -> Self {
+    fn of(listed: &Listed, workers: Option<&[WorkerInfo]>, now: Timestamp) -> Self {
         let row = Self::plain(listed);
-        let trouble = findings::cause(listed, workers).map(|cause| EntryTrouble {
+        let trouble = findings::cause(listed, workers, now).map(|cause| EntryTrouble {
             level: cause.level(),
             badge: cause.badge(),
             sentence: cause.sentence(&[&row.name]),
@@ -181,6 +211,7 @@ impl EntryRow {
             last_run_at: stored.last_run_at.map(At),
             last_task_id: stored.last_task_id.map(|id| id.to_string()),
             total_run_count: stored.total_run_count,
+            last_outcomes: Vec::new(),
             last_error: stored.last_error.clone(),
             trouble: None,
             source: stored.ownership.source.as_ref().map(ToString::to_string),
@@ -201,6 +232,7 @@ impl EntryRow {
             last_run_at: None,
             last_task_id: None,
             total_run_count: 0,
+            last_outcomes: Vec::new(),
             last_error: Some(bad.reason.clone()),
             trouble: None,
             source: bad.ownership.source.as_ref().map(ToString::to_string),

@@ -1,10 +1,11 @@
 //! Which slots of an entry should have fired, which did, and why the others did not.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use lovage_core::schedule::{AuditRange, Audited, Outcome, StoredEntry, audit};
-use lovage_core::{ResultStore, Timestamp};
-use lovage_scheduler::{fired_by_results, history, untold};
+use lovage_core::{ResultStore, TaskId, TaskState, Timestamp};
+use lovage_scheduler::{fired_by_results, history, states, untold};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -67,6 +68,9 @@ pub(crate) struct AuditRow {
     pub(crate) why: String,
     /// The task that was published, or that was in the way.
     pub(crate) task_id: Option<String>,
+    /// How that task ended, as far as the results know.
+    #[schemars(with = "Option<String>")]
+    pub(crate) task_state: Option<TaskState>,
     #[serde(skip)]
     pub(crate) has_fired: bool,
 }
@@ -111,7 +115,7 @@ async fn told(
     // The audit stands without the results.
     let mut trouble = None;
     let results: &dyn ResultStore = &*call.app.parts.results;
-    match fired_by_results(results, stored, &untold(stored, &found)).await {
+    match fired_by_results(results, stored, &untold(store.identity().await?.id, stored, &found)).await {
         Ok(fired) if fired.is_empty() => {}
         Ok(fired) => {
             firings.extend(fired);
@@ -123,6 +127,11 @@ async fn told(
             ));
         }
     }
+    let published: Vec<TaskId> = found.lines.iter().filter_map(|line| line.outcome.published()).collect();
+    let ended = states(results, &published).await.unwrap_or_else(|error| {
+        trouble.get_or_insert_with(|| format!("it is not known how the tasks ended: {error}"));
+        HashMap::new()
+    });
     let count = |is_it: fn(&Outcome) -> bool| {
         found.lines.iter().filter(|line| is_it(&line.outcome)).map(|line| line.slots).sum()
     };
@@ -134,11 +143,11 @@ async fn told(
         untold: count(|outcome| *outcome == Outcome::Untold),
         next: next.or(found.next).map(At),
         trouble,
-        lines: found.lines.iter().map(|line| row(stored, line)).collect(),
+        lines: found.lines.iter().map(|line| row(stored, line, &ended)).collect(),
     })
 }
 
-fn row(stored: &StoredEntry, line: &Audited) -> AuditRow {
+fn row(stored: &StoredEntry, line: &Audited, ended: &HashMap<TaskId, TaskState>) -> AuditRow {
     let zone = stored.entry.schedule.zone();
     AuditRow {
         slot: At(line.slot),
@@ -149,6 +158,7 @@ fn row(stored: &StoredEntry, line: &Audited) -> AuditRow {
         at: line.at.map(At),
         outcome: line.outcome.as_str(),
         why: line.outcome.why(),
+        task_state: line.outcome.published().and_then(|id| ended.get(&id).copied()),
         task_id: line.outcome.task().map(|id| id.to_string()),
         has_fired: line.outcome.has_fired(),
     }

@@ -215,7 +215,7 @@ fn what(call: &Call, input: &Input, tasks: &Tasks, is_sent: bool) -> Markup {
             }
         }
         div.wide.edit #(arguments::PLACE) data-look=(arguments::look(&arguments)) { (arguments::fields(&arguments, is_sent, None)) }
-        (text(input, "queue", "Queue", "default", ""))
+        (text(input, "queue", "Queue", "the queue of the task", ""))
         (text(input, "priority", "Priority", "0", "0 to 9, 9 first"))
         div.field.wide {
             label for="description" { "Description" }

@@ -3,7 +3,8 @@
 use maud::{Markup, html};
 
 use super::kit::{
-    Table, button, count, counted, empty, field, hidden, next_page, pretty, prose, rough, when,
+    Table, button, count, counted, empty, field, hidden, next_page, pretty, prose, rough,
+    state as task_state, when,
 };
 use super::{Nav, Page, Url};
 use crate::call::Call;
@@ -62,7 +63,8 @@ fn entries(call: &Call, part: &Part<EntryRow>) -> Markup {
         .text("State")
         .text("Next run")
         .text("Last run")
-        .number("Runs");
+        .number("Runs")
+        .text("Last outcomes");
     if call.is_operator() {
         table = table.picks("Select all of this page");
     }
@@ -78,6 +80,7 @@ fn entries(call: &Call, part: &Part<EntryRow>) -> Markup {
             when(call, row.next_run_at),
             when(call, row.last_run_at),
             html! { (row.total_run_count) },
+            outcomes(call, row),
         ];
         table.key(&row.name).row(pick.into_iter().chain(cells));
     }
@@ -104,6 +107,15 @@ fn entries(call: &Call, part: &Part<EntryRow>) -> Markup {
             }
         }
         (next_page(call, part.next.as_deref()))
+    }
+}
+
+/// How its newest tasks ended, the newest first.
+fn outcomes(call: &Call, row: &EntryRow) -> Markup {
+    html! {
+        @for outcome in &row.last_outcomes {
+            a href=(Url::new(&call.app.base, "/task").with("id", &outcome.task_id)) { (task_state(outcome.state)) } " "
+        }
     }
 }
 
@@ -184,6 +196,7 @@ fn facts(call: &Call, row: &EntryRow) -> Markup {
                 @if let Some(id) = &row.last_task_id { ": " a href=(Url::new(&call.app.base, "/task").with("id", id)) { "its task" } }
             }
             dt { "Runs" } dd { (row.total_run_count) }
+            dt { "Last outcomes" } dd { @if row.last_outcomes.is_empty() { "none known" } @else { (outcomes(call, row)) } }
             dt { "Declared by" } dd { (row.source.as_deref().unwrap_or("a person")) @if row.edited { ", edited since" } }
         }
     }

@@ -112,7 +112,8 @@ async fn an_entry_tells_which_slots_did_not_fire_and_why() {
     }
 
     // A beat died before it told; the result of the task does.
-    let fired = task_id(&name, slots[4]);
+    let store = site.schedules.identity().await.unwrap().id;
+    let fired = task_id(store, &name, slots[4]);
     let mut ended = record(fired, (1, 1, 1), TaskState::Success);
     ended.finished_at = site.clock.now();
     site.results.record(&[ended], None).await.unwrap();
@@ -212,4 +213,76 @@ async fn what_a_deploy_broke_is_said_alike_on_the_overview_in_the_list_and_on_th
     ann.act(&site, "/schedules/disable", &[("name", "lost")]).await;
     let page = ann.get(&site, "/schedule?name=lost").await;
     assert!(page.says("disabled") && !page.says("no live worker of that queue"), "{}", page.text);
+}
+
+/// A form, a program, and a task that no worker knows.
+#[tokio::test(flavor = "current_thread")]
+async fn new_entry_goes_to_the_queue_of_its_task() {
+    let site = Site::new();
+    site.registers_infos(vec![json!({ "name": "resize", "signature": "() -> ()", "queue": "media" })]).await;
+    let mut ann = site.operator().await;
+    let queue_of = async |name: &str| {
+        let found = site.schedules.get(&[name]).await.unwrap().remove(0).unwrap().unwrap();
+        found.entry.queue.as_str().to_owned()
+    };
+    for (name, task, queue, expected) in [
+        ("own", "resize", "", "media"),
+        ("named", "resize", "slow", "slow"),
+        ("unknown", "other", "", "default"),
+    ] {
+        let fields = [
+            ("name", name),
+            ("task", task),
+            ("queue", queue),
+            ("kind", "interval"),
+            ("every", "1h"),
+            ("form", "1"),
+        ];
+        let answer = ann.act(&site, "/schedules/save", &fields).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
+        assert_eq!(queue_of(name).await, expected, "{name}");
+    }
+}
+
+/// The list, the page of the entry and its audit, each with one read of the results.
+#[tokio::test(flavor = "current_thread")]
+async fn entry_shows_how_its_newest_tasks_ended() {
+    let site = Site::new();
+    let entry = lovage_core::schedule::every(HOUR).entry("hourly", "test.task").unwrap();
+    let now = site.clock.now();
+    site.schedules.put(&entry, Expected::New, Some(now.minus(4 * HOUR))).await.unwrap();
+    let store = site.schedules.identity().await.unwrap().id;
+    let mut tasks = Vec::new();
+    for slot in entry.last_slots(now, 3) {
+        let stored = site.schedules.get(&["hourly"]).await.unwrap().remove(0).unwrap().unwrap();
+        let task = task_id(store, &entry.name, slot);
+        let fired = Firing::fired(entry.name.clone(), slot, slot, task);
+        site.schedules.advance(&[Advance::new(&stored, slot, vec![fired])]).await.unwrap();
+        tasks.push(task);
+    }
+    let states = [TaskState::Success, TaskState::Failure, TaskState::Expired];
+    for (task, state) in tasks.iter().zip(states) {
+        let mut ended = record(*task, (1, 1, 1), state);
+        ended.finished_at = now;
+        site.results.record(&[ended], None).await.unwrap();
+    }
+    let mut ann = site.operator().await;
+    let list: Value = serde_json::from_str(&ann.get(&site, "/api/v1/schedules").await.text).unwrap();
+    let outcomes = &list["items"][0]["last_outcomes"];
+    assert_eq!(outcomes[0], json!({ "task_id": tasks[2].to_string(), "state": "expired" }));
+    assert_eq!((&outcomes[1]["state"], &outcomes[2]["state"]), (&json!("failure"), &json!("success")));
+    for page in ["/schedules", "/schedule?name=hourly"] {
+        let page = ann.get(&site, page).await;
+        assert!(page.says("EXPIRED") && page.says("FAILURE"), "{}", page.text);
+    }
+    let audit = ann.get(&site, "/api/v1/schedule/audit?name=hourly&from=6h").await;
+    let audit: Value = serde_json::from_str(&audit.text).unwrap();
+    let told: Vec<&Value> = audit["lines"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| &line["task_state"])
+        .filter(|state| !state.is_null())
+        .collect();
+    assert_eq!(told, ["success", "failure", "expired"]);
 }

@@ -158,8 +158,12 @@ impl Site {
 
     /// A worker that can run these tasks: names and signatures.
     pub(super) async fn registers(&self, tasks: &[(&str, &str)]) {
-        let tasks: Vec<_> =
-            tasks.iter().map(|(name, signature)| json!({ "name": name, "signature": signature })).collect();
+        let tasks = tasks.iter().map(|(name, signature)| json!({ "name": name, "signature": signature }));
+        self.registers_infos(tasks.collect()).await;
+    }
+
+    /// The same with all that a worker says of its tasks.
+    pub(super) async fn registers_infos(&self, tasks: Vec<serde_json::Value>) {
         let worker = json!({
             "id": WorkerId::new(&SeededEntropy::new(3)), "name": "w", "host": "h", "pid": 1, "version": "0",
             "started_at": self.clock.now(), "mode": "running", "queues": ["q"], "concurrency": 1, "blocking": 1,

@@ -248,7 +248,8 @@ struct Known {
 
 impl Known {
     fn read(task: &str, signature: &str) -> Option<Self> {
-        let info = TaskInfo { name: task.to_owned(), signature: signature.to_owned(), redacted: None };
+        let info =
+            TaskInfo { name: task.to_owned(), signature: signature.to_owned(), redacted: None, queue: None };
         let params = info.parameters()?;
         Some(Self { task: info.name, signature: info.signature, params })
     }

@@ -4,7 +4,7 @@ use super::*;
 
 fn registered(name: &str, signatures: &[&str]) -> Registered {
     let signatures = signatures.iter().map(|signature| (*signature).to_owned()).collect();
-    Registered { name: name.to_owned(), signatures, workers: Vec::new(), running: 0 }
+    Registered { name: name.to_owned(), signatures, queue: None, workers: Vec::new(), running: 0 }
 }
 
 fn tasks() -> Vec<Registered> {

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use lovage_broker_memory::{MemorySchedules, MemoryStore};
 use lovage_core::schedule::{Entry, Expected, Firing, HistoryQuery, StoredEntry, Units as _, every};
 use lovage_core::{
-    BoxFuture, Broker, Clock, Envelope, Page, QueueName, Reserve, Settle, Settlement, SlotWants, TaskId,
-    Timestamp, Token,
+    BoxFuture, Broker, Clock, Envelope, Page, QueueName, Reserve, Settle, Settlement, SlotWants, StoreId,
+    TaskId, Timestamp, Token,
 };
 use lovage_scheduler::Scheduler;
 use lovage_testkit::{FakeClock, FaultyBroker, SeededEntropy};
@@ -18,6 +19,8 @@ use crate::gate::Gate;
 
 pub(crate) struct Bed {
     pub(crate) clock: FakeClock,
+    /// The clock of the schedule store, which may be another one than that of the broker.
+    pub(crate) store_clock: StoreClock,
     pub(crate) schedules: MemorySchedules,
     pub(crate) queues: MemoryStore,
     pub(crate) start: Timestamp,
@@ -25,6 +28,37 @@ pub(crate) struct Bed {
     consumer: Arc<dyn Broker>,
     /// What was published for each entry and slot.
     pub(crate) ran: BTreeMap<(String, Timestamp), Vec<TaskId>>,
+    /// Whether the clock was set back: a beat that died before it wrote what it had published then publishes it again, and
+    /// the worker finds that the task has ended.
+    pub(crate) was_set_back: bool,
+}
+
+/// A clock that is ahead of another one, or is not.
+#[derive(Clone, Debug)]
+pub(crate) struct StoreClock {
+    clock: FakeClock,
+    ahead: Arc<AtomicI64>,
+}
+
+impl StoreClock {
+    pub(crate) fn set_ahead(&self, seconds: i64) {
+        self.ahead.store(seconds, Ordering::SeqCst);
+    }
+}
+
+impl Clock for StoreClock {
+    fn now(&self) -> Timestamp {
+        let ahead = self.ahead.load(Ordering::SeqCst) * 1_000_000;
+        Timestamp::from_micros(self.clock.now().as_micros() + ahead)
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
+    fn sleep_until(&self, deadline: Duration) -> BoxFuture<'static, ()> {
+        self.clock.sleep_until(deadline)
+    }
 }
 
 /// A beat that does nothing until it is polled. Dropping it is a crash.
@@ -39,12 +73,15 @@ impl Bed {
         let clock = FakeClock::new();
         let shared: Arc<dyn Clock> = Arc::new(clock.clone());
         let queues = MemoryStore::new(shared.clone());
+        let store_clock = StoreClock { clock: clock.clone(), ahead: Arc::default() };
         Self {
             start: clock.now(),
-            schedules: MemorySchedules::new(shared),
+            schedules: MemorySchedules::new(Arc::new(store_clock.clone())),
+            store_clock,
             consumer: queues.handle(),
             entropy: SeededEntropy::new(seed),
             ran: BTreeMap::new(),
+            was_set_back: false,
             queues,
             clock,
         }
@@ -56,6 +93,13 @@ impl Bed {
 
     pub(crate) fn beat_with(&self, set: impl FnOnce(Scheduler) -> Scheduler) -> Beat {
         self.beat_until(set, std::future::pending())
+    }
+
+    /// A beat of this schedule on the broker of another bed.
+    pub(crate) fn beat_on(&self, other: &Self) -> Beat {
+        let (store, broker) = (Gate::new(self.schedules.handle()), FaultyBroker::new(other.queues.handle()));
+        let scheduler = Scheduler::new(store.clone(), broker.clone(), Arc::new(self.clock.clone()));
+        Beat { store, broker, run: Box::pin(scheduler.run_until(std::future::pending())) }
     }
 
     pub(crate) fn beat_until(
@@ -117,7 +161,10 @@ impl Bed {
             let mut ends = Vec::new();
             for delivery in found {
                 let slot = Envelope::decode(&delivery.body).unwrap().schedule.unwrap();
-                self.ran.entry((slot.name, slot.slot)).or_default().push(delivery.id);
+                let ran = self.ran.entry((slot.name, slot.slot)).or_default();
+                if !(self.was_set_back && ran.contains(&delivery.id)) {
+                    ran.push(delivery.id);
+                }
                 ends.push(Settlement { id: delivery.id, how: Settle::Ack });
             }
             now(self.consumer.settle(&queue, token, &ends, None)).unwrap();
@@ -134,6 +181,10 @@ impl Bed {
                 self.seconds(*slot)
             })
             .collect()
+    }
+
+    pub(crate) fn store_id(&self) -> StoreId {
+        now(self.use_schedules().identity()).unwrap().id
     }
 
     pub(crate) fn seconds(&self, at: Timestamp) -> i64 {

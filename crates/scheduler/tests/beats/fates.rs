@@ -21,7 +21,7 @@ fn a_slot_fires_at_its_instant_and_is_told() {
     bed.pass(s(9), &mut [&mut beat]);
     assert_eq!(bed.ran("e"), [0; 0]);
     bed.pass(s(1), &mut [&mut beat]);
-    let task = task_id(&each("e", 10).name, bed.at(10));
+    let task = task_id(bed.store_id(), &each("e", 10).name, bed.at(10));
     assert_eq!((bed.ran("e"), bed.told("e")), (vec![10], vec!["10 fired".to_owned()]));
     let stored = bed.read("e");
     assert_eq!(bed.history("e")[0].fate, Fate::Fired(task));

@@ -10,8 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lovage_broker_memory::MemorySchedules;
 use lovage_core::schedule::{
-    Advance, Advanced, Due, Entry, EntryFilter, Expected, Firing, HistoryQuery, Listed, Merged, Saved,
-    ScheduleStore, StoredEntry,
+    Advance, Advanced, Due, Entry, EntryFilter, Expected, Firing, HistoryQuery, Identity, Listed, Merged,
+    Saved, ScheduleStore, StoredEntry,
 };
 use lovage_core::{BackendError, BackendErrorKind, Page, Paged, Source, Timestamp};
 
@@ -98,6 +98,10 @@ async fn one_turn() {
 impl ScheduleStore for Gate {
     async fn due(&self, ahead: Duration, limit: usize, now: Option<Timestamp>) -> Result<Due, BackendError> {
         self.through("due", self.inner.due(ahead, limit, now)).await
+    }
+
+    async fn identity(&self) -> Result<Identity, BackendError> {
+        self.inner.identity().await
     }
 
     async fn advance(&self, batch: &[Advance]) -> Result<Vec<Advanced>, BackendError> {

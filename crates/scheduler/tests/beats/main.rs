@@ -4,6 +4,7 @@
 mod bed;
 mod by_hand;
 mod chaos;
+mod clocks;
 mod fates;
 mod gate;
 mod rounds;

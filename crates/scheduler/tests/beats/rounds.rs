@@ -419,3 +419,31 @@ fn old_history_is_forgotten_now_and_then() {
     assert!((60..=121).contains(&oldest), "{oldest}");
     assert!(beat.store.calls("forget") <= 5);
 }
+
+/// A publish to one queue takes eight seconds. Entries of another queue go out meanwhile, and those behind it in its own queue
+/// were not missed.
+#[test]
+fn busy_queue_delays_no_other_and_loses_no_slot() {
+    let mut bed = Bed::new(1);
+    let start = bed.start;
+    let in_queue = |name: &str, seconds, queue: &str| Entry {
+        start_time: Some(start.plus(s(seconds))),
+        queue: lovage_core::QueueName::new(queue).unwrap(),
+        misfire: Misfire::Skip,
+        ..each(name, 3_600)
+    };
+    bed.add(&in_queue("bulk", 10, "default"));
+    bed.add(&in_queue("behind", 11, "default"));
+    bed.add(&in_queue("other", 12, "mail"));
+    let mut beat = bed.beat();
+    bed.pass(Duration::from_millis(9_900), &mut [&mut beat]);
+    beat.broker.hold(Operation::Publish);
+    bed.pass(Duration::from_millis(2_200), &mut [&mut beat]);
+    assert_eq!(beat.broker.calls(Operation::Publish), 2);
+    bed.pass(s(6), &mut [&mut beat]);
+    beat.broker.release(Operation::Publish);
+    bed.pass(Duration::from_millis(1_000), &mut [&mut beat]);
+    assert_eq!((bed.ran("bulk"), bed.ran("behind")), (vec![10], vec![11]));
+    assert_eq!(bed.told("behind"), ["11 fired"]);
+    assert_eq!(bed.told("other"), ["12 fired"]);
+}

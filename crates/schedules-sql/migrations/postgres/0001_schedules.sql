@@ -31,6 +31,8 @@ CREATE TABLE lovage_schedule (
     last_task_id    uuid,
     total_run_count bigint NOT NULL DEFAULT 0,
     last_error      text,
+    rewound_at      timestamptz,                  -- where it was moved back to when the clock had been ahead
+    rewound_from    timestamptz,
     disabled_by     text,                         -- done, gone, bad; null where a person did it
     source          text,                         -- who declares it; null where a person made it
     declared        text,                         -- what the source declared last, as JSON
@@ -38,6 +40,7 @@ CREATE TABLE lovage_schedule (
     gone            boolean NOT NULL DEFAULT false -- no longer declared
 ) WITH (autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_scale_factor = 0.01);
 CREATE INDEX lovage_schedule_due ON lovage_schedule (next_run_at, name) WHERE enabled;
+CREATE INDEX lovage_schedule_done ON lovage_schedule (done_until) WHERE enabled;
 CREATE INDEX lovage_schedule_task ON lovage_schedule (task, name);
 CREATE INDEX lovage_schedule_disabled ON lovage_schedule (name) WHERE NOT enabled;
 CREATE INDEX lovage_schedule_source ON lovage_schedule (source) WHERE source IS NOT NULL;
@@ -55,6 +58,10 @@ CREATE TABLE lovage_firing (
 );
 CREATE INDEX lovage_firing_at ON lovage_firing (at);
 CREATE INDEX lovage_firing_range ON lovage_firing (name, slot) WHERE last_slot > slot;
+
+-- The identity of this store: a part of the fences, unique keys and task ids of what its schedule sends.
+CREATE TABLE lovage_schedule_store (id uuid NOT NULL);
+INSERT INTO lovage_schedule_store (id) VALUES (gen_random_uuid());
 
 -- Where beats listen: channels belong to the whole database, schedules to a schema.
 CREATE FUNCTION lovage_schedule_channel() RETURNS text LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$

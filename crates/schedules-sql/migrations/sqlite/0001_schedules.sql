@@ -33,6 +33,8 @@ CREATE TABLE lovage_schedule (
     last_task_id    BLOB,                         -- 16 bytes
     total_run_count INTEGER NOT NULL DEFAULT 0,
     last_error      TEXT,
+    rewound_at      INTEGER,                      -- where it was moved back to when the clock had been ahead
+    rewound_from    INTEGER,
     disabled_by     TEXT,                         -- done, gone, bad; null where a person did it
     source          TEXT,                         -- who declares it; null where a person made it
     declared        TEXT,                         -- what the source declared last, as JSON
@@ -40,6 +42,7 @@ CREATE TABLE lovage_schedule (
     gone            INTEGER NOT NULL DEFAULT 0    -- no longer declared
 ) STRICT;
 CREATE INDEX lovage_schedule_due ON lovage_schedule (next_run_at, name) WHERE enabled;
+CREATE INDEX lovage_schedule_done ON lovage_schedule (done_until) WHERE enabled;
 CREATE INDEX lovage_schedule_task ON lovage_schedule (task, name);
 CREATE INDEX lovage_schedule_disabled ON lovage_schedule (name) WHERE NOT enabled;
 CREATE INDEX lovage_schedule_source ON lovage_schedule (source) WHERE source IS NOT NULL;
@@ -57,6 +60,10 @@ CREATE TABLE lovage_firing (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX lovage_firing_at ON lovage_firing (at);
 CREATE INDEX lovage_firing_range ON lovage_firing (name, slot) WHERE last_slot > slot;
+
+-- The identity of this store: a part of the fences, unique keys and task ids of what its schedule sends.
+CREATE TABLE lovage_schedule_store (id BLOB NOT NULL CHECK (length(id) = 16)) STRICT;
+INSERT INTO lovage_schedule_store (id) VALUES (randomblob(16));
 
 -- Counts edits: who waits for one looks here.
 CREATE TABLE lovage_schedule_change (n INTEGER NOT NULL) STRICT;

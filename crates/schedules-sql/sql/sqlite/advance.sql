@@ -1,5 +1,7 @@
 -- Writes what beats did, ?1 as a JSON list. Answers the names of the entries that took it.
 UPDATE lovage_schedule SET
+    rewound_at = CASE WHEN i.value ->> '$.rewinds' THEN i.value ->> '$.done_until' ELSE rewound_at END,
+    rewound_from = CASE WHEN i.value ->> '$.rewinds' THEN done_until ELSE rewound_from END,
     done_until = i.value ->> '$.done_until', next_run_at = i.value ->> '$.next_run_at', last_error = i.value ->> '$.error',
     enabled = enabled AND NOT i.value ->> '$.ends',
     disabled_by = CASE WHEN i.value ->> '$.ends' THEN 'done' ELSE disabled_by END,

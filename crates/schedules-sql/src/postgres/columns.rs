@@ -24,7 +24,8 @@ pub(crate) fn advance(batch: &[Advance]) -> Statement {
         .bind(instants(|advance| Instant(advance.done_until)))
         .bind(sorted.iter().map(|advance| advance.next_run_at.map(Instant)).collect::<Vec<_>>())
         .bind(sorted.iter().map(|advance| advance.ends).collect::<Vec<_>>())
-        .bind(sorted.iter().map(|advance| advance.error.clone()).collect::<Vec<_>>());
+        .bind(sorted.iter().map(|advance| advance.error.clone()).collect::<Vec<_>>())
+        .bind(sorted.iter().map(|advance| advance.rewinds).collect::<Vec<_>>());
     firings(statement, &sorted.iter().flat_map(|advance| &advance.firings).collect::<Vec<_>>())
 }
 

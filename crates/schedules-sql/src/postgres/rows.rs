@@ -1,7 +1,7 @@
 //! Rows from their columns.
 
 use lovage_core::schedule::{Firing, Listed};
-use lovage_core::{BackendError, EntryName, TaskId};
+use lovage_core::{BackendError, EntryName, StoreId, TaskId, Timestamp};
 use lovage_sql::postgres::Instant;
 use lovage_sql::sql_error;
 use sqlx::postgres::PgRow;
@@ -40,6 +40,8 @@ pub(crate) fn listed(row: &PgRow) -> Result<Listed, BackendError> {
         last_task_id: get::<Option<Uuid>>(row, "last_task_id")?.map(task_id),
         total_run_count: get(row, "total_run_count")?,
         last_error: get(row, "last_error")?,
+        rewound_at: instant("rewound_at")?,
+        rewound_from: instant("rewound_from")?,
         disabled_by: get(row, "disabled_by")?,
         source: get(row, "source")?,
         declared: get(row, "declared")?,
@@ -75,6 +77,16 @@ pub(crate) fn count(rows: &[PgRow]) -> Result<usize, BackendError> {
         None => 0,
     };
     Ok(usize::try_from(count).unwrap_or(0))
+}
+
+/// The identity of a store.
+pub(crate) fn store_id(row: &PgRow, column: &str) -> Result<StoreId, BackendError> {
+    Ok(StoreId::from_bytes(get::<Uuid>(row, column)?.into_bytes()))
+}
+
+/// The slots that an entry is not done with and that fired.
+pub(crate) fn fired_ahead(row: &PgRow) -> Result<Vec<Timestamp>, BackendError> {
+    Ok(get::<Vec<i64>>(row, "fired_ahead")?.into_iter().map(Timestamp::from_micros).collect())
 }
 
 fn task_id(id: Uuid) -> TaskId {

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lovage_core::schedule::{
-    Advance, Advanced, BadEntry, Change, Due, Entry, EntryFilter, Expected, Firing, HistoryQuery, Listed,
-    Merged, Saved, ScheduleStore, StoredEntry, check_declared, merge, put_step, refused, reset_step,
+    Advance, Advanced, BadEntry, Change, Due, Entry, EntryFilter, Expected, Firing, HistoryQuery, Identity,
+    Listed, Merged, Saved, ScheduleStore, StoredEntry, check_declared, merge, put_step, refused, reset_step,
 };
-use lovage_core::{BackendError, BackendErrorKind, Page, Paged, Source, Timestamp};
+use lovage_core::{BackendError, BackendErrorKind, Page, Paged, Source, Timestamp, limits};
 use lovage_sql::postgres::{Instant, PgDatabase, PgTransaction};
 use sqlx::Postgres;
 use sqlx::postgres::{PgArguments, PgRow};
@@ -18,7 +18,7 @@ use crate::MIGRATIONS;
 use crate::page::{self, Names, Slots};
 use crate::postgres::listen::Changes;
 use crate::postgres::{columns, rows, rows_sql, sql};
-use crate::row::{MOST_DUE, rows_json};
+use crate::row::{MOST_AHEAD, MOST_DUE, corrupt, rows_json};
 
 /// Whatever the planner knows about the tables, which may be nothing, each statement has its index.
 pub(crate) const PREPARE: &str =
@@ -29,6 +29,7 @@ pub(crate) const PREPARE_BATCH: &str =
 /// How often an edit is begun again because somebody else was first.
 const TRIES: usize = 10;
 
+const LOOKING: &str = "looking for what is due";
 const EDITING: &str = "editing the schedule";
 const MERGING: &str = "merging the schedule";
 const READING: &str = "reading the schedule";
@@ -104,6 +105,15 @@ impl PgSchedules {
         Ok(())
     }
 
+    /// Entries that are done ahead of this clock.
+    async fn ahead_of(&self, now: Timestamp) -> Result<Vec<StoredEntry>, BackendError> {
+        let latest = Instant(now.plus(limits::CLOCK_TOLERANCE));
+        let statement = sqlx::query(rows_sql!("ahead")).bind(latest).bind(MOST_AHEAD);
+        let found = self.rows(LOOKING, PREPARE, statement).await?;
+        let listed = found.iter().map(rows::listed).collect::<Result<Vec<Listed>, _>>()?;
+        Ok(listed.into_iter().filter_map(Result::ok).collect())
+    }
+
     /// What a merge leads to, read on this transaction.
     async fn plan(
         &self,
@@ -124,30 +134,41 @@ impl PgSchedules {
 #[async_trait]
 impl ScheduleStore for PgSchedules {
     async fn due(&self, ahead: Duration, limit: usize, now: Option<Timestamp>) -> Result<Due, BackendError> {
-        const CONTEXT: &str = "looking for what is due";
         let limit = limit.clamp(1, MOST_DUE);
         let statement = sqlx::query(sql!("due"))
             .bind(now.map(Instant))
             .bind(micros(ahead))
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX));
-        let found = self.rows(CONTEXT, PREPARE, statement).await?;
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .bind(micros(limits::CLOCK_TOLERANCE));
+        let found = self.rows(LOOKING, PREPARE, statement).await?;
         let Some(first) = found.first() else {
             return Err(BackendError::new(BackendErrorKind::Corrupt, "the server has no clock"));
         };
         let now = rows::get::<Instant>(first, "now")?.0;
         let next_at = rows::get::<Option<Instant>>(first, "next_at")?.map(|at| at.0);
-        let mut due = Due { now, entries: Vec::with_capacity(found.len()), next_at };
+        let ahead_of_clock =
+            if rows::get(first, "any_ahead")? { self.ahead_of(now).await? } else { Vec::new() };
+        let store = rows::store_id(first, "store")?;
+        let mut due = Due { store, now, ahead_of_clock, entries: Vec::with_capacity(found.len()), next_at };
         let mut bad = Vec::new();
         for row in &found {
             if rows::get::<Option<&str>>(row, "name")?.is_some() {
                 match rows::listed(row)? {
-                    Ok(stored) => due.entries.push(stored),
+                    Ok(stored) => {
+                        due.entries.push(StoredEntry { fired_ahead: rows::fired_ahead(row)?, ..stored });
+                    }
                     Err(found) => bad.push(found),
                 }
             }
         }
         self.set_aside(&bad).await?;
         Ok(due)
+    }
+
+    async fn identity(&self) -> Result<Identity, BackendError> {
+        let found = self.rows(READING, PREPARE_BATCH, sqlx::query(sql!("identity"))).await?;
+        let Some(row) = found.first() else { return Err(corrupt("no identity")) };
+        Ok(Identity { id: rows::store_id(row, "id")?, place: rows::get(row, "place")? })
     }
 
     async fn advance(&self, batch: &[Advance]) -> Result<Vec<Advanced>, BackendError> {
@@ -173,7 +194,7 @@ impl ScheduleStore for PgSchedules {
     ) -> Result<Saved, BackendError> {
         let name = entry.name.as_str();
         entry.check().map_err(|error| refused(name, &error))?;
-        let decide = |listed: Option<&Listed>, now| Ok(put_step(listed, entry, expected, now));
+        let decide = |listed: Option<&Listed>, now| put_step(listed, entry, expected, now);
         let changed = self.change(name, now, decide).await?;
         Ok(changed.map_or_else(|conflict| conflict, |stored| Saved::Saved(Box::new(stored))))
     }

@@ -1,7 +1,7 @@
 //! Rows from their columns, and batches as JSON.
 
 use lovage_core::schedule::{Advance, Firing, Listed};
-use lovage_core::{BackendError, EntryName, TaskId, Timestamp};
+use lovage_core::{BackendError, EntryName, StoreId, TaskId, Timestamp};
 use lovage_sql::sql_error;
 use serde::Serialize;
 use sqlx::sqlite::SqliteRow;
@@ -40,6 +40,8 @@ pub(crate) fn listed(row: &SqliteRow) -> Result<Listed, BackendError> {
         last_task_id: task_id(row, "last_task_id")?,
         total_run_count: get(row, "total_run_count")?,
         last_error: get(row, "last_error")?,
+        rewound_at: instant("rewound_at")?,
+        rewound_from: instant("rewound_from")?,
         disabled_by: get(row, "disabled_by")?,
         source: get(row, "source")?,
         declared: get(row, "declared")?,
@@ -67,6 +69,18 @@ where
     row.try_get(column).map_err(|error| sql_error(READING, error))
 }
 
+/// The identity of a store.
+pub(crate) fn store_id(row: &SqliteRow, column: &str) -> Result<StoreId, BackendError> {
+    let id = get::<&[u8]>(row, column)?.try_into().map(StoreId::from_bytes);
+    id.map_err(|_| corrupt("an identity that is not 16 bytes"))
+}
+
+/// The slots that an entry is not done with and that fired, oldest first.
+pub(crate) fn fired_ahead(row: &SqliteRow) -> Result<Vec<Timestamp>, BackendError> {
+    let slots: Vec<i64> = serde_json::from_str(get(row, "fired_ahead")?).unwrap_or_default();
+    Ok(slots.into_iter().map(Timestamp::from_micros).collect())
+}
+
 fn task_id(row: &SqliteRow, column: &str) -> Result<Option<TaskId>, BackendError> {
     let Some(bytes) = get::<Option<&[u8]>>(row, column)? else { return Ok(None) };
     let id = bytes.try_into().map(TaskId::from_bytes);
@@ -84,6 +98,7 @@ pub(crate) fn advances(batch: &[Advance]) -> String {
         next_run_at: Option<Timestamp>,
         ends: bool,
         error: Option<&'a str>,
+        rewinds: bool,
     }
     json(batch.iter().map(|advance| Columns {
         name: advance.name.as_str(),
@@ -93,6 +108,7 @@ pub(crate) fn advances(batch: &[Advance]) -> String {
         next_run_at: advance.next_run_at,
         ends: advance.ends,
         error: advance.error.as_deref(),
+        rewinds: advance.rewinds,
     }))
 }
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lovage_core::schedule::{
-    Advance, Advanced, BadEntry, Change, Due, Entry, EntryFilter, Expected, Firing, HistoryQuery, Listed,
-    Merged, Saved, ScheduleStore, StoredEntry, check_declared, merge, put_step, refused, reset_step,
+    Advance, Advanced, BadEntry, Change, Due, Entry, EntryFilter, Expected, Firing, HistoryQuery, Identity,
+    Listed, Merged, Saved, ScheduleStore, StoredEntry, check_declared, merge, put_step, refused, reset_step,
 };
-use lovage_core::{BackendError, Clock as _, Page, Paged, Source, Timestamp};
+use lovage_core::{BackendError, Clock as _, Page, Paged, Source, Timestamp, limits};
 use lovage_sql::sql_error;
 use lovage_sql::sqlite::{SqliteDatabase, WriteTransaction};
 use lovage_system::SystemClock;
@@ -19,7 +19,7 @@ use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 
 use crate::page::{self, Names, Slots};
-use crate::row::{MOST_DUE, rows_json};
+use crate::row::{MOST_AHEAD, MOST_DUE, corrupt, rows_json};
 use crate::sqlite::{rows, rows_sql, sql};
 
 /// How often a handle that waits looks for changes of other processes.
@@ -27,6 +27,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Before the first look.
 const NEVER: i64 = i64::MIN;
 
+const LOOKING: &str = "looking for what is due";
 const EDITING: &str = "editing the schedule";
 const MERGING: &str = "merging the schedule";
 const READING: &str = "reading the schedule";
@@ -90,6 +91,16 @@ impl SqliteSchedules {
         commit(tx, CONTEXT).await
     }
 
+    /// Entries that are done ahead of this clock.
+    async fn ahead_of(&self, now: Timestamp) -> Result<Vec<StoredEntry>, BackendError> {
+        let statement = sqlx::query(rows_sql!("ahead"))
+            .bind(now.plus(limits::CLOCK_TOLERANCE).as_micros())
+            .bind(MOST_AHEAD);
+        let found = self.rows(LOOKING, statement).await?;
+        let listed = found.iter().map(rows::listed).collect::<Result<Vec<Listed>, _>>()?;
+        Ok(listed.into_iter().filter_map(Result::ok).collect())
+    }
+
     /// How many edits there were.
     async fn edits(&self) -> Result<i64, BackendError> {
         let rows = self.rows("looking for changes of the schedule", sqlx::query(sql!("change"))).await?;
@@ -103,21 +114,40 @@ impl ScheduleStore for SqliteSchedules {
         let now = self.now(now);
         let statement = sqlx::query(sql!("due"))
             .bind(now.plus(ahead).as_micros())
-            .bind(i64::try_from(limit.clamp(1, MOST_DUE)).unwrap_or(i64::MAX));
-        let found = self.rows("looking for what is due", statement).await?;
-        let mut due = Due { now, entries: Vec::with_capacity(found.len()), next_at: None };
+            .bind(i64::try_from(limit.clamp(1, MOST_DUE)).unwrap_or(i64::MAX))
+            .bind(now.plus(limits::CLOCK_TOLERANCE).as_micros());
+        let found = self.rows(LOOKING, statement).await?;
+        let Some(first) = found.first() else { return Err(corrupt("no identity")) };
+        let mut due = Due {
+            store: rows::store_id(first, "store")?,
+            now,
+            ahead_of_clock: if rows::get(first, "any_ahead")? {
+                self.ahead_of(now).await?
+            } else {
+                Vec::new()
+            },
+            entries: Vec::with_capacity(found.len()),
+            next_at: rows::get::<Option<i64>>(first, "next_at")?.map(Timestamp::from_micros),
+        };
         let mut bad = Vec::new();
         for row in &found {
-            due.next_at = rows::get::<Option<i64>>(row, "next_at")?.map(Timestamp::from_micros);
             if rows::get::<Option<&str>>(row, "name")?.is_some() {
                 match rows::listed(row)? {
-                    Ok(stored) => due.entries.push(stored),
+                    Ok(stored) => {
+                        due.entries.push(StoredEntry { fired_ahead: rows::fired_ahead(row)?, ..stored });
+                    }
                     Err(found) => bad.push(found),
                 }
             }
         }
         self.set_aside(&bad).await?;
         Ok(due)
+    }
+
+    async fn identity(&self) -> Result<Identity, BackendError> {
+        let found = self.rows(READING, sqlx::query(sql!("identity"))).await?;
+        let Some(row) = found.first() else { return Err(corrupt("no identity")) };
+        Ok(Identity { id: rows::store_id(row, "id")?, place: String::new() })
     }
 
     async fn advance(&self, batch: &[Advance]) -> Result<Vec<Advanced>, BackendError> {
@@ -153,7 +183,7 @@ impl ScheduleStore for SqliteSchedules {
     ) -> Result<Saved, BackendError> {
         let name = entry.name.as_str();
         entry.check().map_err(|error| refused(name, &error))?;
-        let decide = |listed: Option<&Listed>| Ok(put_step(listed, entry, expected, self.now(now)));
+        let decide = |listed: Option<&Listed>| put_step(listed, entry, expected, self.now(now));
         let changed = self.change(name, decide).await?;
         Ok(changed.map_or_else(|conflict| conflict, |stored| Saved::Saved(Box::new(stored))))
     }

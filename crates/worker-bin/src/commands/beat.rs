@@ -2,6 +2,8 @@
 
 mod registration;
 
+pub(crate) use registration::place as schedule_place;
+
 use std::sync::Arc;
 
 use lovage_core::Broker;
@@ -72,7 +74,8 @@ impl Beat {
         let broker = open_broker(&session.config.broker).await;
         let broker = broker.map_err(|error| CliError::from(error).hint(session.place(Setting::Broker)))?;
         let store = session.open_schedules().await?;
-        let registration = Registration::enter(session, Arc::clone(&broker)).await?;
+        let registration =
+            Registration::enter(session, Arc::clone(&broker), &store.identity().await?).await?;
         if let Err(error) = session.merge(&*store, &*broker, &declared).await {
             registration.leave().await;
             return Err(CliError::from(error).hint(session.place(Setting::Schedules)));

@@ -15,8 +15,15 @@ use crate::session::Session;
 /// `lovage call TASK …`.
 pub(crate) async fn call(session: &Session, args: Call) -> Result<(), CliError> {
     let arguments = arguments(&args)?;
-    let call = with_options(task_call(&session.tasks, &args.task, &arguments), &args);
-    let client = session.connect_to_existing().await?;
+    let mut call = task_call(&session.tasks, &args.task, &arguments);
+    let client = session.connect_or_create().await?;
+    if args.queue.is_none() && !session.tasks.iter().any(|def| def.name == args.task) {
+        let workers = client.broker().workers(None).await?;
+        if let Some(queue) = session.own_queue(&args.task, &workers) {
+            call = call.queue(queue);
+        }
+    }
+    let call = with_options(call, &args);
     let handle = client.send(call).await?;
     note_missing_worker(&client, handle.queue(), &args.task).await?;
     let id = handle.id().to_string();

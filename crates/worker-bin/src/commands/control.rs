@@ -10,7 +10,7 @@ use crate::session::Session;
 
 /// `lovage control …`.
 pub(crate) async fn control(session: &Session, what: Control) -> Result<(), CliError> {
-    let client = session.connect_to_existing().await?;
+    let client = session.connect_or_create().await?;
     match what {
         Control::Revoke { ids } => revoke(&client, &ids).await,
         Control::Promote { ids } => promote(&client, &ids).await,

@@ -16,7 +16,7 @@ const STEP: usize = 500;
 
 /// `lovage dead …`.
 pub(crate) async fn dead(session: &Session, what: Dead) -> Result<(), CliError> {
-    let client = session.connect_to_existing().await?;
+    let client = session.connect_to_look().await?;
     match what {
         Dead::List { filter, limit, format } => {
             let letters = matching(&client, &filter, limit).await?;

@@ -12,7 +12,7 @@ use crate::session::Session;
 
 /// `lovage explain ID`. Exit code 1 when nobody knows the task.
 pub(crate) async fn explain(session: &Session, args: &ExplainArgs) -> Result<ExitCode, CliError> {
-    let client = session.connect_with_outbox().await?;
+    let client = session.connect_to_look_with_outbox().await?;
     let explanation = client.explain(args.id).await?;
     if args.format.json {
         Out.json(&as_json(&explanation))?;

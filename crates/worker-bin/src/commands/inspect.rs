@@ -67,7 +67,7 @@ async fn workers(session: &Session) -> Result<Vec<WorkerInfo>, CliError> {
 
 /// Beats, too.
 async fn workers_and_beats(session: &Session) -> Result<Vec<WorkerInfo>, CliError> {
-    let client = session.connect_to_existing().await?;
+    let client = session.connect_to_look().await?;
     Ok(client.broker().workers(None).await?)
 }
 
@@ -147,7 +147,7 @@ impl Waits {
 }
 
 async fn delayed(session: &Session, listing: &Listing, waits: Waits) -> Result<(), CliError> {
-    let client = session.connect_to_existing().await?;
+    let client = session.connect_to_look().await?;
     let now = now();
     let mut table = Table::new(match waits {
         Waits::ForItsTime => ["ID", "TASK", "ARGUMENTS", "QUEUE", "DUE", "NOTE"],

@@ -17,6 +17,7 @@ mod schedule;
 mod supervised;
 mod worker;
 
+pub(crate) use beat::schedule_place;
 pub(crate) use dashboard::Served;
 
 use std::process::ExitCode;
@@ -75,7 +76,7 @@ pub(crate) async fn run(
         Command::Queues(format) => queues::queues(&session, format).await.map(done),
         Command::Purge(args) => purge::purge(&session, &args).await.map(done),
         Command::Dead(what) => dead::dead(&session, what).await.map(done),
-        Command::Schedule(what) => schedule::schedule(&session, *what).await.map(done),
+        Command::Schedule(what) => Box::pin(schedule::schedule(&session, *what)).await.map(done),
         Command::Migrate(args) => migrate::migrate(&session, &args).await,
         Command::Report(format) => report::report(&session, format).await,
     }

@@ -15,7 +15,7 @@ const STEP: usize = 1_000;
 
 /// `lovage purge QUEUE`.
 pub(crate) async fn purge(session: &Session, args: &Purge) -> Result<(), CliError> {
-    let client = session.connect_to_existing().await?;
+    let client = session.connect_to_look().await?;
     if !client.broker().queues().await?.contains(&args.queue) {
         return Err(CliError::failed(format!("there is no queue `{}`", args.queue))
             .hint(format!("`{} queues` lists them", session.program)));

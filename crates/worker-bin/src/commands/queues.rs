@@ -10,7 +10,7 @@ use crate::show::whole_seconds;
 
 /// `lovage queues`.
 pub(crate) async fn queues(session: &Session, format: Format) -> Result<(), CliError> {
-    let client = session.connect_to_existing().await?;
+    let client = session.connect_to_look().await?;
     let now = now();
     let mut table = Table::new(["QUEUE", "READY", "DELAYED", "LEASED", "DEAD", "OLDEST", "PAUSED", "LIMIT"]);
     let mut rows = Vec::new();

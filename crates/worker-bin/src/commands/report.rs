@@ -11,7 +11,7 @@ use crate::cli::Format;
 use crate::commands::inspect::settings;
 use crate::error::CliError;
 use crate::output::{Out, Table};
-use crate::session::{Session, now};
+use crate::session::{Session, now, sqlite_file};
 
 /// `lovage report`. Exit code 1 when something cannot be reached.
 pub(crate) async fn report(session: &Session, format: Format) -> Result<ExitCode, CliError> {
@@ -51,7 +51,7 @@ pub(crate) async fn report(session: &Session, format: Format) -> Result<ExitCode
 }
 
 async fn reach(session: &Session) -> Result<String, CliError> {
-    let client = session.connect_with_outbox().await?;
+    let client = session.connect_to_look_with_outbox().await?;
     let queues = client.broker().queues().await?.len();
     let workers = client.broker().workers(None).await?.iter().filter(|worker| !worker.is_beat()).count();
     if let Some(results) = client.results() {
@@ -68,6 +68,10 @@ async fn reach(session: &Session) -> Result<String, CliError> {
 /// A file beside a beat is not looked for on other hosts.
 async fn schedule(session: &Session) -> Result<String, CliError> {
     if !session.has_schedules() {
+        return Ok(String::new());
+    }
+    let is_missing = sqlite_file(session.config.schedules_url()).is_some_and(|path| !path.exists());
+    if is_missing {
         return Ok(String::new());
     }
     let page = session.open_schedules().await?.list(&EntryFilter::default(), Page::first(1_000)).await?;

@@ -15,7 +15,7 @@ use crate::show;
 
 /// `lovage result ID`.
 pub(crate) async fn result(session: &Session, args: &ResultArgs) -> Result<(), CliError> {
-    let client = session.connect_with_outbox().await?;
+    let client = session.connect_to_look_with_outbox().await?;
     if let Some(patience) = args.wait {
         let handle: Handle<Value> = client.handle(args.id, None);
         return wait(session, &client, &handle, patience.or(Some(Duration::MAX)), args.format.json).await;

@@ -268,6 +268,83 @@ fn a_second_beat_with_another_local_file_refuses_to_start() {
     assert_eq!(beat(&two).0, 0);
 }
 
+#[test]
+fn beat_on_a_copy_of_a_store_refuses_to_start() {
+    let redis = RedisServer::start_own(&[]).unwrap();
+    let bed = || Bed::new().with("LOVAGE_BROKER_URL", redis.url());
+    let (one, two) = (bed(), bed());
+    assert_eq!(beat(&one).0, 0);
+    for file in ["lovage.db", "lovage.db-wal"].into_iter().filter(|file| one.path().join(file).exists()) {
+        std::fs::copy(one.path().join(file), two.path().join(file)).unwrap();
+    }
+    let mut first = one.start(&["beat"]);
+    first.wait_for("beat ready");
+    let error = two.fails(1, &["beat"]);
+    let error = error.lines().find(|line| line.starts_with("error: ")).unwrap();
+    documented(
+        "the schedule store … is a copy of …, which another beat, … (process …), uses on this broker: both have the identity …, so that each slot would fire from one of them only",
+        error.strip_prefix("error: ").unwrap(),
+    );
+    assert!(error.contains(one.path().to_str().unwrap()) && error.contains(two.path().to_str().unwrap()));
+    first.signal("TERM");
+    assert_eq!(first.exit_code(), 0);
+}
+
+/// The beat keeps its schedule in its own directory, and the command runs in another one.
+#[test]
+fn schedule_of_another_directory_is_refused_unless_it_is_named() {
+    let redis = RedisServer::start_own(&[]).unwrap();
+    let bed = || Bed::new().with("LOVAGE_BROKER_URL", redis.url());
+    let (one, two) = (bed(), bed());
+    let mut beat = one.start(&["beat"]);
+    beat.wait_for("beat ready");
+    let add = ["schedule", "add", "adds", "--task", "movies.tasks.add", "--every", "1h", "1", "2"];
+    for args in [&add[..], &["schedule", "list"], &["schedule", "delete", "adds"]] {
+        let error = two.fails(1, args);
+        let error = error.lines().find(|line| line.starts_with("error: ")).unwrap();
+        documented(
+            "the live beat … (process …) keeps the schedule in …, and this command would use …: nothing was read or changed",
+            error.strip_prefix("error: ").unwrap(),
+        );
+        assert!(error.contains(one.path().to_str().unwrap()), "{error}");
+    }
+    assert!(!two.path().join("lovage.db").exists());
+    one.ok(&add);
+    two.ok(&[&add[..], &["--schedules", "sqlite://lovage.db"]].concat());
+    beat.signal("TERM");
+    assert_eq!(beat.exit_code(), 0);
+}
+
+#[test]
+fn commands_that_look_make_no_database() {
+    let bed = Bed::new();
+    let id = "0193a5c2-7b1e-7cc0-8000-0123456789ab";
+    for args in [
+        &["queues"][..],
+        &["status"],
+        &["inspect", "registered"],
+        &["schedule", "list"],
+        &["dead", "list"],
+        &["report"],
+        &["purge", "--help"],
+    ] {
+        bed.ok(args);
+    }
+    for args in [
+        &["explain", id][..],
+        &["result", id],
+        &["schedule", "show", "none"],
+        &["schedule", "preview", "none"],
+        &["schedule", "audit", "none"],
+        &["schedule", "delete", "none"],
+        &["schedule", "run", "none"],
+    ] {
+        bed.fails(1, args);
+    }
+    let left: Vec<_> = std::fs::read_dir(bed.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
 fn a_beat_is_seen_and_told_to_stop(bed: &Bed) {
     let mut beat = bed.start(&["beat"]);
     beat.wait_for("beat ready");

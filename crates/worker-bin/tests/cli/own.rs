@@ -60,6 +60,11 @@ async fn pay(amount: i64, card: String) -> Result<bool, TaskError> {
     Ok(amount > 0 && !card.is_empty())
 }
 
+#[lovage::task(name = "own.resize", queue = "media")]
+async fn resize() -> Result<(), TaskError> {
+    Ok(())
+}
+
 #[lovage::task(name = "own.divide")]
 async fn divide(x: i64, y: i64) -> Result<i64, TaskError> {
     let dry = || std::io::Error::other("the flux capacitor is dry");

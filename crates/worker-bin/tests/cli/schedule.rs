@@ -85,7 +85,14 @@ fn an_entry_is_run_by_hand(bed: &Bed) {
         (&shown["history"][0]["outcome"], &shown["history"][0]["task_id"]),
         (&json!("manual"), &json!(id))
     );
+    // How its newest tasks ended.
+    let outcome = json!([{ "task_id": id, "state": "SUCCESS" }]);
+    assert_eq!(shown["last_outcomes"], outcome);
+    assert_eq!(bed.json(&["schedule", "list"])[0]["last_outcomes"], outcome);
+    assert!(bed.ok(&["schedule", "list"]).contains("SUCCESS"));
     let audit = bed.json(&["schedule", "audit", "adds", "--from", "1h"]);
+    let manual = audit["slots"].as_array().unwrap().iter().find(|slot| slot["outcome"] == "manual").unwrap();
+    assert_eq!(manual["task_state"], "SUCCESS");
     let outcomes: Vec<&Value> =
         audit["slots"].as_array().unwrap().iter().map(|slot| &slot["outcome"]).collect();
     assert!(outcomes.contains(&&json!("manual")), "{audit}");
@@ -191,6 +198,10 @@ fn a_bad_entry_is_refused_with_its_field_and_what_is_allowed() {
         (&["--every", "1h", "--overlap", "maybe"], &["overlap `maybe`", "allow or skip"]),
         (&["--every", "1h", "--jitter", "2d"], &["jitter `", "0s to 1d"]),
         (&["--every", "1h", "--expires", "soon"], &["expires `soon`", "a duration such as 10m"]),
+        (
+            &["--every", "1h", "--expires", "2020-01-01T00:00:00Z"],
+            &["expires `2020-01-01T00:00:00Z`", "end_time"],
+        ),
         (&["--every", "1h", "-Q", "a b"], &["queue `a b`", "letters, digits"]),
         (&["--every", "1h", "--header", "colour"], &["header `colour`", "NAME=VALUE"]),
         (&["--every", "1h", "--task", "two words"], &["task `two words`", "without white space"]),
@@ -298,4 +309,17 @@ fn migrate_and_report_know_the_schedule() {
     let refused = bed.fails(2, &["schedule", "list", "--schedules", "redis://127.0.0.1:1"]);
     assert!(refused.contains("setting `schedules_url` from the flag --schedules"), "{refused}");
     assert!(refused.contains("no database that a schedule can be in"), "{refused}");
+}
+
+/// The stock program does not have the task; the worker that does says where it goes.
+#[test]
+fn foreign_task_goes_to_the_queue_that_its_worker_registered() {
+    let bed = Bed::new();
+    let _worker = crate::support::Running::of(bed.own(&["worker", "-Q", "media"]));
+    bed.until(&["inspect", "registered"], |tasks| tasks != &json!([]));
+    bed.ok(&["schedule", "add", "resizes", "--task", "own.resize", "--every", "1h"]);
+    assert_eq!(bed.json(&["schedule", "show", "resizes"])["queue"], json!("media"));
+    bed.ok(&["schedule", "add", "elsewhere", "--task", "own.resize", "--every", "1h", "-Q", "slow"]);
+    assert_eq!(bed.json(&["schedule", "show", "elsewhere"])["queue"], json!("slow"));
+    assert_eq!(bed.json(&["call", "own.resize"])["queue"], json!("media"));
 }

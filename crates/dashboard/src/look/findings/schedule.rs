@@ -54,12 +54,15 @@ pub(crate) enum Cause {
     Unknown { task: String, queue: String },
     /// The program that declared it no longer does.
     Gone,
+    /// The store's clock was ahead until then.
+    ClockSetBack(Timestamp),
 }
 
 /// Entries that do not do what somebody may think; those of one cause together.
 pub(crate) fn entries<'a>(
     entries: impl IntoIterator<Item = &'a Listed>,
     workers: &[WorkerInfo],
+    now: Timestamp,
 ) -> Vec<Trouble> {
     let mut troubles = Vec::new();
     let mut shared: BTreeMap<Cause, Vec<&str>> = BTreeMap::new();
@@ -68,8 +71,8 @@ pub(crate) fn entries<'a>(
             Ok(stored) => stored.entry.name.as_str(),
             Err(bad) => &bad.name,
         };
-        match cause(listed, Some(workers)) {
-            Some(cause @ (Cause::Unknown { .. } | Cause::Gone)) => {
+        match cause(listed, Some(workers), now) {
+            Some(cause @ (Cause::Unknown { .. } | Cause::Gone | Cause::ClockSetBack(_))) => {
                 shared.entry(cause).or_default().push(name)
             }
             Some(cause) => troubles.push(trouble(&cause, &[name])),
@@ -81,7 +84,7 @@ pub(crate) fn entries<'a>(
 }
 
 /// What is wrong with one entry, as store and workers tell; as the store alone does where nobody knows the workers.
-pub(crate) fn cause(listed: &Listed, workers: Option<&[WorkerInfo]>) -> Option<Cause> {
+pub(crate) fn cause(listed: &Listed, workers: Option<&[WorkerInfo]>, now: Timestamp) -> Option<Cause> {
     let stored = match listed {
         Ok(stored) => stored,
         Err(bad) => return Some(Cause::Unreadable(bad.reason.clone())),
@@ -95,9 +98,12 @@ pub(crate) fn cause(listed: &Listed, workers: Option<&[WorkerInfo]>) -> Option<C
         (None, Some(error)) if entry.enabled => return Some(Cause::NotFired(error.clone())),
         (None | Some(DisabledBy::Done), _) => {}
     }
-    match fit(entry, workers?) {
+    let rewound = stored.rewound.filter(|rewound| rewound.notice(now).is_some());
+    let set_back = rewound.map(|rewound| Cause::ClockSetBack(rewound.at));
+    let Some(workers) = workers else { return set_back };
+    match fit(entry, workers) {
         _ if !entry.enabled => None,
-        Fit::Fits => None,
+        Fit::Fits => set_back,
         Fit::Unknown => Some(Cause::Unknown { task: entry.task.to_string(), queue: entry.queue.to_string() }),
         // What was found there are arguments, which are not for this page.
         Fit::Wrong(error) => Some(Cause::Arguments(error.expected)),
@@ -107,7 +113,7 @@ pub(crate) fn cause(listed: &Listed, workers: Option<&[WorkerInfo]>) -> Option<C
 impl Cause {
     pub(crate) const fn level(&self) -> Level {
         match self {
-            Self::Gone => Level::Warn,
+            Self::Gone | Self::ClockSetBack(_) => Level::Warn,
             Self::Unreadable(_) | Self::NotFired(_) | Self::Arguments(_) | Self::Unknown { .. } => Level::Bad,
         }
     }
@@ -120,6 +126,7 @@ impl Cause {
             Self::Arguments(_) => "arguments do not fit",
             Self::Unknown { .. } => "no worker knows its task",
             Self::Gone => "no longer declared",
+            Self::ClockSetBack(_) => "the clock was ahead",
         }
     }
 
@@ -142,6 +149,10 @@ impl Cause {
             Self::Unknown { task, queue } => format!(
                 "{} `{task}` to `{queue}`, and no live worker of that queue knows this task: start one that does, or change the schedule.",
                 said(names, "sends", "send")
+            ),
+            Self::ClockSetBack(at) => format!(
+                "The clock of the schedule store was ahead until {at}. Slots of {} that fired ahead of time do not fire again; the others do.",
+                schedules(names)
             ),
             Self::Gone => format!(
                 "{} disabled: the program that declared {them} no longer does. Delete {them}, or enable {them} to go on without that program.",
@@ -195,7 +206,7 @@ fn trouble(cause: &Cause, names: &[&str]) -> Trouble {
 #[cfg(test)]
 mod tests {
     use lovage_core::TaskInfo;
-    use lovage_core::schedule::{BadEntry, Ownership, Schedule};
+    use lovage_core::schedule::{BadEntry, Ownership, Rewound, Schedule};
 
     use super::*;
 
@@ -209,8 +220,12 @@ mod tests {
     }
 
     fn worker(queue: &str) -> WorkerInfo {
-        let task =
-            TaskInfo { name: "greet".into(), signature: "(name: String) -> String".into(), redacted: None };
+        let task = TaskInfo {
+            name: "greet".into(),
+            signature: "(name: String) -> String".into(),
+            redacted: None,
+            queue: None,
+        };
         let info = serde_json::json!({
             "id": lovage_core::WorkerId::new(&lovage_testkit::SeededEntropy::new(9)), "name": "w", "host": "h", "pid": 1,
             "version": "1", "started_at": NOW, "mode": "running", "queues": [queue], "concurrency": 4, "blocking": 1,
@@ -220,7 +235,7 @@ mod tests {
     }
 
     fn sentences(listed: &[Listed], workers: &[WorkerInfo]) -> Vec<String> {
-        entries(listed, workers).into_iter().map(|trouble| trouble.finding.sentence).collect()
+        entries(listed, workers, NOW).into_iter().map(|trouble| trouble.finding.sentence).collect()
     }
 
     #[test]
@@ -287,6 +302,24 @@ mod tests {
             [
                 "The schedule `odd` cannot be read and does not fire: minute is 77. Edit it or delete it.",
                 "The schedule `full` did not fire: the queue is full.",
+            ]
+        );
+    }
+
+    #[test]
+    fn clock_that_was_ahead_is_a_finding_for_a_day() {
+        let hours = |hours: u64| Duration::from_secs(hours * 3_600);
+        let rewound = |at| Some(Rewound { from: NOW.plus(hours(1)), at });
+        let moved = |name, at| Ok(StoredEntry { rewound: rewound(at), ..stored(name, "greet", "[]") });
+        let listed = [
+            moved("a", NOW.minus(hours(2))),
+            moved("b", NOW.minus(hours(2))),
+            moved("old", NOW.minus(hours(25))),
+        ];
+        assert_eq!(
+            sentences(&listed, &[]),
+            [
+                "The clock of the schedule store was ahead until 2025-12-31T22:00:00Z. Slots of the schedules `a`, `b` that fired ahead of time do not fire again; the others do."
             ]
         );
     }

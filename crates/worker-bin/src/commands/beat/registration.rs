@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lovage_core::{Broker, Clock as _, Hint, WorkerCommand, WorkerId, WorkerInfo, WorkerMode};
+use lovage_core::schedule::Identity;
+use lovage_core::{Broker, Clock as _, Hint, ScheduleHome, WorkerCommand, WorkerId, WorkerInfo, WorkerMode};
 use lovage_system::{SystemClock, SystemEntropy, host_name};
 
 use crate::config::{Setting, mask_url};
@@ -25,20 +26,28 @@ pub(super) struct Registration {
 }
 
 impl Registration {
-    /// Registers this beat, unless another one of the same broker has its schedule in another place and one of the two is a
+    /// Registers this beat, unless another one has a store that this one's is a copy of, or unless another one of the same broker has its schedule in another place and one of the two is a
     /// local file: neither would see what is changed in the other's.
     ///
     /// # Errors
     /// Names both places, and the setting.
-    pub(super) async fn enter(session: &Session, broker: Arc<dyn Broker>) -> Result<Self, CliError> {
-        let registration = Self { broker, info: info(session) };
+    pub(super) async fn enter(
+        session: &Session,
+        broker: Arc<dyn Broker>,
+        identity: &Identity,
+    ) -> Result<Self, CliError> {
+        let registration = Self { broker, info: info(session, identity) };
         // Whoever registers first and then looks sees the other one, whoever was first.
         registration.beat().await?;
         let others = registration.broker.workers(None).await?;
-        let Some(other) = others.iter().find(|other| registration.yields_to(other)) else {
+        let older = || others.iter().filter(|other| registration.is_younger_than(other));
+        let refusal = if let Some(original) = older().find(|other| registration.has_copy_of(other)) {
+            registration.copy_refusal(session, original)
+        } else if let Some(other) = older().find(|other| registration.is_elsewhere(other)) {
+            registration.refusal(session, other)
+        } else {
             return Ok(registration);
         };
-        let refusal = registration.refusal(session, other);
         registration.leave().await;
         Err(refusal)
     }
@@ -83,10 +92,38 @@ impl Registration {
         while self.broker.hint().await != Hint::Command {}
     }
 
-    fn yields_to(&self, other: &WorkerInfo) -> bool {
+    fn is_younger_than(&self, other: &WorkerInfo) -> bool {
+        (other.started_at, other.id) < (self.info.started_at, self.info.id)
+    }
+
+    /// Whether the other beat has its schedule elsewhere and one of the two is a local file.
+    fn is_elsewhere(&self, other: &WorkerInfo) -> bool {
         let (Some(mine), Some(theirs)) = (&self.info.schedule, &other.schedule) else { return false };
-        let is_older = (other.started_at, other.id) < (self.info.started_at, self.info.id);
-        is_older && mine != theirs && (mine.starts_with(FILE) || theirs.starts_with(FILE))
+        mine != theirs && (mine.starts_with(FILE) || theirs.starts_with(FILE))
+    }
+
+    /// Whether the two stores have one identity and are not the same: then each slot would go to one of the two at random.
+    fn has_copy_of(&self, other: &WorkerInfo) -> bool {
+        let (Some(mine), Some(theirs)) = (&self.info.schedule_store, &other.schedule_store) else {
+            return false;
+        };
+        mine.store == theirs.store && mine.place != theirs.place
+    }
+
+    fn copy_refusal(&self, session: &Session, other: &WorkerInfo) -> CliError {
+        let place = |info: &WorkerInfo| info.schedule.clone().unwrap_or_default();
+        let id = self.info.schedule_store.as_ref().map_or("", |home| &home.store);
+        CliError::failed(format!(
+            "the schedule store {} is a copy of {}, which another beat, {} (process {}), uses on this broker: both have the identity {id}, so that each slot would fire from one of them only",
+            place(&self.info),
+            place(other),
+            other.name,
+            other.pid,
+        ))
+        .hint(format!(
+            "use one store for all beats of this schedule; a copy that is to be a schedule of its own gets another identity by `DELETE FROM lovage_schedule_store; INSERT INTO lovage_schedule_store (id) VALUES (gen_random_uuid())` (SQLite: randomblob(16)); {}; a beat that was killed is forgotten after 20 s",
+            session.place(Setting::Schedules)
+        ))
     }
 
     fn refusal(&self, session: &Session, other: &WorkerInfo) -> CliError {
@@ -105,8 +142,11 @@ impl Registration {
     }
 }
 
-fn info(session: &Session) -> WorkerInfo {
+fn info(session: &Session, identity: &Identity) -> WorkerInfo {
     let host = host_name();
+    let schedule = place(session.config.schedules_url(), &host);
+    // A file is known by its path, a database by what it says of itself.
+    let home = if identity.place.is_empty() { schedule.clone() } else { identity.place.clone() };
     WorkerInfo {
         id: WorkerId::new(&SystemEntropy),
         name: format!("beat@{host}"),
@@ -123,7 +163,8 @@ fn info(session: &Session) -> WorkerInfo {
         reserved: 0,
         succeeded: 0,
         failed: 0,
-        schedule: Some(place(session.config.schedules_url(), &host)),
+        schedule: Some(schedule),
+        schedule_store: Some(ScheduleHome { store: identity.id.to_string(), place: home }),
         memory: None,
         cpu: None,
         refused: None,
@@ -134,7 +175,7 @@ fn info(session: &Session) -> WorkerInfo {
 }
 
 /// The same text for the same place. A file is one of a host; two containers may have one name and one path.
-fn place(url: &str, host: &str) -> String {
+pub(crate) fn place(url: &str, host: &str) -> String {
     let Some(path) = sqlite_file(url) else {
         return if url.starts_with("sqlite:") { format!("{FILE}{url} on {host}") } else { mask_url(url) };
     };

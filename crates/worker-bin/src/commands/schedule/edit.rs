@@ -1,9 +1,9 @@
 //! `schedule add` and `schedule edit`.
 
-use lovage_core::WorkerInfo;
 use lovage_core::schedule::{
     Entry, EntryText, Expected, Fit, Listed, Saved, ScheduleError, ScheduleStore, StoredEntry,
 };
+use lovage_core::{QueueName, WorkerInfo};
 use serde_json::{Map, Value, json};
 
 use super::{found, look};
@@ -22,10 +22,16 @@ pub(super) async fn add(
     session: &Session,
     store: &dyn ScheduleStore,
     entry: Entry,
+    queue: Option<&str>,
     format: Format,
 ) -> Result<(), CliError> {
+    let mut entry = entry;
+    let workers = live(session, &entry).await;
+    if let (None, Some(workers)) = (queue, &workers) {
+        entry.queue = queue_of(session, entry.task.as_str(), workers);
+    }
+    check_task(&entry, workers.as_deref())?;
     let name = &entry.name;
-    check_task(session, &entry).await?;
     match store.put(&entry, Expected::New, None).await? {
         Saved::Saved(stored) => saved(session, *stored, "is added", format).await,
         Saved::Conflict(_) => {
@@ -53,7 +59,7 @@ pub(super) async fn edit(
         ),
     };
     let expected = revision.unwrap_or(seen);
-    check_task(session, &entry).await?;
+    check_task(&entry, live(session, &entry).await.as_deref())?;
     match store.put(&entry, Expected::Revision(expected), None).await? {
         Saved::Saved(stored) => saved(session, *stored, "is changed", format).await,
         Saved::Conflict(Some(found)) => Err(CliError::failed(format!(
@@ -80,8 +86,7 @@ pub(super) fn new_entry(session: &Session, name: &str, args: &EntryArgs) -> Resu
         return Err(CliError::usage("a schedule needs a task: name it with --task"));
     };
     let def = session.tasks.iter().find(|def| def.name == task);
-    let own_queue = def.and_then(|def| def.options.queue).map(str::to_owned);
-    let queue = own_queue.unwrap_or_else(|| session.config.routes.queue(task).as_str().to_owned());
+    let queue = queue_of(session, task, &[]);
     let priority = def.and_then(|def| def.options.priority).unwrap_or_default().get();
     let Some(schedule) = schedule(&args.when, None)? else {
         return Err(CliError::usage(format!("a schedule needs a time: expected {KINDS}")));
@@ -228,28 +233,39 @@ fn sun(text: &str) -> Result<Value, CliError> {
     }))
 }
 
-/// Whether live workers can run it. That none knows the task is worth a warning only: it may be deployed later.
-async fn check_task(session: &Session, entry: &Entry) -> Result<(), CliError> {
-    let workers = match workers_of(session).await {
-        Ok(workers) => workers,
-        Err(error) => {
-            Out.note(format!("warning: task and arguments are not checked: {}", error.in_one_line()));
-            return Ok(());
-        }
+/// Where a task goes that is given no queue: to its own, as this program or a live worker knows it, or by the routes.
+fn queue_of(session: &Session, task: &str, workers: &[WorkerInfo]) -> QueueName {
+    session.own_queue(task, workers).unwrap_or_else(|| session.config.routes.queue(task))
+}
+
+/// The live workers; `None` and a warning where they cannot be asked.
+async fn live(session: &Session, entry: &Entry) -> Option<Vec<WorkerInfo>> {
+    let workers = async {
+        let client = session.connect_to_look().await?;
+        Ok::<_, CliError>(live_workers(&**client.broker()).await?)
     };
-    match fit(entry, &workers) {
-        Fit::Fits => warn_unserved(entry, &workers),
+    let warn = |error: CliError| {
+        Out.note(format!(
+            "warning: task and arguments of `{}` are not checked: {}",
+            entry.name,
+            error.in_one_line()
+        ));
+    };
+    workers.await.map_err(warn).ok()
+}
+
+/// Whether live workers can run it. That none knows the task is worth a warning only: it may be deployed later.
+fn check_task(entry: &Entry, workers: Option<&[WorkerInfo]>) -> Result<(), CliError> {
+    let Some(workers) = workers else { return Ok(()) };
+    match fit(entry, workers) {
+        Fit::Fits => warn_unserved(entry, workers),
         Fit::Unknown => {
-            let expected = instead(&entry.task, &workers);
+            let expected = instead(&entry.task, workers);
             Out.note(format!("warning: no live worker knows the task `{}`: {expected}", entry.task));
         }
         Fit::Wrong(error) => return Err(invalid(entry.name.as_str(), &error)),
     }
     Ok(())
-}
-
-async fn workers_of(session: &Session) -> Result<Vec<WorkerInfo>, CliError> {
-    Ok(live_workers(&**session.connect().await?.broker()).await?)
 }
 
 fn warn_unserved(entry: &Entry, workers: &[WorkerInfo]) {

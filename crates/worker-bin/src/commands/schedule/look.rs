@@ -5,6 +5,7 @@ use lovage_core::schedule::{
     StoredEntry,
 };
 use lovage_core::{Hidden, Page, Timestamp};
+use lovage_scheduler::{LastOutcome, last_outcomes};
 use serde_json::{Value, json};
 
 use super::{STEP, found};
@@ -39,8 +40,10 @@ pub(super) async fn list(
         Out.note(format!("note: at most {limit} are shown; --limit and a prefix of the name choose others"));
     }
     let now = now();
-    let mut table = Table::new(["NAME", "WHEN", "TASK", "NEXT RUN", "LAST RUN", "RUNS", "NOTE"]);
-    for listed in &listed {
+    let outcomes = outcomes(session, store, &listed).await;
+    let mut table =
+        Table::new(["NAME", "WHEN", "TASK", "NEXT RUN", "LAST RUN", "RUNS", "LAST OUTCOMES", "NOTE"]);
+    for (listed, outcomes) in listed.iter().zip(&outcomes) {
         match listed {
             Ok(stored) => table.row([
                 stored.entry.name.to_string(),
@@ -49,17 +52,23 @@ pub(super) async fn list(
                 next_run(stored, now),
                 last_run(stored, now),
                 stored.total_run_count.to_string(),
+                in_words(outcomes),
                 note(stored),
             ]),
             Err(bad) => {
                 let none = String::new;
                 let why = format!("cannot be read: {}", bad.reason);
-                table.row([bad.name.clone(), none(), none(), none(), none(), none(), why]);
+                table.row([bad.name.clone(), none(), none(), none(), none(), none(), none(), why]);
             }
         }
     }
     let hidden = if format.json { session.hidden_if_known().await } else { Hidden::unknown() };
-    let json = listed.iter().map(|listed| as_json(listed, &hidden)).collect();
+    let json = listed.iter().zip(&outcomes).map(|(listed, outcomes)| {
+        let mut json = as_json(listed, &hidden);
+        json["last_outcomes"] = outcomes_json(outcomes);
+        json
+    });
+    let json = json.collect();
     Out.rows(format.json, Rows { json, table, none: "there are no schedules" })
 }
 
@@ -71,14 +80,16 @@ pub(super) async fn show(
 ) -> Result<(), CliError> {
     let listed = found(store, name).await?;
     let history = store.history(&HistoryQuery::of(name), Page::first(NEWEST)).await?.items;
+    let outcomes = outcomes(session, store, std::slice::from_ref(&listed)).await.remove(0);
     let hidden = session.hidden_if_known().await;
     if format.json {
         let mut json = as_json(&listed, &hidden);
+        json["last_outcomes"] = outcomes_json(&outcomes);
         json["history"] = history.iter().map(firing).collect();
         return Out.json(&json);
     }
     match &listed {
-        Ok(stored) => show_entry(stored, &hidden)?,
+        Ok(stored) => show_entry(stored, &outcomes, &hidden)?,
         Err(bad) => show_bad(bad)?,
     }
     if history.is_empty() {
@@ -99,6 +110,37 @@ pub(super) async fn show(
         ]);
     }
     Out.line(table.to_string())
+}
+
+/// How the newest tasks of each entry ended; nothing, and a note, where the results cannot be asked.
+async fn outcomes(session: &Session, store: &dyn ScheduleStore, listed: &[Listed]) -> Vec<Vec<LastOutcome>> {
+    let entries: Vec<&StoredEntry> = listed.iter().filter_map(|listed| listed.as_ref().ok()).collect();
+    let found = async {
+        let client = session.connect_to_look().await?;
+        let Some(results) = client.results() else { return Ok(Vec::new()) };
+        Ok::<_, CliError>(last_outcomes(&**results, store.identity().await?.id, &entries).await?)
+    };
+    // What never ran sent nothing.
+    let found = if entries.iter().all(|stored| stored.total_run_count == 0) {
+        Vec::new()
+    } else {
+        found.await.unwrap_or_else(|error| {
+            Out.note(format!("note: it is not known how the tasks ended: {}", error.in_one_line()));
+            Vec::new()
+        })
+    };
+    let mut found = found.into_iter();
+    listed.iter().map(|listed| listed.as_ref().ok().and_then(|_| found.next()).unwrap_or_default()).collect()
+}
+
+/// The newest first.
+fn in_words(outcomes: &[LastOutcome]) -> String {
+    outcomes.iter().map(|outcome| outcome.state.to_string()).collect::<Vec<_>>().join(" ")
+}
+
+fn outcomes_json(outcomes: &[LastOutcome]) -> Value {
+    let one = |outcome: &LastOutcome| json!({ "task_id": outcome.task.to_string(), "state": outcome.state.to_string() });
+    outcomes.iter().map(one).collect()
 }
 
 /// What stands under a name, for programs.
@@ -171,9 +213,8 @@ fn note(stored: &StoredEntry) -> String {
     if stored.ownership.edited {
         notes.push(format!("edited, {} leaves it alone", source(stored)));
     }
-    if let Some(error) = &stored.last_error {
-        notes.push(error.clone());
-    }
+    notes.extend(stored.last_error.clone());
+    notes.extend(stored.rewound.and_then(|rewound| rewound.notice(now())));
     notes.join("; ")
 }
 
@@ -181,7 +222,7 @@ fn source(stored: &StoredEntry) -> &str {
     stored.ownership.source.as_ref().map_or("somebody", |source| source.as_str())
 }
 
-fn show_entry(stored: &StoredEntry, hidden: &Hidden) -> Result<(), CliError> {
+fn show_entry(stored: &StoredEntry, outcomes: &[LastOutcome], hidden: &Hidden) -> Result<(), CliError> {
     let text = EntryText::shown(&stored.entry, hidden);
     let now = now();
     let has_kwargs = stored.entry.kwargs.trim() != "{}";
@@ -205,6 +246,7 @@ fn show_entry(stored: &StoredEntry, hidden: &Hidden) -> Result<(), CliError> {
         ("last run", or_none(last_run(stored, now))),
         ("last task", stored.last_task_id.map_or_else(String::new, |id| id.to_string())),
         ("runs", stored.total_run_count.to_string()),
+        ("outcomes", in_words(outcomes)),
         ("note", note(stored)),
         ("source", stored.ownership.source.as_ref().map_or_else(String::new, ToString::to_string)),
         ("revision", stored.revision.to_string()),

@@ -21,7 +21,7 @@ const STEP: usize = 1_000;
 
 /// `lovage schedule …`.
 pub(crate) async fn schedule(session: &Session, what: Schedule) -> Result<(), CliError> {
-    let open = session.open_existing_schedules();
+    let open = session.open_schedules_to_look();
     match what {
         Schedule::List { prefix, task, enabled, disabled, limit, format } => {
             let enabled = (enabled || disabled).then_some(enabled);
@@ -30,8 +30,9 @@ pub(crate) async fn schedule(session: &Session, what: Schedule) -> Result<(), Cl
         Schedule::Show { name, format } => look::show(session, &*open.await?, &name, format).await,
         Schedule::Add { name, entry, disabled, format } => {
             // What is wrong is told before a file is made.
-            let entry = edit::new_entry(session, &name, &entry)?;
-            edit::add(session, &*open.await?, Entry { enabled: !disabled, ..entry }, format).await
+            let added = Entry { enabled: !disabled, ..edit::new_entry(session, &name, &entry)? };
+            let store = session.open_schedules_to_add().await?;
+            edit::add(session, &*store, added, entry.flags.queue.as_deref(), format).await
         }
         Schedule::Edit { name, entry, revision, format } => {
             edit::edit(session, &*open.await?, &name, &entry, revision, format).await
@@ -127,6 +128,8 @@ async fn run(
     name: &str,
     as_json: bool,
 ) -> Result<(), CliError> {
+    // No broker is made for what does not exist.
+    drop(found(store, name).await?);
     let client = session.connect().await?;
     match run_by_hand(store, &**client.broker(), &SystemEntropy, name).await? {
         ByHand::Published(id) if as_json => Out.json(&json!({ "id": id.to_string() })),

@@ -1,9 +1,10 @@
 //! Slots of which the history does not tell, though their tasks ran: the results know.
 
-use lovage_core::TaskId;
-use lovage_core::Timestamp;
+use std::collections::HashMap;
+
 use lovage_core::schedule::{Audit, Firing, StoredEntry};
-use lovage_scheduler::{fired_by_results, untold};
+use lovage_core::{StoreId, TaskId, TaskState, Timestamp};
+use lovage_scheduler::{fired_by_results, states, untold};
 
 use crate::error::CliError;
 use crate::output::Out;
@@ -12,8 +13,13 @@ use crate::session::Session;
 /// What the results tell of slots that an audit knows nothing about.
 ///
 /// The audit stands without it: where the results cannot be asked, a note says so.
-pub(super) async fn from_results(session: &Session, stored: &StoredEntry, audit: &Audit) -> Vec<Firing> {
-    let asked = untold(stored, audit);
+pub(super) async fn from_results(
+    session: &Session,
+    store: StoreId,
+    stored: &StoredEntry,
+    audit: &Audit,
+) -> Vec<Firing> {
+    let asked = untold(store, stored, audit);
     if asked.is_empty() {
         return Vec::new();
     }
@@ -33,12 +39,32 @@ pub(super) async fn from_results(session: &Session, stored: &StoredEntry, audit:
     found
 }
 
+/// The states of tasks that have ended.
+pub(super) type Ended = HashMap<TaskId, TaskState>;
+
+/// How the tasks of an audit ended, as far as the results know.
+pub(super) async fn ended(session: &Session, audit: &Audit) -> Ended {
+    let tasks: Vec<TaskId> = audit.lines.iter().filter_map(|line| line.outcome.published()).collect();
+    if tasks.is_empty() {
+        return Ended::new();
+    }
+    let found = async {
+        let client = session.connect_to_look().await?;
+        let Some(results) = client.results() else { return Ok(Ended::new()) };
+        Ok::<_, CliError>(states(&**results, &tasks).await?)
+    };
+    found.await.unwrap_or_else(|error| {
+        Out.note(format!("note: it is not known how the tasks ended: {}", error.in_one_line()));
+        Ended::new()
+    })
+}
+
 async fn look_up(
     session: &Session,
     stored: &StoredEntry,
     asked: &[(Timestamp, TaskId)],
 ) -> Result<Vec<Firing>, CliError> {
-    let client = session.connect().await?;
+    let client = session.connect_to_look().await?;
     let Some(results) = client.results() else { return Ok(Vec::new()) };
     Ok(fired_by_results(&**results, stored, asked).await?)
 }

@@ -7,6 +7,7 @@ use lovage_core::{Timestamp, format_duration, parse_duration};
 use lovage_scheduler::history;
 use serde_json::{Value, json};
 
+use super::ran::Ended;
 use super::{found, ran};
 use crate::cli::Format;
 use crate::error::CliError;
@@ -68,19 +69,20 @@ pub(super) async fn audit(
     let mut history = history(store, name, from, until).await?;
     let range = AuditRange { from, until, now };
     let mut audit = audited(&stored, &history, range);
-    let ran = ran::from_results(session, &stored, &audit).await;
+    let ran = ran::from_results(session, store.identity().await?.id, &stored, &audit).await;
     if !ran.is_empty() {
         history.extend(ran);
         audit = audited(&stored, &history, range);
     }
+    let ended = ran::ended(session, &audit).await;
     if format.json {
         Out.json(&json!({
             "name": name, "from": from.to_string(), "to": until.to_string(),
-            "slots": audit.lines.iter().map(audited_json).collect::<Vec<_>>(),
+            "slots": audit.lines.iter().map(|line| audited_json(line, &ended)).collect::<Vec<_>>(),
             "next": audit.next.map(|at| at.to_string()),
         }))?;
     } else {
-        print(&stored, &audit.lines)?;
+        print(&stored, &audit.lines, &ended)?;
     }
     if let Some(next) = audit.next {
         Out.note(format!("note: there is more; go on with --from {next}"));
@@ -88,9 +90,9 @@ pub(super) async fn audit(
     Ok(())
 }
 
-fn print(stored: &StoredEntry, lines: &[Audited]) -> Result<(), CliError> {
+fn print(stored: &StoredEntry, lines: &[Audited], ended: &Ended) -> Result<(), CliError> {
     let zone = stored.entry.schedule.zone();
-    let mut table = Table::new(["SLOT", "UNTIL", "SLOTS", "OUTCOME", "LATE", "WHY"]);
+    let mut table = Table::new(["SLOT", "UNTIL", "SLOTS", "OUTCOME", "LATE", "TASK ENDED", "WHY"]);
     let (mut slots, mut fired) = (0, 0);
     for line in lines {
         slots += line.slots;
@@ -100,7 +102,16 @@ fn print(stored: &StoredEntry, lines: &[Audited]) -> Result<(), CliError> {
         let late =
             line.at.filter(|_| has_fired).map_or_else(String::new, |at| format_duration(at.since(line.slot)));
         let outcome = line.outcome.as_str().to_owned();
-        table.row([zone.show(line.slot), until, line.slots.to_string(), outcome, late, line.outcome.why()]);
+        let state = state_of(line, ended).unwrap_or_default();
+        table.row([
+            zone.show(line.slot),
+            until,
+            line.slots.to_string(),
+            outcome,
+            late,
+            state,
+            line.outcome.why(),
+        ]);
     }
     Out.rows(false, Rows { json: Value::Null, table, none: "there is no slot in that time" })?;
     Out.line(format!("\n{slots} slots, {fired} fired"))
@@ -130,7 +141,11 @@ fn upcoming_json(next: &Upcoming) -> Value {
     })
 }
 
-fn audited_json(line: &Audited) -> Value {
+fn state_of(line: &Audited, ended: &Ended) -> Option<String> {
+    ended.get(&line.outcome.published()?).map(ToString::to_string)
+}
+
+fn audited_json(line: &Audited, ended: &Ended) -> Value {
     json!({
         "slot": line.slot.to_string(),
         "last_slot": line.last_slot.to_string(),
@@ -138,5 +153,6 @@ fn audited_json(line: &Audited) -> Value {
         "at": line.at.map(|at| at.to_string()),
         "outcome": line.outcome.as_str(),
         "why": line.outcome.why(),
+        "task_state": state_of(line, ended),
     })
 }

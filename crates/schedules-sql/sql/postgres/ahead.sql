@@ -1,0 +1,2 @@
+-- Enabled entries that are done beyond $1, at most $2.
+FROM lovage_schedule WHERE enabled AND done_until > $1::timestamptz ORDER BY done_until DESC LIMIT $2::bigint

@@ -1,0 +1,2 @@
+-- The identity of this store.
+SELECT id FROM lovage_schedule_store
