@@ -246,6 +246,7 @@ fn record(bed: &Bed, from: &QueueName) -> TaskRecord {
         lineage: None,
         headers: BTreeMap::new(),
         keep_for: Duration::from_secs(86_400),
+        warning: None,
     }
 }
 

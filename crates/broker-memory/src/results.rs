@@ -251,6 +251,7 @@ mod tests {
             lineage: None,
             headers: BTreeMap::new(),
             keep_for: Duration::from_secs(60),
+            warning: None,
         }
     }
 

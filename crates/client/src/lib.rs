@@ -45,9 +45,9 @@ pub use routes::Routes;
 pub use lovage_outbox_sql::{Outbox, OutboxDepth, RefusedRow, Relay, Tx};
 
 pub use lovage_core::{
-    AckMode, Backoff, Cancelled, Context, ErrorReport, Explanation, NameError, Outcome, Point, Priority,
-    QueueName, RetryPolicy, Signature, State, TaskDef, TaskError, TaskId, TaskName, TaskRecord, TaskState,
-    Timestamp,
+    AckMode, Backoff, CancelReason, Cancelled, Context, ErrorReport, Explanation, NameError, Outcome, Point,
+    Priority, QueueName, RetryPolicy, Signature, State, TaskDef, TaskError, TaskId, TaskName, TaskRecord,
+    TaskState, Timestamp,
 };
 pub use lovage_macros::{Signature, task};
 

@@ -28,6 +28,7 @@ macro_rules! store_suite {
     ($bed:path) => {
         $crate::__store_cases! { $bed =>
             a_row_comes_back_as_it_was
+            warnings_are_kept
             an_error_comes_back_with_its_chain_and_backtrace
             a_newer_attempt_replaces_an_older_one
             an_older_record_is_superseded
@@ -117,6 +118,14 @@ pub async fn a_row_comes_back_as_it_was(bed: &dyn StoreBed) {
     let store = bed.store().await;
     assert_eq!(put(&*store, &full(1)).await, Recorded::Stored);
     assert_eq!(read(&*bed.store().await, 1).await, Some(full(1)));
+}
+
+/// A warning survives with the result.
+pub async fn warnings_are_kept(bed: &dyn StoreBed) {
+    let store = bed.store().await;
+    let row = TaskRecord { warning: Some("it ran for 40s".into()), ..full(1) };
+    assert_eq!(put(&*store, &row).await, Recorded::Stored);
+    assert_eq!(read(&*bed.store().await, 1).await, Some(row));
 }
 
 /// A failure survives with all that helps to explain it.

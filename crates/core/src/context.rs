@@ -41,12 +41,32 @@ pub struct RunInfo {
     pub headers: BTreeMap<String, String>,
 }
 
+/// Why a run should stop.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum CancelReason {
+    /// Its soft time limit has passed: it should finish cleanly before its hard limit. What it returns is its outcome.
+    SoftTimeLimit,
+    /// The worker stops and its grace period is over: the task is given back and runs again elsewhere.
+    ShuttingDown,
+    /// A user or program revoked the task.
+    Revoked,
+    /// The lease has ended: another worker may run the task already.
+    LeaseLost,
+}
+
 /// What a run can ask of the worker that runs it.
 pub trait RunControl: Send + Sync {
     /// Whether the run should stop: cancelled, soft time limit passed, lease lost, worker stopping.
     fn is_cancelled(&self) -> bool;
     /// Ends when the run should stop.
     fn cancelled(&self) -> BoxFuture<'static, ()>;
+    /// Why the run should stop; `None` while it should not.
+    fn cancel_reason(&self) -> Option<CancelReason>;
+    /// Whether the worker has begun to stop: its grace period runs.
+    fn is_shutting_down(&self) -> bool;
+    /// Ends when the worker begins to stop.
+    fn shutting_down(&self) -> BoxFuture<'static, ()>;
     /// Until when no other worker gets this task, unless the lease is renewed as it usually is; `None` where none ever does,
     /// as the task was settled before its run.
     fn lease_valid_until(&self) -> Option<Timestamp>;
@@ -102,9 +122,46 @@ impl Context {
         self.control.is_cancelled()
     }
 
-    /// Ends when the run should stop; for `select!`.
+    /// Ends when the run should stop; for `select!`. [`cancel_reason`](Self::cancel_reason) tells why.
+    ///
+    /// After its soft time limit a task goes on, and what it returns is its outcome. In the other cases a task that has asked for
+    /// cancellation (by this method, [`is_cancelled`](Self::is_cancelled) or [`cancel_reason`](Self::cancel_reason)) has two
+    /// seconds to return; any other async task is dropped at its next await. If it returns `Ok` in time, it succeeded. If it
+    /// returns an `Err` of any kind, it is given back (or revoked) without a failed attempt.
+    ///
+    /// ```
+    /// # use lovage_core::{Context, TaskError};
+    /// # async fn read_page(page: u32) -> Result<(), TaskError> { Ok(()) }
+    /// async fn import(pages: u32, ctx: &Context) -> Result<u32, TaskError> {
+    ///     for page in 0..pages {
+    ///         if ctx.is_cancelled() {
+    ///             return Err(TaskError::new("cancelled")); // not counted as a failure
+    ///         }
+    ///         read_page(page).await?;
+    ///     }
+    ///     Ok(pages)
+    /// }
+    /// ```
     pub async fn cancelled(&self) {
         self.control.cancelled().await;
+    }
+
+    /// Why the run should stop; `None` while it should not.
+    #[must_use]
+    pub fn cancel_reason(&self) -> Option<CancelReason> {
+        self.control.cancel_reason()
+    }
+
+    /// Whether the worker has begun to stop. The run may go on until the end of the grace period (25 s by default); a long task
+    /// can save its state now.
+    #[must_use]
+    pub fn is_shutting_down(&self) -> bool {
+        self.control.is_shutting_down()
+    }
+
+    /// Ends when the worker begins to stop; for `select!`. The run may go on until the end of the grace period.
+    pub async fn shutting_down(&self) {
+        self.control.shutting_down().await;
     }
 
     /// Until when no other worker gets this task, unless the lease is renewed as it usually is; `None` where none ever does,

@@ -42,7 +42,7 @@ pub use broker::{
     SlotKind, SlotWants, StoredMessage, Verdict, Waiter, Watch,
 };
 pub use clock::{Clock, Entropy, Usage};
-pub use context::{Context, Progress, RunControl, RunInfo, State, States};
+pub use context::{CancelReason, Context, Progress, RunControl, RunInfo, State, States};
 pub use duration::{format_duration, parse_duration};
 pub use envelope::{Envelope, EnvelopeError, Expires, Lineage, ScheduledSlot};
 pub use error::{BackendError, BackendErrorKind, Directive, ErrorReport, TaskError};

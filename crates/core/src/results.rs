@@ -129,6 +129,9 @@ pub struct TaskRecord {
     pub headers: BTreeMap<String, String>,
     /// How long the row is kept from its recording.
     pub keep_for: Duration,
+    /// Something that operators should know of a task that succeeded, such as an exceeded time limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
 }
 
 /// What a task ended with.

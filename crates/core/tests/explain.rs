@@ -94,6 +94,7 @@ fn record(state: TaskState) -> TaskRecord {
         lineage: None,
         headers: std::collections::BTreeMap::new(),
         keep_for: Duration::from_secs(60),
+        warning: None,
     }
 }
 

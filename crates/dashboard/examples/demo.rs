@@ -224,6 +224,7 @@ impl Demo {
                 lineage: None,
                 headers: BTreeMap::new(),
                 keep_for: Duration::from_secs(86_400),
+                warning: None,
             });
         }
         self.results.record(&records, None).await?;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lovage::__private::core::{
-    AckMode, Arguments, Backoff, BoxFuture, Handler, Param, Payload, Priority, Progress, QueueName,
-    RunControl, RunInfo, States, TaskDef, TaskResult, Timestamp, registered_tasks,
+    AckMode, Arguments, Backoff, BoxFuture, CancelReason, Handler, Param, Payload, Priority, Progress,
+    QueueName, RunControl, RunInfo, States, TaskDef, TaskResult, Timestamp, registered_tasks,
 };
 use lovage::{Context, State, TaskError, TaskId};
 use serde::{Deserialize, Serialize};
@@ -83,6 +83,18 @@ impl RunControl for NoControl {
     fn cancelled(&self) -> BoxFuture<'static, ()> {
         Box::pin(std::future::pending())
     }
+    fn cancel_reason(&self) -> Option<CancelReason> {
+        None
+    }
+
+    fn is_shutting_down(&self) -> bool {
+        false
+    }
+
+    fn shutting_down(&self) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::pending())
+    }
+
     fn lease_valid_until(&self) -> Option<Timestamp> {
         None
     }

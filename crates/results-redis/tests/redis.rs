@@ -44,6 +44,7 @@ fn record(version: (u32, u32, u32), state: TaskState) -> TaskRecord {
         lineage: None,
         headers: BTreeMap::new(),
         keep_for: Duration::from_secs(3_600),
+        warning: None,
     }
 }
 

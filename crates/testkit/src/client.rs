@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use lovage_broker_memory::{MemoryResults, MemoryStore};
 use lovage_client::{Client, TaskDef};
 use lovage_core::{
-    Arguments, BackendError, BoxFuture, Broker, Cancelled, Clock, Context, Control, Depth, Envelope,
-    ErrorReport, Handler, Heartbeat, Hidden, Hint, Inspect, Leases, Maintained, Message, Outcome, Page,
-    Paged, Payload, Place, Progress, Published, QueueName, RateLimit, Reserve, Reserved, ResultStore,
+    Arguments, BackendError, BoxFuture, Broker, CancelReason, Cancelled, Clock, Context, Control, Depth,
+    Envelope, ErrorReport, Handler, Heartbeat, Hidden, Hint, Inspect, Leases, Maintained, Message, Outcome,
+    Page, Paged, Payload, Place, Progress, Published, QueueName, RateLimit, Reserve, Reserved, ResultStore,
     RunControl, RunInfo, Settled, Settlement, States, StoredMessage, TaskError, TaskId, TaskRecord,
     TaskResult, TaskState, Timestamp, Token, Watch, WorkerCommand, WorkerId, WorkerInfo, render_arguments,
 };
@@ -195,6 +195,7 @@ impl Inline {
             lineage: None,
             headers: std::collections::BTreeMap::new(),
             keep_for: Duration::from_secs(86_400),
+            warning: None,
         }
     }
 
@@ -237,6 +238,18 @@ impl RunControl for Free {
     }
 
     fn cancelled(&self) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::pending())
+    }
+
+    fn cancel_reason(&self) -> Option<CancelReason> {
+        None
+    }
+
+    fn is_shutting_down(&self) -> bool {
+        false
+    }
+
+    fn shutting_down(&self) -> BoxFuture<'static, ()> {
         Box::pin(std::future::pending())
     }
 

@@ -79,6 +79,7 @@ pub fn record(id: TaskId, version: (u32, u32, u32), state: TaskState) -> TaskRec
         lineage: None,
         headers: BTreeMap::new(),
         keep_for: Duration::from_secs(3_600),
+        warning: None,
     }
 }
 

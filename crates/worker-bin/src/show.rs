@@ -33,6 +33,7 @@ pub(crate) fn record(record: &TaskRecord, hidden: &Hidden) -> Value {
         "started_at": record.started_at.map(|at| at.to_string()),
         "finished_at": record.finished_at.to_string(),
         "run_time": record.run_time.map(|time| time.as_secs_f64()),
+        "warning": record.warning,
         "headers": record.headers,
     })
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lovage_core::{BoxFuture, Progress, RunControl, Timestamp};
+use lovage_core::{BoxFuture, CancelReason, Progress, RunControl, Timestamp};
 use tokio::sync::{Notify, mpsc};
 
 use crate::dispatcher::Event;
@@ -33,6 +33,17 @@ impl Stop {
     /// Whether the run is dropped at its next await.
     pub(crate) fn is_abort(self) -> bool {
         self >= Self::GiveBack
+    }
+
+    /// The same as the task sees it.
+    fn reason(self) -> Option<CancelReason> {
+        match self {
+            Self::No => None,
+            Self::Soft => Some(CancelReason::SoftTimeLimit),
+            Self::GiveBack => Some(CancelReason::ShuttingDown),
+            Self::Revoked => Some(CancelReason::Revoked),
+            Self::LeaseLost => Some(CancelReason::LeaseLost),
+        }
     }
 
     fn of(number: u8) -> Self {
@@ -96,6 +107,9 @@ impl News {
 /// One run's control.
 pub(crate) struct Control {
     stop: AtomicU8,
+    shutting_down: AtomicBool,
+    /// Whether the task has asked if it should stop.
+    is_cooperative: AtomicBool,
     changed: Notify,
     /// `None` where the task was settled before its run.
     lease: Option<Arc<LeaseEnd>>,
@@ -109,6 +123,8 @@ impl Control {
     pub(crate) fn new(lease: Option<Arc<LeaseEnd>>, news: Arc<News>) -> Arc<Self> {
         Arc::new(Self {
             stop: AtomicU8::new(0),
+            shutting_down: AtomicBool::new(false),
+            is_cooperative: AtomicBool::new(false),
             changed: Notify::new(),
             lease,
             progress: Mutex::new(None),
@@ -128,18 +144,38 @@ impl Control {
         self.changed.notify_waiters();
     }
 
+    /// Tells the run that the worker has begun to stop.
+    pub(crate) fn shut_down(&self) {
+        self.shutting_down.store(true, Ordering::Release);
+        self.changed.notify_waiters();
+    }
+
+    fn is_shutting_down(&self) -> bool {
+        self.shutting_down.load(Ordering::Acquire)
+    }
+
+    /// Whether the task has asked if it should stop: it may react to a stop and return by itself.
+    pub(crate) fn is_cooperative(&self) -> bool {
+        self.is_cooperative.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn why(&self) -> Stop {
         Stop::of(self.stop.load(Ordering::Acquire))
     }
 
     /// Ends when the run should stop for a reason that `is` true for.
     pub(crate) async fn stopped(&self, is: fn(Stop) -> bool) {
+        self.until(|control| is(control.why())).await;
+    }
+
+    /// Ends when a condition holds; it is checked after each change.
+    async fn until(&self, holds: impl Fn(&Self) -> bool) {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
-            // Registered before the look, or a stop in between would be missed.
+            // Registered before the check, or a change in between would be missed.
             changed.as_mut().enable();
-            if is(self.why()) {
+            if holds(self) {
                 return;
             }
             changed.await;
@@ -157,11 +193,26 @@ pub(crate) struct Visible(pub(crate) Arc<Control>);
 
 impl RunControl for Visible {
     fn is_cancelled(&self) -> bool {
-        self.0.why() != Stop::No
+        self.cancel_reason().is_some()
+    }
+
+    fn cancel_reason(&self) -> Option<CancelReason> {
+        self.0.is_cooperative.store(true, Ordering::Relaxed);
+        self.0.why().reason()
+    }
+
+    fn is_shutting_down(&self) -> bool {
+        self.0.is_shutting_down()
+    }
+
+    fn shutting_down(&self) -> BoxFuture<'static, ()> {
+        let control = Arc::clone(&self.0);
+        Box::pin(async move { control.until(Control::is_shutting_down).await })
     }
 
     fn cancelled(&self) -> BoxFuture<'static, ()> {
         let control = Arc::clone(&self.0);
+        control.is_cooperative.store(true, Ordering::Relaxed);
         Box::pin(async move { control.stopped(|why| why != Stop::No).await })
     }
 

@@ -8,7 +8,7 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Once};
 use std::task::{Context as Poller, Poll};
 use std::time::Duration;
@@ -60,7 +60,7 @@ impl Run {
     /// A job that was not started.
     pub(crate) fn not_run(self) -> (Box<Job>, Ran) {
         let now = self.clock.now();
-        (self.job, Ran { started_at: now, finished_at: now, run_time: Duration::ZERO })
+        (self.job, Ran { started_at: now, finished_at: now, run_time: Duration::ZERO, exceeded: None })
     }
 
     /// Runs it to its end, whatever unwinds where.
@@ -70,7 +70,7 @@ impl Run {
         let start = clock.monotonic();
         let context = Context::new(info, states, Arc::new(Visible(Arc::clone(&control))));
         let Some(args) = job.args.take() else {
-            let ran = Ran { started_at, finished_at: started_at, run_time: Duration::ZERO };
+            let ran = Ran { started_at, finished_at: started_at, run_time: Duration::ZERO, exceeded: None };
             return (job, End::GivenBack, ran);
         };
         let limits =
@@ -78,9 +78,14 @@ impl Run {
         let ended = AssertUnwindSafe(limits.run(job.def.handler, context, args)).catch_unwind().await;
         let end = ended.unwrap_or_else(|panic| End::Failed(failure(panic)));
         let run_time = clock.monotonic().saturating_sub(start);
-        (job, end, Ran { started_at, finished_at: clock.now(), run_time })
+        // A task that blocks its thread cannot be ended at its limit. Its effects happened, so that it stays a success.
+        let exceeded = job.time_limit.filter(|limit| matches!(end, End::Value(_)) && run_time > *limit);
+        (job, end, Ran { started_at, finished_at: clock.now(), run_time, exceeded })
     }
 }
+
+/// Time in which a cooperative task may return after it was told to stop.
+const WIND_DOWN: Duration = Duration::from_secs(2);
 
 struct Limits<'a> {
     soft: Option<Duration>,
@@ -103,30 +108,50 @@ impl Limits<'_> {
     }
 
     async fn run_async(&self, future: BoxFuture<'static, TaskResult>) -> End {
+        let mut run = pin!(Guarded { future: Some(future), polls: &self.control.polls });
         tokio::select! {
             biased;
-            result = Guarded { future: Some(future), polls: &self.control.polls } => finished(result),
+            result = &mut run => self.finished(result),
             why = self.interrupted() => match why {
-                Interruption::Stop(why) => stopped(why),
+                Interruption::Stop => self.wind_down(run).await,
                 Interruption::Late(limit) => End::Failed(timeout(limit)),
             },
         }
     }
 
     async fn run_blocking(&self, run: impl FnOnce() -> TaskResult + Send + 'static) -> End {
-        let thread = tokio::task::spawn_blocking(run);
+        let thread =
+            tokio::task::spawn_blocking(run).map(|ended| ended.unwrap_or_else(|error| Err(error.into())));
+        let mut thread = pin!(thread);
         tokio::select! {
             biased;
-            result = thread => match result {
-                // A thread cannot be dropped half-way: when it was asked to stop, that is how it ended.
-                Ok(_) if self.control.why().is_abort() => stopped(self.control.why()),
-                Ok(result) => finished(result),
-                Err(error) => End::Failed(TaskError::from(error)),
-            },
+            result = &mut thread => self.finished(result),
             why = self.interrupted() => match why {
-                Interruption::Stop(why) => stopped(why),
+                Interruption::Stop => self.wind_down(thread).await,
                 Interruption::Late(limit) => End::Stuck(limit),
             },
+        }
+    }
+
+    /// Ends a run that was told to stop. A task that has asked whether it should stop has a moment to return by itself.
+    async fn wind_down(&self, run: impl Future<Output = TaskResult>) -> End {
+        if self.control.is_cooperative() {
+            tokio::select! {
+                biased;
+                result = run => return self.finished(result),
+                () = self.clock.sleep(WIND_DOWN) => {}
+            }
+        }
+        stopped(self.control.why())
+    }
+
+    /// What a returned result means. An error after the run was told to abort is its reaction to that, and no failure.
+    fn finished(&self, result: TaskResult) -> End {
+        let why = self.control.why();
+        match result {
+            Ok(json) => End::Value(json),
+            Err(_) if why.is_abort() => stopped(why),
+            Err(error) => End::Failed(error),
         }
     }
 
@@ -136,32 +161,25 @@ impl Limits<'_> {
         tokio::pin!(stop);
         if let Some(soft) = self.soft.filter(|soft| self.hard.is_none_or(|hard| *soft < hard)) {
             tokio::select! {
-                () = &mut stop => return Interruption::Stop(self.control.why()),
+                () = &mut stop => return Interruption::Stop,
                 () = self.clock.sleep(soft) => self.control.stop(Stop::Soft),
             }
         }
         let Some(hard) = self.hard else {
             stop.await;
-            return Interruption::Stop(self.control.why());
+            return Interruption::Stop;
         };
         let passed = self.soft.filter(|soft| *soft < hard).unwrap_or_default();
         tokio::select! {
-            () = &mut stop => Interruption::Stop(self.control.why()),
+            () = &mut stop => Interruption::Stop,
             () = self.clock.sleep(hard - passed) => Interruption::Late(hard),
         }
     }
 }
 
 enum Interruption {
-    Stop(Stop),
+    Stop,
     Late(Duration),
-}
-
-fn finished(result: TaskResult) -> End {
-    match result {
-        Ok(json) => End::Value(json),
-        Err(error) => End::Failed(error),
-    }
 }
 
 fn stopped(why: Stop) -> End {

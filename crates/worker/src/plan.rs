@@ -95,6 +95,8 @@ pub(crate) struct Ran {
     pub(crate) started_at: Timestamp,
     pub(crate) finished_at: Timestamp,
     pub(crate) run_time: Duration,
+    /// Its hard time limit, where it succeeded after that.
+    pub(crate) exceeded: Option<Duration>,
 }
 
 /// Plans a delivery of a queue.
@@ -374,6 +376,13 @@ fn record(
         lineage: meta.lineage.clone(),
         headers: meta.headers.clone(),
         keep_for: if state == TaskState::Success { meta.keep.0 } else { meta.keep.1 },
+        warning: ran.and_then(|ran| Some((ran, ran.exceeded?))).map(|(ran, limit)| {
+            format!(
+                "it ran for {}, longer than its time limit of {}: it blocks its thread, so that it could not be ended in time",
+                lovage_core::format_duration(ran.run_time),
+                lovage_core::format_duration(limit)
+            )
+        }),
     }
 }
 

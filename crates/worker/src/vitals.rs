@@ -84,6 +84,11 @@ impl Vitals {
         meant.for_each(|(_, running)| running.control.stop(why));
     }
 
+    /// Tells all that run that the worker has begun to stop.
+    pub(crate) fn shut_down(&self) {
+        self.runs().values().for_each(|running| running.control.shut_down());
+    }
+
     /// The longest running first, at most 1,000.
     pub(crate) fn active(&self) -> Vec<ActiveTask> {
         let runs = self.runs();

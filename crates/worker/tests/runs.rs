@@ -453,6 +453,7 @@ async fn what_ended_before_is_not_run_again() {
         lineage: None,
         headers: std::collections::BTreeMap::new(),
         keep_for: Duration::from_secs(100_000),
+        warning: None,
     };
     world.results.record(&[record], None).await.unwrap();
     let _worker = world.worker();

@@ -48,6 +48,7 @@ fn record(number: u8, delivery: u32) -> TaskRecord {
         lineage: None,
         headers: BTreeMap::new(),
         keep_for: Duration::from_secs(60),
+        warning: None,
     }
 }
 

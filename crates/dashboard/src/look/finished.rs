@@ -33,6 +33,8 @@ pub(crate) struct FinishedRow {
     pub(crate) finished_at: At,
     /// Seconds.
     pub(crate) run_time: Option<f64>,
+    /// Something to know of a task that succeeded, such as an exceeded time limit.
+    pub(crate) warning: Option<String>,
 }
 
 /// What was found, and how far back.
@@ -132,6 +134,7 @@ impl FinishedRow {
             started_at: record.started_at.map(At),
             finished_at: At(record.finished_at),
             run_time: record.run_time.map(|time| time.as_secs_f64()),
+            warning: record.warning.clone(),
         }
     }
 }

@@ -129,6 +129,7 @@ fn facts(call: &Call, task: &TaskView) -> Markup {
             dt { "Sent" } dd { (when(call, sent)) }
             @if let Some(finished) = finished {
                 dt { "Worker" } dd { (finished.worker) }
+                @if let Some(warning) = &finished.warning { dt { "Warning" } dd { (warning) } }
                 @if let Some(time) = finished.run_time {
                     dt { "Ran for" } dd { (precise(Duration::try_from_secs_f64(time).unwrap_or_default())) }
                 }

@@ -237,6 +237,8 @@ fn fits(record: &TaskRecord) -> bool {
     let slot = record.schedule.as_ref().map(|schedule| schedule.slot);
     let instants = [Some(record.enqueued_at), record.started_at, Some(record.finished_at), slot];
     record.task.len() <= LONGEST_TASK
+        // Too rare for a column.
+        && record.warning.is_none()
         && record.keep_for <= LONGEST_KEEPING
         && instants.into_iter().flatten().all(|at| Instant(at).fits())
         && !texts(record).any(|text| text.contains('\0'))
@@ -258,5 +260,6 @@ fn texts(record: &TaskRecord) -> impl Iterator<Item = &str> {
         .chain(of_outcome)
         .chain(of_report)
         .chain(record.schedule.as_ref().map(|schedule| schedule.name.as_str()))
+        .chain(record.warning.as_deref())
         .chain(record.headers.iter().flat_map(|(name, value)| [name.as_str(), value]))
 }

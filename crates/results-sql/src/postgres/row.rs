@@ -54,6 +54,7 @@ fn record(row: &PgRow) -> Result<TaskRecord, String> {
         lineage: lineage(row)?,
         headers: headers(row)?,
         keep_for: until.0.since(recorded_at.0),
+        warning: None,
     })
 }
 

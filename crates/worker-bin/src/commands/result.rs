@@ -50,6 +50,9 @@ pub(crate) fn print_ended(record: &TaskRecord, as_json: Option<&Hidden>) -> Resu
         Out.json(&show::record(record, hidden))?;
     }
     let id = record.id;
+    if let Some(warning) = record.warning.as_ref().filter(|_| as_json.is_none()) {
+        Out.note(format!("warning: task {id} succeeded, but {warning}"));
+    }
     match (record.state, &record.outcome) {
         (TaskState::Success, _) if as_json.is_some() => Ok(()),
         (TaskState::Success, Outcome::Result(text)) => Out.line(text),

@@ -115,6 +115,9 @@ impl Dispatcher {
 
     pub(super) fn log(&self, ending: &Ending, ran: Option<Ran>) {
         let (task, id) = (&ending.meta.task, ending.meta.delivery.id);
+        if let Some(warning) = ending.record.as_ref().and_then(|record| record.warning.as_ref()) {
+            tracing::warn!("task {task}[{id}] succeeded, but {warning}");
+        }
         let error = || ending.error.as_ref().map(ToString::to_string).unwrap_or_default();
         match (&ending.settle, ending.state) {
             (Settle::GiveBack { after, refused: true }, _) => {

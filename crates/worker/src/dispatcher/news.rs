@@ -31,7 +31,7 @@ impl Dispatcher {
             && let Some((token, job)) = self.waiting.remove(at)
         {
             let now = self.parts.clock.now();
-            let ran = Ran { started_at: now, finished_at: now, run_time: Duration::ZERO };
+            let ran = Ran { started_at: now, finished_at: now, run_time: Duration::ZERO, exceeded: None };
             let policy = job.policy();
             if let Some(ending) = Job::ended(job.meta, &policy, End::Revoked, ran, 0, &self.parts.defaults) {
                 self.end(token, ending, None);

@@ -33,6 +33,9 @@ impl Dispatcher {
                 self.timers.deadline = Some(now);
             }
         }
+        if phase >= Phase::Stopping {
+            self.parts.vitals.shut_down();
+        }
         self.phase = phase.min(Phase::Stopping);
     }
 

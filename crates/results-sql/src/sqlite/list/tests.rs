@@ -48,6 +48,7 @@ fn failure(n: u8, message: &str) -> TaskRecord {
         lineage: None,
         headers: BTreeMap::new(),
         keep_for: Duration::from_secs(3_600),
+        warning: None,
     }
 }
 
