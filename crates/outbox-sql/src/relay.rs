@@ -10,7 +10,7 @@ use lovage_core::{
     BackendError, BackendErrorKind, Broker, Clock as _, Message, Published, QueueName, ResultStore, TaskId,
     limits,
 };
-use lovage_system::SystemClock;
+use lovage_system::{OutageLog, SystemClock};
 
 use crate::Outbox;
 use crate::outbox::Kind;
@@ -116,7 +116,7 @@ impl Relay {
     pub async fn run_until(mut self, stop: impl Future<Output = ()>) {
         let clock = SystemClock::new();
         let mut stop = pin!(stop);
-        let mut trouble = Trouble::default();
+        let mut trouble = Trouble::new(clock);
         // Whether it is woken by what commits from now on; then one more look finds what came before.
         let mut armed = false;
         loop {
@@ -350,32 +350,29 @@ impl Batch {
     }
 }
 
-/// What keeps a relay from its work, said once.
-#[derive(Debug, Default)]
-struct Trouble(Option<Duration>);
+/// What keeps a relay from its work, logged once, each minute and at its end.
+#[derive(Debug)]
+struct Trouble {
+    pause: Option<Duration>,
+    log: OutageLog,
+}
 
 impl Trouble {
-    /// Answers how long to wait.
+    fn new(clock: SystemClock) -> Self {
+        let problem = "the outbox is not emptied, everything stays in it and is tried again";
+        Self { pause: None, log: OutageLog::new(problem, Arc::new(clock)) }
+    }
+
+    /// Returns how long to wait.
     fn is_there(&mut self, error: &BackendError) -> Duration {
-        let pause = match self.0 {
-            None => {
-                tracing::warn!(
-                    "the outbox is not emptied, everything stays in it and is tried again: {error}"
-                );
-                FIRST_PAUSE
-            }
-            Some(pause) => {
-                tracing::debug!("not yet: {error}");
-                (pause * 2).min(LONGEST_PAUSE)
-            }
-        };
-        self.0 = Some(pause);
+        let pause = self.pause.map_or(FIRST_PAUSE, |pause| (pause * 2).min(LONGEST_PAUSE));
+        self.log.failed(error);
+        self.pause = Some(pause);
         pause
     }
 
     fn is_over(&mut self) {
-        if self.0.take().is_some() {
-            tracing::info!("the outbox is emptied again");
-        }
+        self.pause = None;
+        self.log.recovered();
     }
 }

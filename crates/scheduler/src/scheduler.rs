@@ -148,6 +148,8 @@ enum Event {
 
 impl Beat {
     fn new(scheduler: Scheduler) -> Self {
+        let broker = Trouble::new("the broker", Arc::clone(&scheduler.clock));
+        let store = Trouble::new("the schedule", Arc::clone(&scheduler.clock));
         let beat = Self {
             forget_at: scheduler.clock.monotonic(),
             scheduler,
@@ -160,8 +162,8 @@ impl Beat {
             looked_at: None,
             look_again: false,
             slow: false,
-            broker: Trouble::new("the broker"),
-            store: Trouble::new("the schedule"),
+            broker,
+            store,
         };
         beat.listen();
         beat

@@ -18,6 +18,18 @@ pub fn processor_time(process: &str) -> Option<Duration> {
     time_of(&fs::read_to_string(format!("/proc/{process}/stat")).ok()?)
 }
 
+/// Whether this process ignores a signal, by its number, as it inherits that from its parent (`nohup`). Only Linux says.
+#[must_use]
+pub fn ignores_signal(number: u32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    ignored_signals(&status).is_some_and(|mask| number > 0 && mask.checked_shr(number - 1).unwrap_or(0) & 1 == 1)
+}
+
+fn ignored_signals(status: &str) -> Option<u64> {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+    u64::from_str_radix(mask.trim(), 16).ok()
+}
+
 fn figure_of(status: &str, figure: &str) -> Option<u64> {
     let said = status.lines().find_map(|line| line.strip_prefix(figure))?;
     let kibibytes: u64 = said.split_whitespace().next()?.parse().ok()?;
@@ -44,6 +56,13 @@ mod tests {
         let stat = "7 (a) b) S 1 7 7 0 -1 4194304 100 0 0 0 250 50 9 9 20 0 4 0 100 1 1";
         assert_eq!(time_of(stat), Some(Duration::from_secs(3)));
         assert_eq!(time_of("7 (a) S 1"), None);
+    }
+
+    #[test]
+    fn ignored_signals_are_a_mask() {
+        assert_eq!(ignored_signals("SigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\n"), Some(0x1001));
+        assert_eq!(ignored_signals("Name: a\n"), None);
+        assert!(!ignores_signal(0) && !ignores_signal(65));
     }
 
     #[cfg(target_os = "linux")]

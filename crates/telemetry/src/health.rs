@@ -13,6 +13,8 @@ const ANSWER: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// A beat that looks this much later than it must does not move.
 const BEAT: Duration = Duration::from_secs(60);
+/// A loop that does not answer for this long does not move: a task may block its thread for a moment.
+const LOOP: Duration = Duration::from_secs(10);
 
 /// What a supervisor asks for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -74,6 +76,10 @@ impl Telemetry {
                     looked.as_secs()
                 ));
             }
+        }
+        let stuck_since = self.stuck_since.get().and_then(|stuck_since| stuck_since());
+        if let Some(since) = stuck_since.filter(|since| self.clock.now().since(*since) > LOOP) {
+            return Health::Stuck(format!("the worker's loop does not answer since {since}"));
         }
         let slots = self.slots.load(Ordering::Relaxed);
         if slots == 0 {

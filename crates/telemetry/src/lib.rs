@@ -8,7 +8,7 @@ mod metrics;
 mod serve;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -37,7 +37,12 @@ pub struct Telemetry {
     due: AtomicI64,
     /// How often a beat in this process looks at its schedule.
     beat: Option<Duration>,
+    /// Since when the worker's loop does not answer.
+    stuck_since: OnceLock<StuckSince>,
+    dropped_lines: fn() -> u64,
 }
+
+type StuckSince = Box<dyn Fn() -> Option<Timestamp> + Send + Sync>;
 
 /// How a task ended.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +76,8 @@ impl Telemetry {
             looked: AtomicU64::new(now),
             due: AtomicI64::new(i64::MAX),
             beat: None,
+            stuck_since: OnceLock::new(),
+            dropped_lines: || 0,
         }
     }
 
@@ -89,6 +96,18 @@ impl Telemetry {
     #[must_use]
     pub fn of_beat(self, interval: Duration) -> Self {
         Self { beat: Some(interval), ..self }
+    }
+
+    /// Takes the number of log lines that could not be written from this function.
+    #[must_use]
+    pub fn with_log(self, dropped_lines: fn() -> u64) -> Self {
+        Self { dropped_lines, ..self }
+    }
+
+    /// Lets the progress of this process follow the loop of its worker: `stuck_since` returns since when the loop does not
+    /// answer. Only the first call counts.
+    pub fn watch_loop(&self, stuck_since: impl Fn() -> Option<Timestamp> + Send + Sync + 'static) {
+        drop(self.stuck_since.set(Box::new(stuck_since)));
     }
 
     /// A task was taken.

@@ -1,7 +1,7 @@
 //! The metrics and their names. Each is told in docs/production.md; a test compares.
 
 use std::collections::HashSet;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -36,6 +36,7 @@ pub(crate) struct Metrics {
     slots: Gauge,
     held: Gauge,
     hook_panics: Counter,
+    log_dropped: Counter,
     broker_up: Gauge,
     workers: Gauge,
     beats: Gauge,
@@ -86,6 +87,7 @@ impl Metrics {
             slots: Gauge::default(),
             held: Gauge::default(),
             hook_panics: Counter::default(),
+            log_dropped: Counter::default(),
             broker_up: Gauge::default(),
             workers: Gauge::default(),
             beats: Gauge::default(),
@@ -124,6 +126,8 @@ impl Metrics {
             metrics.held.clone(),
         );
         registry.register("hook_panics", "Panics of hooks of the program", metrics.hook_panics.clone());
+        let dropped = "Log lines that could not be written";
+        registry.register("log_lines_dropped", dropped, metrics.log_dropped.clone());
         registry.register(
             "broker_up",
             "Whether the broker answered when this was asked for",
@@ -171,6 +175,11 @@ impl Metrics {
     pub(crate) fn fired(&self, late: Duration) {
         self.fired.inc();
         self.late.observe(late.as_secs_f64());
+    }
+
+    /// How many log lines could not be written since the start.
+    pub(crate) fn set_dropped_lines(&self, count: u64) {
+        self.log_dropped.inner().store(count, Ordering::Relaxed);
     }
 
     /// For how long the next slot of the schedule has been due.

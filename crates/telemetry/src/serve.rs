@@ -47,6 +47,7 @@ impl Telemetry {
         self.metrics.set_broker(found.as_ref(), now);
         self.metrics.set_overdue(now.since(due));
         self.metrics.set_worker(self.slots.load(Ordering::Relaxed), self.held.load(Ordering::Relaxed));
+        self.metrics.set_dropped_lines((self.dropped_lines)());
         ([(header::CONTENT_TYPE, FORMAT)], self.metrics.text()).into_response()
     }
 }

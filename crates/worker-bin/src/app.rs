@@ -18,6 +18,7 @@ use crate::cli::Cli;
 use crate::commands;
 use crate::config::{Config, Layers};
 use crate::error::CliError;
+use crate::logging;
 use crate::output::Out;
 use crate::schedules::InCode;
 use crate::session::Session;
@@ -130,16 +131,18 @@ impl App {
                 return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
             }
         };
-        match self.execute(name, cli) {
-            Ok(code) => code,
-            Err(error) => {
-                Out.note(error.to_string());
-                ExitCode::from(error.exit_code())
-            }
-        }
+        let code = self.execute(name, cli).unwrap_or_else(|error| {
+            Out.note(error.to_string());
+            ExitCode::from(error.exit_code())
+        });
+        logging::flush();
+        code
     }
 
     fn execute(self, program: String, cli: Cli) -> Result<ExitCode, CliError> {
+        if cli.command.runs_until_stopped() {
+            logging::detach()?;
+        }
         let config = Config::load(&Layers::of_process(cli.flags(), cli.common.config.clone()))?;
         for warning in &config.warnings {
             Out.note(format!("warning: {warning}"));

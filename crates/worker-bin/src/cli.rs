@@ -91,6 +91,28 @@ pub(crate) enum Command {
     Report(Format),
 }
 
+impl Command {
+    /// Whether it goes on until a signal comes.
+    pub(crate) fn runs_until_stopped(&self) -> bool {
+        match self {
+            Self::Dev(_) | Self::Worker(_) | Self::Beat(_) | Self::Relay(_) => true,
+            Self::Dashboard(args) => args.command.is_none(),
+            Self::Call(_)
+            | Self::Result(_)
+            | Self::Explain(_)
+            | Self::Status(_)
+            | Self::Inspect(_)
+            | Self::Control(_)
+            | Self::Queues(_)
+            | Self::Purge(_)
+            | Self::Dead(_)
+            | Self::Schedule(_)
+            | Self::Migrate(_)
+            | Self::Report(_) => false,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct Format {
     /// Print JSON
@@ -390,9 +412,9 @@ impl Cli {
         ];
         let own = match &self.command {
             Command::Dev(dev) => dev.worker.flags(),
-            Command::Worker(worker) => worker.settings.flags(),
+            Command::Worker(worker) => worker.flags(),
             Command::Beat(beat) => beat.flags(),
-            Command::Relay(relay) => relay.log.flags().to_vec(),
+            Command::Relay(relay) => relay.flags(),
             Command::Dashboard(dashboard) => dashboard.flags(),
             Command::Call(_) | Command::Result(_) | Command::Explain(_) => Vec::new(),
             Command::Status(_) | Command::Inspect(_) => Vec::new(),

@@ -23,6 +23,7 @@ mod cli;
 mod commands;
 mod config;
 mod error;
+mod log_writer;
 mod logging;
 mod output;
 mod schedules;

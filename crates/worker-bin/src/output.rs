@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 use serde_json::Value;
 
 use crate::error::CliError;
+use crate::logging;
 
 /// Where a command writes to: results to the standard output, everything about them to the standard error.
 #[derive(Clone, Copy, Debug)]
@@ -27,10 +28,14 @@ impl Out {
         self.line(format!("{value:#}"))
     }
 
+    /// The banner of a process that runs until it is stopped. Such a process goes on where it cannot be written.
+    pub(crate) fn announce(self, text: impl AsRef<str>) {
+        logging::announce(text.as_ref());
+    }
+
     /// Something that is not the result, on the standard error.
     pub(crate) fn note(self, text: impl AsRef<str>) {
-        // Nobody is left to be told.
-        drop(writeln!(io::stderr(), "{}", text.as_ref()));
+        logging::note(text.as_ref());
     }
 
     /// Either the JSON or the table; `none` instead of an empty table.

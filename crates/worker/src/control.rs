@@ -114,6 +114,7 @@ pub(crate) struct Control {
     /// `None` where the task was settled before its run.
     lease: Option<Arc<LeaseEnd>>,
     progress: Mutex<Option<Progress>>,
+    finished: AtomicBool,
     news: Arc<News>,
     /// Of an async task.
     pub(crate) polls: Polls,
@@ -128,6 +129,7 @@ impl Control {
             changed: Notify::new(),
             lease,
             progress: Mutex::new(None),
+            finished: AtomicBool::new(false),
             news,
             polls: Polls::default(),
         })
@@ -136,6 +138,16 @@ impl Control {
     /// What the run told last of how far it is.
     pub(crate) fn progress(&self) -> Option<Progress> {
         self.lock().clone()
+    }
+
+    /// Marks the end of the run, which the loop may not have seen yet.
+    pub(crate) fn finish(&self) {
+        self.finished.store(true, Ordering::Release);
+    }
+
+    /// Whether the run has ended.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished.load(Ordering::Acquire)
     }
 
     /// Asks the run to stop; a stronger reason replaces a weaker one.

@@ -21,6 +21,7 @@ use lovage_core::{
     BackendError, Broker, Clock, Delivery, Entropy, Heartbeat, Hint, QueueName, ResultStore, Settle, States,
     TaskDef, TaskId, Timestamp, Token, WorkerInfo,
 };
+use lovage_system::OutageLog;
 use tokio::sync::{mpsc, watch};
 
 use self::intake::Rate;
@@ -34,6 +35,11 @@ use crate::stats::Counting;
 use crate::unrunnable::GivenBack;
 use crate::vitals::Vitals;
 use crate::worker::{Phase, Summary};
+
+/// A lease shorter than this is reclaimed within a second of its end: its queue is maintained more often than by heartbeats.
+const SHORT_LEASE: Duration = Duration::from_secs(10);
+/// Time between two rounds of maintenance with a short lease, and never more than a third of the lease.
+const SHORT_LEASE_MAINTENANCE: Duration = Duration::from_millis(800);
 
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 
@@ -95,6 +101,8 @@ pub(crate) struct Parts {
     pub(crate) settler: mpsc::UnboundedSender<Item>,
     pub(crate) holdings: Holdings,
     pub(crate) vitals: Vitals,
+    /// The log of lost leases, which the lease keeper ends when it renews all of them again.
+    pub(crate) lost_leases: Arc<OutageLog>,
     pub(crate) phase: watch::Receiver<Phase>,
 }
 
@@ -126,6 +134,14 @@ pub(crate) struct Dispatcher {
     counting: Counting,
     /// Sums are on their way to the store.
     adding: bool,
+    outages: Outages,
+}
+
+/// What is logged once, each minute and at its end, instead of for each attempt or task.
+struct Outages {
+    fetch: OutageLog,
+    settle: OutageLog,
+    leases: Arc<OutageLog>,
 }
 
 struct Reservation {
@@ -153,6 +169,8 @@ struct Timers {
     upkeep: Duration,
     period: Duration,
     expire: Duration,
+    /// The next round of maintenance between heartbeats; never with a lease that is not short.
+    maintain: Duration,
     /// When what was counted goes to the store; never where nothing was.
     count: Duration,
     /// Stopping: when runs are cut off, and when we give up waiting for settlements.
@@ -167,6 +185,12 @@ impl Dispatcher {
         let first_expire = now
             + EXPIRE_EVERY
                 .mul_f64(f64::from(u8::try_from(parts.entropy.next_u64() >> 56).unwrap_or(0)) / 255.0);
+        let outages = Outages {
+            fetch: OutageLog::new("the broker cannot be asked for work", Arc::clone(&parts.clock)),
+            settle: OutageLog::new("outcomes wait", Arc::clone(&parts.clock)),
+            leases: Arc::clone(&parts.lost_leases),
+        };
+        let maintain = if parts.lease < SHORT_LEASE { now } else { Duration::MAX };
         Self {
             parts,
             waiting: VecDeque::new(),
@@ -193,12 +217,14 @@ impl Dispatcher {
                 upkeep: now,
                 period: WorkerInfo::HEARTBEAT,
                 expire: first_expire,
+                maintain,
                 count: Duration::MAX,
                 deadline: None,
             },
             summary: Summary::default(),
             counting: Counting::default(),
             adding: false,
+            outages,
         }
     }
 
@@ -259,9 +285,14 @@ impl Dispatcher {
             Event::SettledEarly(token) => self.release_one(token),
             Event::Ended(job, end, ran, token) => self.ended(*job, end, ran, token),
             Event::Settled(done) => self.settled(&done),
-            Event::Blocked(blocked) => self.blocked = blocked,
+            Event::Blocked(blocked) => {
+                self.blocked = blocked;
+                if !blocked {
+                    self.outages.settle.recovered();
+                }
+            }
             Event::Unavailable(error) => {
-                tracing::warn!("outcomes wait: {error}");
+                self.outages.settle.failed(&error);
                 self.tell(&WorkerEvent::Unavailable { error });
             }
             Event::Leases { lost, revoked } => self.leases(&lost, &revoked),
@@ -287,6 +318,10 @@ impl Dispatcher {
         if now >= self.timers.beat {
             self.beat();
         }
+        if now >= self.timers.maintain {
+            self.timers.maintain = now + SHORT_LEASE_MAINTENANCE.min(self.parts.lease / 3);
+            self.maintain |= self.failures == 0;
+        }
         if now >= self.timers.expire {
             self.timers.expire = now + EXPIRE_EVERY;
             self.expire_results(now);
@@ -306,6 +341,7 @@ impl Dispatcher {
             .fetch
             .min(timers.beat)
             .min(timers.expire)
+            .min(timers.maintain)
             .min(timers.count)
             .min(timers.deadline.unwrap_or(Duration::MAX))
     }

@@ -77,6 +77,7 @@ impl Run {
             Limits { soft: job.soft_time_limit, hard: job.time_limit, control: &control, clock: &*clock };
         let ended = AssertUnwindSafe(limits.run(job.def.handler, context, args)).catch_unwind().await;
         let end = ended.unwrap_or_else(|panic| End::Failed(failure(panic)));
+        control.finish();
         let run_time = clock.monotonic().saturating_sub(start);
         // A task that blocks its thread cannot be ended at its limit. Its effects happened, so that it stays a success.
         let exceeded = job.time_limit.filter(|limit| matches!(end, End::Value(_)) && run_time > *limit);

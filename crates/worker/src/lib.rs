@@ -37,6 +37,7 @@ mod vitals;
 mod worker;
 
 pub use builder::{WorkerBuilder, WorkerError};
+pub use vitals::Liveness;
 pub use hooks::{Hooks, WorkerEvent};
 pub use worker::{RunningWorker, Summary, Worker};
 

@@ -10,6 +10,7 @@ use lovage_core::{
     BackendError, Broker, Clock, Entropy, Outcome, QueueName, Recorded, ResultStore, SettlePart, Settled,
     Settlement, SharedStore, TaskId, TaskRecord, Token,
 };
+use lovage_system::OutageLog;
 use tokio::sync::mpsc;
 
 use crate::dispatcher::Event;
@@ -34,6 +35,7 @@ pub(crate) struct Settler {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) events: mpsc::UnboundedSender<Event>,
+    pub(crate) lost_leases: Arc<OutageLog>,
 }
 
 impl Settler {
@@ -43,7 +45,7 @@ impl Settler {
         while items.recv_many(&mut batch, BATCH).await > 0 {
             let work = Work::of(mem::take(&mut batch));
             let done = match self.at_once(&work).await {
-                Some(answers) => work.done(answers),
+                Some(answers) => work.done(answers, &self.lost_leases),
                 None => self.in_two_steps(work).await,
             };
             // The dispatcher may be gone already; then nobody counts any more.
@@ -66,7 +68,7 @@ impl Settler {
             self.insist("broker", BackendError::is_transient, settle).await.unwrap_or_default()
         }))
         .await;
-        work.done(answers)
+        work.done(answers, &self.lost_leases)
     }
 
     async fn record(&self, records: Vec<TaskRecord>) {
@@ -157,12 +159,12 @@ impl Work {
     }
 
     /// `answers` has one for each settlement, or none for a part that was given up.
-    fn done(self, answers: Vec<Vec<Settled>>) -> Vec<Done> {
+    fn done(self, answers: Vec<Vec<Settled>>, lost_leases: &OutageLog) -> Vec<Done> {
         let mut done = self.recorded;
         for (part, answers) in self.parts.into_iter().zip(answers) {
             for (at, settlement) in part.batch.into_iter().enumerate() {
                 if answers.get(at) == Some(&Settled::LeaseLost) {
-                    tracing::warn!(id = %settlement.id, "its lease had ended before it was settled: it may run a second time");
+                    lost_leases.failed(format_args!("task [{}] may run a second time", settlement.id));
                 }
                 done.push((part.token, settlement.id, true));
             }

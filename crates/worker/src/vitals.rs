@@ -1,8 +1,8 @@
 //! Signs of life, shared by the loop and the lease keeper: what runs now, whether the loop goes on, and what it said last. So
 //! the keeper can speak for a loop that cannot.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ pub(crate) struct Vitals(Arc<Shared>);
 struct Shared {
     runs: Mutex<Runs>,
     turns: AtomicU32,
+    /// Since when the loop is stuck, in microseconds; zero while it goes on.
+    stuck_since: AtomicI64,
     said: Mutex<Option<Said>>,
     meter: Mutex<Meter>,
 }
@@ -58,7 +60,35 @@ impl Running {
     }
 }
 
+/// The answer to whether the loop of a worker goes on. Cheap to clone; works in any thread.
+#[derive(Clone, Debug)]
+pub struct Liveness(Vitals);
+
+impl Liveness {
+    /// Since when the loop does not answer; `None` while it does. It is noticed about 3 s after the loop was last seen.
+    #[must_use]
+    pub fn stuck_since(&self) -> Option<Timestamp> {
+        let since = self.0.0.stuck_since.load(Ordering::Relaxed);
+        (since != 0).then_some(Timestamp::from_micros(since))
+    }
+}
+
 impl Vitals {
+    pub(crate) fn liveness(&self) -> Liveness {
+        Liveness(self.clone())
+    }
+
+    pub(crate) fn set_stuck(&self, since: Option<Timestamp>) {
+        self.0.stuck_since.store(since.map_or(0, Timestamp::as_micros), Ordering::Relaxed);
+    }
+
+    /// The reservations with a task that runs and needs their lease.
+    pub(crate) fn running_tokens(&self) -> HashSet<Token> {
+        let runs = self.runs();
+        let needed = runs.iter().filter(|(_, run)| run.holds_lease && !run.control.is_finished());
+        needed.map(|((token, _), _)| *token).collect()
+    }
+
     pub(crate) fn started(&self, token: Token, id: TaskId, running: Running) {
         self.runs().insert((token, id), running);
     }

@@ -9,6 +9,7 @@ use lovage_core::{
     Arguments, ArgumentsError, BackendError, Broker, Clock, DeadReason, Entropy, Envelope, Page, Place,
     QueueName, ResultStore, SharedStore, States, TaskDef, WorkerInfo,
 };
+use lovage_system::OutageLog;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -20,7 +21,7 @@ use crate::hooks::{GuardedHooks, Hooks};
 use crate::leases::{Holdings, Keeper};
 use crate::plan::Defaults;
 use crate::settler::Settler;
-use crate::vitals::Vitals;
+use crate::vitals::{Liveness, Vitals};
 
 /// How far a worker is with stopping; it only goes forward.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -69,6 +70,8 @@ pub struct RunningWorker {
     phase: watch::Sender<Phase>,
     dispatcher: JoinHandle<Summary>,
     info: WorkerInfo,
+    grace: Duration,
+    liveness: Liveness,
 }
 
 impl Worker {
@@ -91,6 +94,7 @@ impl Worker {
         let (keeps, over) = oneshot::channel::<()>();
         let holdings = Holdings::default();
         let vitals = Vitals::default();
+        let lost_leases = Arc::new(OutageLog::new("leases ended before they were renewed", Arc::clone(&self.clock)));
         let (phase, wanted) = watch::channel(Phase::Running);
         tokio::spawn(
             Settler {
@@ -100,6 +104,7 @@ impl Worker {
                 clock: Arc::clone(&self.clock),
                 entropy: Arc::clone(&self.entropy),
                 events: events.clone(),
+                lost_leases: Arc::clone(&lost_leases),
             }
             .run(items),
         );
@@ -109,6 +114,7 @@ impl Worker {
             lease: self.lease,
             holdings: holdings.clone(),
             vitals: vitals.clone(),
+            lost_leases: Arc::clone(&lost_leases),
             events: events.clone(),
         };
         if self.leases_on_thread {
@@ -122,7 +128,7 @@ impl Worker {
             tokio::spawn(lease_keeper.run(None, over));
         }
         tokio::spawn(take_back(Arc::clone(&self.broker), self.turns.all().to_vec(), self.tasks.clone()));
-        let info = self.info.clone();
+        let (info, grace, liveness) = (self.info.clone(), self.grace, vitals.liveness());
         let dispatcher = Dispatcher::new(Parts {
             broker: self.broker,
             results: self.results,
@@ -141,6 +147,7 @@ impl Worker {
             settler,
             holdings,
             vitals,
+            lost_leases,
             phase: wanted,
         });
         let dispatcher = tokio::spawn(async move {
@@ -148,7 +155,7 @@ impl Worker {
             drop(keeps);
             summary
         });
-        RunningWorker { phase, dispatcher, info }
+        RunningWorker { phase, dispatcher, info, grace, liveness }
     }
 }
 
@@ -172,6 +179,18 @@ impl RunningWorker {
     #[must_use]
     pub fn info(&self) -> &WorkerInfo {
         &self.info
+    }
+
+    /// How long running tasks may go on after [`stop`](Self::stop).
+    #[must_use]
+    pub fn grace(&self) -> Duration {
+        self.grace
+    }
+
+    /// A handle that answers whether the loop of this worker goes on.
+    #[must_use]
+    pub fn liveness(&self) -> Liveness {
+        self.liveness.clone()
     }
 
     /// Until it has stopped.

@@ -482,6 +482,37 @@ async fn steal(world: &World, other: &dyn Broker) -> Vec<Delivery> {
 }
 
 #[tokio::test]
+async fn short_lease_is_taken_over_within_a_second_of_its_end() {
+    for lease in [1, 3, 9].map(Duration::from_secs) {
+        let world = World::new();
+        let step = async || {
+            for _ in 0..50 {
+                tokio::task::yield_now().await;
+            }
+            world.clock.advance(Duration::from_millis(100));
+        };
+        let worker = world.builder().lease(lease).build(world.store.handle(), Some(world.results.clone()));
+        let _worker = worker.unwrap().start();
+        for _ in 0..200 {
+            step().await;
+        }
+        // Another worker is faster, and is killed.
+        let handle = count::delay(&world.client).await.unwrap();
+        let (queue, token) = (QueueName::default(), Token::from_bytes([1; 16]));
+        let request = Reserve { queue: &queue, want: SlotWants::any(1), token, lease, suspects: true };
+        let other = world.store.handle();
+        assert_eq!(other.reserve(request, None).await.unwrap().deliveries.len(), 1);
+        let killed = world.clock.now();
+        while world.runs() == 0 {
+            step().await;
+            let waited = world.clock.now().since(killed);
+            assert!(waited <= lease + Duration::from_secs(1), "lease {lease:?}: not after {waited:?}");
+        }
+        drop(handle);
+    }
+}
+
+#[tokio::test]
 async fn a_lost_lease_stops_the_run_and_settles_nothing() {
     let world = World::new();
     let worker = world.worker();

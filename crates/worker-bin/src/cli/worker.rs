@@ -27,6 +27,9 @@ pub(crate) struct WorkerArgs {
     /// End when the queues are empty
     #[arg(long)]
     pub(crate) burst: bool,
+    /// How long --burst waits for a broker that is away before it ends with 1 [default: 30s]
+    #[arg(long, value_name = "DURATION", requires = "burst")]
+    burst_timeout: Option<String>,
     /// Make the tables on PostgreSQL first, as `migrate` does; on SQLite that is always done
     #[arg(long)]
     pub(crate) migrate: bool,
@@ -56,6 +59,9 @@ pub(crate) struct RelayArgs {
     /// End when the outbox is empty
     #[arg(long)]
     pub(crate) burst: bool,
+    /// How long --burst waits for a broker that is away before it ends with 1 [default: 30s]
+    #[arg(long, value_name = "DURATION", requires = "burst")]
+    burst_timeout: Option<String>,
     #[command(flatten)]
     pub(super) log: LogSettings,
 }
@@ -108,6 +114,18 @@ pub(super) struct LogSettings {
     /// text or json [default: text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
+}
+
+impl WorkerArgs {
+    pub(super) fn flags(&self) -> Vec<(Setting, &Option<String>)> {
+        [(Setting::BurstTimeout, &self.burst_timeout)].into_iter().chain(self.settings.flags()).collect()
+    }
+}
+
+impl RelayArgs {
+    pub(super) fn flags(&self) -> Vec<(Setting, &Option<String>)> {
+        [(Setting::BurstTimeout, &self.burst_timeout)].into_iter().chain(self.log.flags()).collect()
+    }
 }
 
 impl WorkerSettings {

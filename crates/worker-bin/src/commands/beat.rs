@@ -38,11 +38,11 @@ pub(crate) async fn beat(session: &Session, args: &BeatArgs) -> Result<(), CliEr
         }
         Beat::open(session, false).await
     };
-    let Some(beat) = patiently(&mut signals, "broker and schedule", connecting).await? else {
+    let Some(beat) = patiently(&mut signals, "broker and schedule", None, connecting).await? else {
         tracing::info!("{NO_BROKER}");
         return Ok(());
     };
-    Out.line(banner(session))?;
+    Out.announce(banner(session));
     beat.tell_where(session);
     let telemetry = supervised.watch(session, &beat.broker, Part::Other, true).cloned();
     tracing::info!("beat ready");

@@ -43,13 +43,13 @@ pub(crate) async fn dashboard(session: &Session, args: DashboardArgs) -> Result<
         let client = session.connect().await?;
         parts(session, &client).await
     };
-    let Some(parts) = patiently(&mut signals, "broker and results", connecting).await? else {
+    let Some(parts) = patiently(&mut signals, "broker and results", None, connecting).await? else {
         tracing::info!("{NO_BROKER}");
         return Ok(());
     };
     supervised.watch(session, &parts.broker, Part::Other, false);
     let served = site.open(parts)?;
-    Out.line(banner(session, &served, missing.as_deref()))?;
+    Out.announce(banner(session, &served, missing.as_deref()));
     tracing::info!("dashboard ready");
     supervised.ready("serves the dashboard");
     stopped(&mut signals).await;

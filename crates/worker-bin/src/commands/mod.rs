@@ -39,26 +39,10 @@ pub(crate) async fn run(
     hooks: Option<Arc<dyn Hooks>>,
     command: Command,
 ) -> Result<ExitCode, CliError> {
-    match &command {
-        Command::Dev(_)
-        | Command::Worker(_)
-        | Command::Beat(_)
-        | Command::Relay(_)
-        | Command::Dashboard(_) => {
-            logging::start(session.config.log_level, session.config.log_format);
-        }
-        Command::Call(_)
-        | Command::Result(_)
-        | Command::Explain(_)
-        | Command::Status(_)
-        | Command::Inspect(_)
-        | Command::Control(_)
-        | Command::Queues(_)
-        | Command::Purge(_)
-        | Command::Dead(_)
-        | Command::Schedule(_)
-        | Command::Migrate(_)
-        | Command::Report(_) => logging::start(LogLevel::Warn, LogFormat::Text),
+    if command.runs_until_stopped() {
+        logging::start(session.config.log_level, session.config.log_format);
+    } else {
+        logging::start(LogLevel::Warn, LogFormat::Text);
     }
     let done = |()| ExitCode::SUCCESS;
     match command {

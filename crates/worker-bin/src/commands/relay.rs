@@ -24,7 +24,8 @@ pub(crate) async fn relay(session: &Session, args: &RelayArgs) -> Result<(), Cli
         )));
     }
     let mut signals = Signals::listen()?;
-    let Some(client) = connect(session, false, &mut signals).await? else {
+    let limit = args.burst.then_some(session.config.burst_timeout);
+    let Some(client) = connect(session, false, &mut signals, limit).await? else {
         tracing::info!("{NO_BROKER}");
         return Ok(());
     };

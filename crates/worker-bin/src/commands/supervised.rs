@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::error::CliError;
+use crate::logging;
 use crate::session::Session;
 
 /// A process under supervision. Where nobody asks for metrics and nobody watches, it costs nothing.
@@ -68,6 +69,7 @@ impl Supervised {
         };
         let interval = session.config.max_interval.unwrap_or(Duration::from_secs(10));
         let telemetry = if beats { telemetry.of_beat(interval) } else { telemetry };
+        let telemetry = telemetry.with_log(logging::dropped_lines);
         Some(self.telemetry.insert(Arc::new(telemetry)))
     }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lovage_core::{Clock as _, Entropy as _, Place, States, TaskDef};
-use lovage_system::{SystemClock, SystemEntropy};
+use lovage_core::{Clock as _, Entropy as _, Place, States, TaskDef, format_duration};
+use lovage_system::{OutageLog, SystemClock, SystemEntropy};
 use lovage_telemetry::Telemetry;
 use lovage_worker::{Client, Hooks, RunningWorker, Summary, Worker};
 
@@ -26,6 +26,8 @@ use crate::signals::{Asked, Signals};
 /// Between two tries to reach a broker that is away.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+/// How long a worker that stops may take for its last settlements and its deregistration, 7 s at most, and a little more.
+const STOP_TIMEOUT: Duration = Duration::from_secs(8);
 /// What is logged when a signal comes first.
 pub(crate) const NO_BROKER: &str = "stopped before there was a broker";
 
@@ -46,13 +48,14 @@ pub(crate) async fn worker(
         }
         None => None,
     };
-    let Some(client) = connect(&session, args.migrate, &mut signals).await? else {
+    let limit = args.burst.then_some(session.config.burst_timeout);
+    let Some(client) = connect(&session, args.migrate, &mut signals, limit).await? else {
         tracing::info!("{NO_BROKER}");
         return Ok(());
     };
     let beat = if args.beat {
         let opening = async || Beat::open(&session, false).await;
-        let Some(beat) = patiently(&mut signals, "broker and schedule", opening).await? else {
+        let Some(beat) = patiently(&mut signals, "broker and schedule", None, opening).await? else {
             tracing::info!("{NO_BROKER}");
             return Ok(());
         };
@@ -69,7 +72,7 @@ pub(crate) async fn worker(
     let dashboard = match site {
         Some(site) => {
             let opening = async || dashboard::parts(&session, &client).await;
-            let Some(parts) = patiently(&mut signals, "broker and schedule", opening).await? else {
+            let Some(parts) = patiently(&mut signals, "broker and schedule", None, opening).await? else {
                 tracing::info!("{NO_BROKER}");
                 return Ok(());
             };
@@ -77,9 +80,10 @@ pub(crate) async fn worker(
         }
         None => None,
     };
-    Out.line(banner(&session, worker.info(), args.beat, dashboard.as_ref()))?;
+    Out.announce(banner(&session, worker.info(), args.beat, dashboard.as_ref()));
     let relay = if args.burst { Beside::drain(&client).await? } else { Beside::start(&client) };
     let running = worker.start();
+    watch_loop(&running, telemetry.as_ref());
     tracing::info!("{} ready", running.info().name);
     let beat = beat.map(|beat| beat.beside(&session, telemetry));
     supervised.ready("runs tasks");
@@ -112,10 +116,11 @@ pub(crate) async fn dev(
         let beat = Beat::open(&session, true).await?;
         let site = Site::prepare_somewhere(&session.config.dashboard).await?;
         let dashboard = site.open(dashboard::parts(&session, &client).await?)?;
-        Out.line(banner(&session, worker.info(), true, Some(&dashboard)))?;
-        Out.line(first_steps(&session))?;
+        Out.announce(banner(&session, worker.info(), true, Some(&dashboard)));
+        Out.announce(first_steps(&session));
         let relay = Beside::start(&client);
         let running = worker.start();
+        watch_loop(&running, telemetry.as_ref());
         tracing::info!("{} ready", running.info().name);
         let beat = beat.beside(&session, telemetry);
         supervised.ready("runs tasks");
@@ -141,6 +146,7 @@ pub(crate) async fn connect(
     session: &Session,
     migrate: bool,
     signals: &mut Signals,
+    limit: Option<Duration>,
 ) -> Result<Option<Client>, CliError> {
     let connecting = async || {
         if migrate {
@@ -148,46 +154,58 @@ pub(crate) async fn connect(
         }
         session.connect_with_outbox().await
     };
-    patiently(signals, "broker and results", connecting).await
+    patiently(signals, "broker and results", limit, connecting).await
 }
 
-/// Tries again until servers can be reached; nothing when a signal came first.
+/// Tries again until servers can be reached, at most for `limit`; nothing when a signal came first.
 ///
 /// # Errors
-/// At once, where waiting does not help.
+/// At once, where waiting does not help; after the limit with what is away.
 pub(crate) async fn patiently<T>(
     signals: &mut Signals,
     what: &str,
+    limit: Option<Duration>,
     connecting: impl AsyncFn() -> Result<T, CliError>,
 ) -> Result<Option<T>, CliError> {
     let clock = SystemClock::new();
+    let outage = OutageLog::new(format!("waiting for {what}, trying again"), Arc::new(clock));
+    let deadline = limit.map_or(Duration::MAX, |limit| clock.monotonic() + limit);
     let mut pause = FIRST_PAUSE;
+    let mut last = None;
+    let too_late = |last: Option<CliError>| {
+        let limit = format_duration(limit.unwrap_or_default());
+        let why = last.map_or_else(|| "it does not answer".to_owned(), |error: CliError| error.in_one_line());
+        let failed = format!("{what} could not be reached within {limit}: {why}");
+        CliError::failed(failed).hint("a burst waits no longer: --burst-timeout sets another time")
+    };
     loop {
         let error = tokio::select! {
             connected = Box::pin(connecting()) => match connected {
                 Err(error) if error.may_pass() => error,
-                connected => return connected.map(Some),
+                connected => {
+                    outage.recovered();
+                    return connected.map(Some);
+                }
             },
             () = stopped(signals) => return Ok(None),
+            () = clock.sleep_until(deadline) => return Err(too_late(last)),
         };
         // Between half and the whole of it, so that many workers do not come back in step.
         let random =
             f64::from(u32::try_from(SystemEntropy.next_u64() >> 32).unwrap_or(0)) / f64::from(u32::MAX);
         let wait = pause.mul_f64(0.5 + random / 2.0);
-        tracing::warn!(
-            "waiting for {what}, trying again in {:.1} s: {}",
-            wait.as_secs_f64(),
-            error.in_one_line()
-        );
+        outage.failed(error.in_one_line());
+        last = Some(error);
         tokio::select! {
             () = clock.sleep(wait) => pause = (pause * 2).min(LONGEST_PAUSE),
             () = stopped(signals) => return Ok(None),
+            () = clock.sleep_until(deadline) => return Err(too_late(last)),
         }
     }
 }
 
 pub(crate) async fn stopped(signals: &mut Signals) {
-    while signals.next().await != Asked::Stop {}
+    while signals.next().await == Asked::Quiet {}
 }
 
 /// Sends one task and waits for it; a signal ends the wait.
@@ -211,7 +229,7 @@ async fn run_one(
     let handle = client.send(call).await?;
     tokio::select! {
         done = wait(session, client, &handle, None, false) => done,
-        _ = signals.next() => Err(CliError::failed("stopped before the task had ended")),
+        () = stopped(&mut signals) => Err(CliError::failed("stopped before the task had ended")),
     }
 }
 
@@ -258,6 +276,14 @@ fn build(
     Ok(worker)
 }
 
+/// Lets the health of the process follow the worker's loop.
+fn watch_loop(running: &RunningWorker, telemetry: Option<&Arc<Telemetry>>) {
+    if let Some(telemetry) = telemetry {
+        let liveness = running.liveness();
+        telemetry.watch_loop(move || liveness.stuck_since());
+    }
+}
+
 /// A task without a time to live of its own takes the configured one.
 fn with_ttl(task: &TaskDef, config: &Config) -> TaskDef {
     let mut task = task.clone();
@@ -266,30 +292,41 @@ fn with_ttl(task: &TaskDef, config: &Config) -> TaskDef {
     task
 }
 
-/// Passes signals on until the worker has ended, by them or by a command.
+/// Passes signals on until the worker has ended, by them or by a command. Where tasks block every thread of the runtime, the
+/// worker's loop cannot stop: then this ends without it, at the latest after the grace period.
 async fn until_ended(
     mut running: RunningWorker,
     mut signals: Signals,
     supervised: &Supervised,
 ) -> Result<Summary, CliError> {
-    let mut stops = 0;
+    let (grace, liveness) = (running.grace(), running.liveness());
     loop {
         tokio::select! {
+            biased;
             summary = running.ended() => return Ok(summary?),
             asked = signals.next() => match asked {
                 Asked::Quiet => running.quiet(),
                 Asked::Stop => {
                     supervised.stopping();
-                    stops += 1;
-                    match stops {
-                        1 => running.stop(),
-                        2 => running.stop_now(),
-                        _ => return Err(CliError::failed("ended by a third signal, before everything was given back")),
-                    }
+                    running.stop();
+                    signals.alarm(grace + STOP_TIMEOUT);
                 }
+                Asked::StopNow if liveness.stuck_since().is_some() => return Err(blocked()),
+                Asked::StopNow => {
+                    supervised.stopping();
+                    running.stop_now();
+                    signals.alarm(STOP_TIMEOUT);
+                }
+                Asked::Overdue => return Err(blocked()),
             },
         }
     }
+}
+
+fn blocked() -> CliError {
+    CliError::failed("ended without giving tasks back: tasks block every thread of this worker").hint(
+        "other workers run its tasks again when their lease ends; make a task that blocks a plain function, or move the work into `spawn_blocking`",
+    )
 }
 
 fn finish(summary: Summary) -> Result<(), CliError> {

@@ -214,6 +214,7 @@ fn setting(key: &str, value: &DeValue<'_>, source: &Source) -> Result<(Setting, 
             | Setting::Blocking
             | Setting::Lease
             | Setting::Grace
+            | Setting::BurstTimeout
             | Setting::TimeLimit
             | Setting::SoftTimeLimit
             | Setting::LogLevel

@@ -41,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) blocking: Option<usize>,
     pub(crate) lease: Option<Duration>,
     pub(crate) grace: Option<Duration>,
+    /// How long a burst waits for servers that are away.
+    pub(crate) burst_timeout: Duration,
     pub(crate) time_limit: Option<Duration>,
     pub(crate) soft_time_limit: Option<Duration>,
     pub(crate) log_level: LogLevel,
@@ -56,6 +58,9 @@ pub(crate) struct Config {
     pub(crate) warnings: Vec<String>,
     found: BTreeMap<Setting, Found>,
 }
+
+/// How long `worker --burst` waits for a broker that is away, unless it is set.
+const BURST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How much is logged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -107,6 +112,7 @@ impl Config {
             blocking: read.one(Setting::Blocking, |text| number(text, 10_000))?,
             lease: read.one(Setting::Lease, lease)?,
             grace: read.one(Setting::Grace, parse_duration)?,
+            burst_timeout: read.one(Setting::BurstTimeout, parse_duration)?.unwrap_or(BURST_TIMEOUT),
             time_limit: read.one(Setting::TimeLimit, positive)?,
             soft_time_limit: read.one(Setting::SoftTimeLimit, positive)?,
             log_level: read.one(Setting::LogLevel, str::parse)?.unwrap_or(LogLevel::Info),
@@ -174,6 +180,7 @@ impl Config {
             Setting::Blocking => text("one per core"),
             Setting::Lease => text("30s"),
             Setting::Grace => text("25s"),
+            Setting::BurstTimeout => text("30s"),
             Setting::TimeLimit | Setting::SoftTimeLimit => text("none"),
             Setting::LogLevel => self.log_level.to_string(),
             Setting::LogFormat => text("text"),

@@ -13,6 +13,7 @@ pub(crate) enum Setting {
     Blocking,
     Lease,
     Grace,
+    BurstTimeout,
     TimeLimit,
     SoftTimeLimit,
     LogLevel,
@@ -46,7 +47,7 @@ pub(crate) struct Spec {
 
 impl Setting {
     /// All of them.
-    pub(crate) const ALL: [Self; 28] = [
+    pub(crate) const ALL: [Self; 29] = [
         Self::Broker,
         Self::Results,
         Self::Outbox,
@@ -57,6 +58,7 @@ impl Setting {
         Self::Blocking,
         Self::Lease,
         Self::Grace,
+        Self::BurstTimeout,
         Self::TimeLimit,
         Self::SoftTimeLimit,
         Self::LogLevel,
@@ -91,6 +93,7 @@ impl Setting {
             Self::Blocking => ("blocking", "--blocking", "LOVAGE_BLOCKING"),
             Self::Lease => ("lease", "--lease", "LOVAGE_LEASE"),
             Self::Grace => ("grace", "--grace", "LOVAGE_GRACE"),
+            Self::BurstTimeout => ("burst_timeout", "--burst-timeout", "LOVAGE_BURST_TIMEOUT"),
             Self::TimeLimit => ("time_limit", "--time-limit", "LOVAGE_TIME_LIMIT"),
             Self::SoftTimeLimit => ("soft_time_limit", "--soft-time-limit", "LOVAGE_SOFT_TIME_LIMIT"),
             Self::LogLevel => ("log_level", "--log-level", "LOVAGE_LOG_LEVEL"),

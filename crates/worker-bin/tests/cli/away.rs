@@ -8,12 +8,22 @@ use lovage_sql::postgres::testing::PgServer;
 
 use crate::support::{Bed, Running};
 
-const AWAY: &str = "waiting for broker and results, trying again in ";
+const AWAY: &str = "waiting for broker and results, trying again: ";
 
 /// What a worker says of a server that is away, from there on.
 fn says_that_it_waits(worker: &mut Running, text: &str) {
     let line = worker.wait_for(AWAY);
     documented(text, &line[line.find(AWAY).unwrap()..]);
+}
+
+#[test]
+fn burst_ends_when_its_broker_stays_away() {
+    let mut redis = RedisServer::start_own(&[]).unwrap();
+    redis.stop().unwrap();
+    let bed = Bed::new().with("LOVAGE_BROKER_URL", redis.url());
+    let error = bed.fails(1, &["worker", "--burst", "--burst-timeout", "1s"]);
+    assert!(error.contains("broker and results could not be reached within 1s: connect to redis://"), "{error}");
+    assert_eq!(error.matches("waiting for broker and results").count(), 1, "{error}");
 }
 
 fn adds(bed: &Bed, mut worker: Running) -> String {
@@ -33,7 +43,7 @@ fn a_worker_waits_for_its_redis() {
     let mut worker = bed.start(&["worker"]);
     says_that_it_waits(
         &mut worker,
-        "waiting for broker and results, trying again in … s: connect to redis://…: Connection refused; is it running, and are host and port right?; the broker is redis://… (from …)",
+        "waiting for broker and results, trying again: connect to redis://…: Connection refused; is it running, and are host and port right?; the broker is redis://… (from …)",
     );
     redis.restart().unwrap();
     adds(&bed, worker);
@@ -47,7 +57,7 @@ fn a_worker_waits_for_its_postgres_and_makes_the_tables_then() {
     let mut worker = bed.start(&["worker", "--migrate"]);
     says_that_it_waits(
         &mut worker,
-        "waiting for broker and results, trying again in … s: connect to PostgreSQL: PostgreSQL cannot be reached (…): is it running, and are host and port right?; the broker is postgres://… (from …)",
+        "waiting for broker and results, trying again: connect to PostgreSQL: PostgreSQL cannot be reached (…): is it running, and are host and port right?; the broker is postgres://… (from …)",
     );
     postgres.resume().unwrap();
     adds(&bed, worker);
@@ -125,7 +135,7 @@ fn says_no_password(url: &str, shown: &str, mut stop: impl FnMut(), mut start: i
     worker.wait_for("the broker cannot be asked for work");
     let call = bed.fails(1, &["call", "movies.tasks.add", "1", "3"]);
     start();
-    worker.wait_for("the broker answers again");
+    worker.wait_for(": the broker cannot be asked for work (");
     let said = adds(&bed, worker) + &call;
     for command in [&["report"][..], &["inspect", "conf"], &["status"]] {
         let done = bed.run(command);

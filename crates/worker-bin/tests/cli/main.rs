@@ -14,6 +14,7 @@ mod help;
 mod outbox;
 mod own;
 mod postgres;
+mod process;
 mod schedule;
 mod schedule_sql;
 mod store;

@@ -306,8 +306,11 @@ fn a_broker_that_is_away(shop: Shop) {
     documented(&format!("{AWAY}…"), &line[line.find(AWAY).unwrap()..]);
     assert_eq!(shop.rows(), 1);
     redis.restart().unwrap();
-    let line = relay.wait_for("the outbox is emptied again");
-    documented("the outbox is emptied again", &line[line.find("the outbox").unwrap()..]);
+    let line = relay.wait_for("recovered after");
+    documented(
+        "recovered after …: the outbox is not emptied, …",
+        &line[line.find("recovered after").unwrap()..],
+    );
     assert_eq!(shop.plain.run(&["worker", "--burst"]).code, 0);
     assert_eq!(shop.plain.ok(&["result", &id]), "4");
     let said = terminated(relay);

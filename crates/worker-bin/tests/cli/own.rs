@@ -42,6 +42,15 @@ async fn spin(ctx: &Context) -> Result<(), TaskError> {
     }
 }
 
+/// Logs lines of a kilobyte.
+#[lovage::task(name = "own.chatter")]
+async fn chatter(lines: u64) -> Result<u64, TaskError> {
+    for _ in 0..lines {
+        tracing::info!("{}", "x".repeat(1_000));
+    }
+    Ok(lines)
+}
+
 #[lovage::task(name = "own.blocked")]
 fn blocked(ctx: &Context) -> Result<(), TaskError> {
     tracing::info!("{} blocks", ctx.id());
@@ -112,7 +121,7 @@ fn it_runs_its_registered_tasks_with_its_state() {
     let worker = bed.own_worker(&[]);
     assert_eq!(bed.ok(&["call", "own.greet", "Ada", "--wait"]), "\"Welcome, Ada!\"");
     let tasks = bed.until(&["inspect", "registered"], |tasks| tasks != &json!([]));
-    assert_eq!(tasks.as_array().map(Vec::len), Some(7));
+    assert_eq!(tasks.as_array().map(Vec::len), Some(8));
     drop(worker);
 }
 

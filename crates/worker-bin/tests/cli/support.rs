@@ -204,11 +204,16 @@ impl Bed {
 }
 
 impl Running {
-    pub(crate) fn of(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    pub(crate) fn of(command: Command) -> Self {
+        Self::with_stderr(command, Stdio::piped())
+    }
+
+    /// Reads the standard error only where it is a pipe.
+    pub(crate) fn with_stderr(mut command: Command, stderr: impl Into<Stdio>) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
         let (sender, lines) = mpsc::channel();
-        let pipes: [Box<dyn Read + Send>; 2] =
-            [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
+        let mut pipes: Vec<Box<dyn Read + Send>> = vec![Box::new(child.stdout.take().unwrap())];
+        pipes.extend(child.stderr.take().map(|pipe| Box::new(pipe) as Box<dyn Read + Send>));
         for pipe in pipes {
             let sender = sender.clone();
             std::thread::spawn(move || {
@@ -246,6 +251,24 @@ impl Running {
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+    }
+
+    /// Waits until SIGTERM no longer ends it by itself. For processes whose log cannot be read.
+    pub(crate) fn until_it_handles_signals(&self) {
+        let clock = SystemClock::new();
+        while clock.monotonic() < PATIENCE {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+            if u64::from_str_radix(caught.trim(), 16).unwrap() & (1 << 14) != 0 {
+                return;
+            }
+            std::thread::yield_now();
+        }
+        panic!("it does not handle signals");
+    }
+
+    pub(crate) fn is_alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// Its exit code, after its outputs have ended.

@@ -108,7 +108,7 @@ impl Dispatcher {
 
     /// A task that is no longer ours.
     pub(super) fn forget(&mut self, token: Token, id: TaskId) {
-        tracing::warn!("task [{id}] is no longer ours: its lease ended, its outcome is dropped");
+        self.outages.leases.failed(format_args!("the outcome of task [{id}] is dropped"));
         self.tell_of(|| WorkerEvent::LeaseLost { id });
         self.release_one(token);
     }

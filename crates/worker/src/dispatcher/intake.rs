@@ -115,16 +115,14 @@ impl Dispatcher {
         let now = self.parts.clock.monotonic();
         let round = match round {
             Ok(round) => {
-                if self.failures > 0 {
-                    tracing::info!("the broker answers again");
-                }
+                self.outages.fetch.recovered();
                 self.failures = 0;
                 round
             }
             Err((round, error)) => {
                 self.failures += 1;
+                self.outages.fetch.failed(&error);
                 if self.failures == 1 {
-                    tracing::warn!("the broker cannot be asked for work: {error}");
                     self.tell(&WorkerEvent::Unavailable { error: error.to_string() });
                 }
                 self.timers.fetch = now + backoff(self.failures, &*self.parts.entropy);

@@ -16,7 +16,7 @@ impl Dispatcher {
             if reservation.left == 0 {
                 continue;
             }
-            tracing::warn!(queue = %reservation.queue, "a lease ended: its tasks stop here, others run them");
+            self.outages.leases.failed(format_args!("its tasks of {} stop here, others run them", reservation.queue));
             self.waiting.retain(|(waiting, _)| waiting != token);
             self.parts.vitals.stop(Stop::LeaseLost, |held, _, run| held == *token && run.holds_lease);
             self.release(*token);

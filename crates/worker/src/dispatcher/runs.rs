@@ -47,7 +47,7 @@ impl Dispatcher {
         };
         if reservation.lease.has_passed(self.parts.clock.now()) {
             // This process was frozen, or the answer was long on its way: somebody else may be running it already.
-            tracing::warn!("task [{id}] is given back unstarted: its lease may have ended");
+            self.outages.leases.failed(format_args!("task [{id}] is given back unstarted"));
             self.free_slot(blocking);
             self.give_back(token, &job.meta.queue, id);
             return;
