@@ -482,7 +482,7 @@ impl Queue {
                 if let Some(bucket) = &mut self.limit {
                     bucket.refund(now);
                 }
-                self.make_ready(id, Some(*kind), sequence);
+                self.make_ready(id, *kind, sequence);
             }
             Settle::DeadLetter { reason, note } => {
                 stored.add_note(note);

@@ -426,7 +426,7 @@ fn settle_args(
             }
             Settle::Unstarted { kind, kept_for } => {
                 let kept_for = kept_for.map(|kind| number_of_kind(kind).to_string()).unwrap_or_default();
-                args.text("q").number(number_of_kind(*kind)).text(&kept_for)
+                args.text("q").number(kind.map_or(0, number_of_kind)).text(&kept_for)
             }
             Settle::DeadLetter { reason, note } => {
                 args.text("k").text(reason.as_str()).bytes(&crate::control::to_json(note)?)

@@ -1,4 +1,4 @@
--- Puts a message that was not started back to its place, kept for a slot kind (1 async, 2 blocking).
+-- Puts a message that was not started back to its place, kept for a slot kind (1 async, 2 blocking; 0: unsorted).
 CREATE OR REPLACE FUNCTION lovage_keep(p_queue integer, p_id uuid, p_kind integer) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE

@@ -1,6 +1,6 @@
 -- Ends messages of one reservation: those of `p_acks` are done; each of `p_ids` goes on by its kind:
 -- `retry` after a time, with a note | `back` after a time | `refused` after a time | `dead` with a reason and a note |
--- `unstarted`, kept for the slot kind of this number (in the place of the time).
+-- `unstarted`, kept for the slot kind of this number (in the place of the time; 0: unsorted).
 -- No id may stand twice. Answers the ids whose lease had ended.
 CREATE OR REPLACE FUNCTION lovage_settle(
     p_queue text, p_now bigint, p_token uuid, p_acks uuid[],
@@ -27,7 +27,8 @@ BEGIN
     END IF;
     IF 'unstarted' = ANY (p_kinds) THEN
         -- From now on reservations look at kept messages, too.
-        UPDATE lovage_queue SET sorted = true WHERE id = v_queue AND NOT sorted;
+        UPDATE lovage_queue SET sorted = true WHERE id = v_queue AND NOT sorted
+            AND EXISTS (SELECT FROM unnest(p_kinds, p_after) AS s (kind, slot) WHERE s.kind = 'unstarted' AND s.slot > 0);
     END IF;
     IF cardinality(p_acks) > 0 THEN
         WITH done AS (

@@ -213,6 +213,7 @@ macro_rules! broker_suite {
                 higher_priority_precedes_kept_messages
                 kept_messages_keep_their_order
                 return_of_a_kept_message_goes_to_its_place
+                message_may_stay_unsorted
                 other_outcomes_forget_the_kind
                 kind_may_change
                 sorting_ends

@@ -362,6 +362,17 @@ impl SlotWants {
         self.total == 0
     }
 
+    /// What is left to be wanted after a reservation brought these.
+    #[must_use]
+    pub fn less(mut self, deliveries: &[Delivery]) -> Self {
+        self.total = self.total.saturating_sub(deliveries.len());
+        for kind in deliveries.iter().filter_map(|delivery| delivery.kind) {
+            let count = self.get_mut(kind);
+            *count = count.saturating_sub(1);
+        }
+        self.bounded()
+    }
+
     /// The same within what one reservation may take.
     #[must_use]
     pub fn bounded(mut self) -> Self {
@@ -468,8 +479,9 @@ pub enum Settle {
     /// Not handed out: the worker has no free slot of its kind. Nothing of it has changed (delivery, attempt, history, rate
     /// token), and it is ready again at once, kept for reservations that want this kind.
     Unstarted {
-        /// The kind of slot that it needs.
-        kind: SlotKind,
+        /// The kind of slot that it needs. `None` from a worker whose tasks are all of one kind: it stays unsorted, at its
+        /// place or at the head.
+        kind: Option<SlotKind>,
         /// [`Delivery::kind`], unchanged: it tells a broker without positions where the place of the message is.
         kept_for: Option<SlotKind>,
     },

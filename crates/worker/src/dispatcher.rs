@@ -1,13 +1,14 @@
 //! The loop at the heart of a worker: one closed enum of events, one `select!`, one handler. It owns the view of what is
 //! reserved, what runs and what is being settled; everything else is told by messages and tells by events.
 //!
-//! The handlers are grouped by what they are about: `intake` (from a free slot to a planned job), `runs`, `endings` (from an
-//! end to its settlement), `news` from outside, `commands`, `upkeep` by the clock, and `stopping`.
+//! The handlers are grouped by what they are about: `intake` (from a free slot to a planned job), `runs`, `returns` (jobs that
+//! cannot be started here), `endings` (from an end to its settlement), `news` from outside, `commands`, `upkeep` by the clock, and `stopping`.
 
 mod commands;
 mod endings;
 mod intake;
 mod news;
+mod returns;
 mod runs;
 mod stopping;
 mod upkeep;
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use lovage_core::stats::Tally;
 use lovage_core::{
-    BackendError, Broker, Clock, Delivery, Entropy, Heartbeat, Hint, QueueName, ResultStore, Settle, States,
+    BackendError, Broker, Clock, Delivery, Entropy, Heartbeat, Hint, QueueName, ResultStore, Settle, SlotKind, States,
     TaskDef, TaskId, Timestamp, Token, WorkerInfo,
 };
 use lovage_system::OutageLog;
@@ -29,7 +30,7 @@ use crate::control::{LeaseEnd, News};
 use crate::fetcher::{Round, Turns};
 use crate::hooks::{GuardedHooks, WorkerEvent};
 use crate::leases::Holdings;
-use crate::plan::{Defaults, End, Job, Ran};
+use crate::plan::{Defaults, End, Job, Ran, slot_kind};
 use crate::settler::Item;
 use crate::stats::Counting;
 use crate::unrunnable::GivenBack;
@@ -99,6 +100,8 @@ pub(crate) struct Parts {
     pub(crate) burst: bool,
     pub(crate) events: mpsc::UnboundedSender<Event>,
     pub(crate) settler: mpsc::UnboundedSender<Item>,
+    /// A settler of its own for messages that are returned unstarted: no result store keeps them waiting.
+    pub(crate) returns: mpsc::UnboundedSender<Item>,
     pub(crate) holdings: Holdings,
     pub(crate) vitals: Vitals,
     /// The log of lost leases, which the lease keeper ends when it renews all of them again.
@@ -108,15 +111,20 @@ pub(crate) struct Parts {
 
 pub(crate) struct Dispatcher {
     parts: Parts,
-    /// Reserved and not started, in order.
-    waiting: VecDeque<(Token, Box<Job>)>,
+    /// Reserved and not started, by slot kind, in order.
+    waiting: [VecDeque<Waiting>; SlotKind::COUNT],
+    /// What the last reservation brought, and how much of it is returned because it cannot be started here.
+    brought: returns::Brought,
     /// Messages of each reservation that are not settled.
     reservations: HashMap<Token, Reservation>,
     /// Slots that are taken; more than there are after there were made fewer.
-    taken: Slots,
+    taken: [usize; SlotKind::COUNT],
+    /// Whether this worker has tasks of each kind.
+    has: [bool; SlotKind::COUNT],
     unsettled: usize,
     suspects: usize,
-    blocked: bool,
+    /// Settlers whose store or broker takes no outcomes for now.
+    blocked: usize,
     fetching: bool,
     /// Something may be in the queues.
     hungry: bool,
@@ -128,7 +136,8 @@ pub(crate) struct Dispatcher {
     has_news: bool,
     phase: Phase,
     failures: u32,
-    rate: Rate,
+    /// By slot kind.
+    rates: [Rate; SlotKind::COUNT],
     timers: Timers,
     summary: Summary,
     counting: Counting,
@@ -151,10 +160,12 @@ struct Reservation {
     lease: Arc<LeaseEnd>,
 }
 
-#[derive(Clone, Copy, Default)]
-struct Slots {
-    concurrent: usize,
-    blocking: usize,
+/// A job that is not started.
+struct Waiting {
+    token: Token,
+    job: Box<Job>,
+    /// When it came, by the monotonic clock.
+    since: Duration,
 }
 
 /// When something has to be done without an event.
@@ -191,14 +202,17 @@ impl Dispatcher {
             leases: Arc::clone(&parts.lost_leases),
         };
         let maintain = if parts.lease < SHORT_LEASE { now } else { Duration::MAX };
+        let has = SlotKind::ALL.map(|kind| parts.tasks.values().any(|def| slot_kind(def) == kind));
         Self {
             parts,
-            waiting: VecDeque::new(),
+            waiting: Default::default(),
+            brought: returns::Brought::default(),
             reservations: HashMap::new(),
-            taken: Slots::default(),
+            taken: [0; SlotKind::COUNT],
+            has,
             unsettled: 0,
             suspects: 0,
-            blocked: false,
+            blocked: 0,
             fetching: false,
             hungry: true,
             maintain: true,
@@ -208,7 +222,7 @@ impl Dispatcher {
             has_news: false,
             phase: Phase::Running,
             failures: 0,
-            rate: Rate::default(),
+            rates: Default::default(),
             timers: Timers {
                 fetch: now,
                 look: now,
@@ -285,9 +299,10 @@ impl Dispatcher {
             Event::SettledEarly(token) => self.release_one(token),
             Event::Ended(job, end, ran, token) => self.ended(*job, end, ran, token),
             Event::Settled(done) => self.settled(&done),
-            Event::Blocked(blocked) => {
-                self.blocked = blocked;
-                if !blocked {
+            Event::Blocked(true) => self.blocked += 1,
+            Event::Blocked(false) => {
+                self.blocked = self.blocked.saturating_sub(1);
+                if self.blocked == 0 {
                     self.outages.settle.recovered();
                 }
             }
@@ -310,6 +325,7 @@ impl Dispatcher {
     fn advance(&mut self) {
         let now = self.parts.clock.monotonic();
         self.start_waiting(now);
+        self.return_unstartable(now);
         if now >= self.timers.fetch {
             self.timers.fetch = Duration::MAX;
             self.hungry = true;
@@ -343,6 +359,7 @@ impl Dispatcher {
             .min(timers.expire)
             .min(timers.maintain)
             .min(timers.count)
+            .min(self.next_return())
             .min(timers.deadline.unwrap_or(Duration::MAX))
     }
 

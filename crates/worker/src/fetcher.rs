@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lovage_core::{
-    BackendError, Broker, Entropy, QueueName, Reserve, Reserved, Settle, Settlement, SlotWants, Token, limits,
+    BackendError, Broker, Entropy, QueueName, Reserve, Reserved, SlotWants, Token, limits,
 };
 
 /// How much `maintain` does at a time.
@@ -36,13 +36,13 @@ pub(crate) struct Batch {
 }
 
 impl Fetcher {
-    /// Asks the queues in this order until `want` messages are found. Without `look` only those are asked that maintenance
+    /// Asks the queues in this order until `want` is found. Without `look` only those are asked that maintenance
     /// made something ready in: what waits there otherwise comes with a hint. A queue that is damaged keeps no other one
     /// from being asked.
     pub(crate) async fn round(
         self,
         queues: Vec<QueueName>,
-        want: usize,
+        want: SlotWants,
         mut suspects: bool,
         maintain: bool,
         look: bool,
@@ -62,12 +62,12 @@ impl Fetcher {
                     }
                 }
             }
-            if left == 0 || !look {
+            if left.is_none() || !look {
                 continue;
             }
             let token = Token::new(&*self.entropy);
             let request =
-                Reserve { queue: &queue, want: SlotWants::any(left), token, lease: self.lease, suspects };
+                Reserve { queue: &queue, want: left, token, lease: self.lease, suspects };
             match self.broker.reserve(request, None).await {
                 Ok(reserved) if reserved.deliveries.is_empty() => {
                     round.next_check = match (round.next_check, reserved.next_check) {
@@ -76,7 +76,7 @@ impl Fetcher {
                     };
                 }
                 Ok(reserved) => {
-                    left = left.saturating_sub(reserved.deliveries.len());
+                    left = left.less(&reserved.deliveries);
                     suspects &=
                         reserved.deliveries.iter().all(|delivery| delivery.losses < limits::SUSPECT_LOSSES);
                     round.batches.push(Batch { queue, token, reserved });
@@ -93,22 +93,13 @@ impl Fetcher {
     }
 }
 
-/// Hands a hint on that came for a queue which this worker has left: it was counted on to look there. What it finds goes
-/// back, which hints the next one; and who found something is no longer registered as idle there.
+/// Passes on a hint that this worker cannot follow: it has left the queue, or has no free slot. A reservation of nothing is not
+/// registered as idle any more, and hints another worker if something is ready.
 pub(crate) async fn pass_on(fetcher: Fetcher, queue: QueueName) {
     let token = Token::new(&*fetcher.entropy);
     let request =
-        Reserve { queue: &queue, want: SlotWants::any(1), token, lease: fetcher.lease, suspects: false };
-    let passed = async {
-        let found = fetcher.broker.reserve(request, None).await?.deliveries;
-        let back = |id| Settlement { id, how: Settle::GiveBack { after: Duration::ZERO, refused: false } };
-        let back: Vec<Settlement> = found.iter().map(|delivery| back(delivery.id)).collect();
-        if !back.is_empty() {
-            fetcher.broker.settle(&queue, token, &back, None).await?;
-        }
-        Ok::<(), BackendError>(())
-    };
-    if let Err(error) = passed.await {
+        Reserve { queue: &queue, want: SlotWants::NONE, token, lease: fetcher.lease, suspects: false };
+    if let Err(error) = fetcher.broker.reserve(request, None).await {
         tracing::debug!(%queue, "a hint is lost: {error}");
     }
 }

@@ -11,7 +11,7 @@ use crate::executor::guarded;
 /// Something that happened in a worker. Closed: a match over it is exhaustive, and a new kind is a major release.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum WorkerEvent {
-    /// A task was reserved and will be run.
+    /// A task was reserved and is started.
     Received {
         /// The task's id.
         id: TaskId,

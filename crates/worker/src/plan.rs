@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lovage_core::{
     AckMode, Arguments, ArgumentsError, DeadReason, Delivery, Directive, Envelope, EnvelopeError,
-    ErrorReport, Event, Misfit, Note, Outcome, QueueName, RedactedArg, RetryPolicy, Settle, TaskDef,
+    ErrorReport, Event, Handler, Misfit, Note, Outcome, QueueName, RedactedArg, RetryPolicy, Settle, SlotKind, TaskDef,
     TaskError, TaskName, TaskRecord, TaskState, Timestamp, Verdict, transition,
 };
 
@@ -99,6 +99,14 @@ pub(crate) struct Ran {
     pub(crate) exceeded: Option<Duration>,
 }
 
+/// The kind of slot that a task runs in.
+pub(crate) const fn slot_kind(def: &TaskDef) -> SlotKind {
+    match def.handler {
+        Handler::Async(_) => SlotKind::Async,
+        Handler::Blocking(_) => SlotKind::Blocking,
+    }
+}
+
 /// Plans a delivery of a queue.
 pub(crate) fn plan(
     delivery: Delivery,
@@ -180,6 +188,11 @@ pub(crate) fn plan(
 }
 
 impl Job {
+    /// The kind of slot that it runs in.
+    pub(crate) const fn kind(&self) -> SlotKind {
+        slot_kind(&self.def)
+    }
+
     /// What the end of its run leads to; `None` when nothing may be recorded or settled any more.
     pub(crate) fn ended(
         meta: Meta,

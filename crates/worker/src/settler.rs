@@ -119,6 +119,9 @@ impl Settler {
                     self.clock.sleep(backoff(attempt, &*self.entropy)).await;
                 }
                 Err(error) => {
+                    if attempt > 0 {
+                        let _gone = self.events.send(Event::Blocked(false));
+                    }
                     tracing::error!("the {what} cannot take outcomes: {error}");
                     return None;
                 }

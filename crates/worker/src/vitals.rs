@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lovage_core::{ActiveTask, Clock, RunInfo, TaskId, Timestamp, Token, WorkerInfo};
+use lovage_core::{ActiveTask, Clock, RunInfo, SlotKind, TaskId, Timestamp, Token, WorkerInfo};
 
 use crate::control::{Control, Stop};
 use crate::polls::Look;
@@ -43,7 +43,7 @@ pub(crate) struct Running {
     pub(crate) control: Arc<Control>,
     pub(crate) info: Arc<RunInfo>,
     pub(crate) started_at: Timestamp,
-    pub(crate) blocking: bool,
+    pub(crate) kind: SlotKind,
     /// Not one that is settled before its run: nobody else gets it, whatever becomes of its reservation.
     pub(crate) holds_lease: bool,
     look: Look,
@@ -54,9 +54,9 @@ impl Running {
         control: Arc<Control>,
         info: Arc<RunInfo>,
         started_at: Timestamp,
-        blocking: bool,
+        kind: SlotKind,
     ) -> Self {
-        Self { control, info, started_at, blocking, holds_lease: true, look: Look::default() }
+        Self { control, info, started_at, kind, holds_lease: true, look: Look::default() }
     }
 }
 

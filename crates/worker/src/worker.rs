@@ -91,6 +91,7 @@ impl Worker {
         catch_backtraces();
         let (events, inbox) = mpsc::unbounded_channel();
         let (settler, items) = mpsc::unbounded_channel();
+        let (returns, returned) = mpsc::unbounded_channel();
         let (keeps, over) = oneshot::channel::<()>();
         let holdings = Holdings::default();
         let vitals = Vitals::default();
@@ -107,6 +108,17 @@ impl Worker {
                 lost_leases: Arc::clone(&lost_leases),
             }
             .run(items),
+        );
+        tokio::spawn(
+            Settler {
+                broker: Arc::clone(&self.broker),
+                results: None,
+                shared: None,
+                clock: Arc::clone(&self.clock),
+                entropy: Arc::clone(&self.entropy),
+                events: events.clone(),
+            }
+            .run(returned),
         );
         let lease_keeper = Keeper {
             broker: Arc::clone(&self.broker),
@@ -145,6 +157,7 @@ impl Worker {
             burst: self.burst,
             events,
             settler,
+            returns,
             holdings,
             vitals,
             lost_leases,

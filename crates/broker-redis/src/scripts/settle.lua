@@ -2,7 +2,7 @@
 -- KEYS 1 prefix
 -- ARGV 1 now or ''; 2 token; 3 dead letters to keep; 4 notes to keep; 5 a = acknowledged; 6 o = others;
 --      then a ids; o ids; o triples: 'r' delay note | 'b' delay '' | 'u' delay '' (refused) | 'k' reason note |
---      'q' number of its kind, the number of the kind that it was kept for or '' (returned unstarted)
+--      'q' number of its kind (0: unsorted), the number of the kind that it was kept for or '' (returned unstarted)
 -- Returns the positions (of the a + o ids) whose lease was lost
 local now = clock(ARGV[1])
 local token, acks, others = ARGV[2], tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -53,27 +53,33 @@ local function dead_place()
   return newest >= now and newest < now + 1000000 and newest + 1 or now
 end
 
--- Keeps messages that were not started for their kinds: those that were kept for it before at the head, others at the tail.
+-- Keeps messages that were not started for their kinds: those that were kept for it before, and those that are not to be
+-- sorted, at the head, others at the tail.
 local function keep(returned)
   local info = call('HMGET', p .. 'i', 'gap', 'burst', 'spent', 'paused', 'until', 'empty', 'mask')
-  local records, suspects, kinds, lists = call('HMGET', p .. 'm', unpack(returned.ids)), call('EXISTS', p .. 'a') == 1, 0, {}
+  local records, suspects, kinds, unsorted, lists = call('HMGET', p .. 'm', unpack(returned.ids)), call('EXISTS', p .. 'a') == 1, 0, 0, {}
   for i, id in ipairs(returned.ids) do
     local priority, kind = records[i] and records[i]:byte(1) or 0, returned[i].kind
     if priority > 9 then priority = 0 end
-    local name, flag = 'r' .. KINDS[kind] .. priority, bit.lshift(1, priority)
-    if suspects and read_history(id).losses >= 2 then name, flag = 's' .. KINDS[kind], SUSPECTS end
-    kinds = bit.bor(kinds, bit.lshift(1, kind - 1))
+    local letter = KINDS[kind] or ''
+    local name, flag = 'r' .. letter .. priority, bit.lshift(1, priority)
+    if suspects and read_history(id).losses >= 2 then name, flag = 's' .. letter, SUSPECTS end
+    if kind > 0 then kinds = bit.bor(kinds, bit.lshift(1, kind - 1)) else unsorted = bit.bor(unsorted, flag) end
     local list = lists[name] or { kind = kind, flag = flag, head = {}, tail = {} }
     lists[name] = list
-    if returned[i].kept_for == kind then table.insert(list.head, 1, id) else table.insert(list.tail, id) end
+    if kind == 0 or returned[i].kept_for == kind then table.insert(list.head, 1, id) else table.insert(list.tail, id) end
   end
   local masks = { unpack(call('HMGET', p .. 'i', 'ka', 'kb')) }
   for name, list in pairs(lists) do
     if #list.head > 0 then call('LPUSH', p .. name, unpack(list.head)) end
     if #list.tail > 0 then call('RPUSH', p .. name, unpack(list.tail)) end
-    masks[list.kind] = bit.bor(tonumber(masks[list.kind]) or 0, list.flag)
-    call('HSET', p .. 'i', 'k' .. KINDS[list.kind], masks[list.kind])
+    if list.kind > 0 then
+      masks[list.kind] = bit.bor(tonumber(masks[list.kind]) or 0, list.flag)
+      call('HSET', p .. 'i', 'k' .. KINDS[list.kind], masks[list.kind])
+    end
   end
+  local mask = bit.bor(tonumber(info[7]) or 0, bit.band(unsorted, SUSPECTS - 1))
+  if unsorted ~= 0 then call('HSET', p .. 'i', 'mask', mask) end
   -- Their tokens come back.
   local gap, token = tonumber(info[1]), tonumber(info[6])
   if gap then
@@ -88,7 +94,7 @@ local function keep(returned)
     return
   end
   wake_wanting(kinds)
-  if gap and (tonumber(info[7]) or 0) ~= 0 then wake(1) end
+  if unsorted ~= 0 or gap and mask ~= 0 then wake(1) end
 end
 
 local returned = { ids = {} }

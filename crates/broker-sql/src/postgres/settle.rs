@@ -115,7 +115,7 @@ impl<'a> Lists<'a> {
             Settle::Retry { after, note } => ("retry", rows::duration(*after), None, Some(json(note)?)),
             Settle::GiveBack { after, refused: false } => ("back", rows::duration(*after), None, None),
             Settle::GiveBack { after, refused: true } => ("refused", rows::duration(*after), None, None),
-            Settle::Unstarted { kind, .. } => ("unstarted", rows::number_of_kind(*kind), None, None),
+            Settle::Unstarted { kind, .. } => ("unstarted", kind.map_or(0, rows::number_of_kind), None, None),
             Settle::DeadLetter { reason, note } => ("dead", 0, Some(reason.as_str()), Some(json(note)?)),
         };
         self.ids.push(rows::uuid(settlement.id));

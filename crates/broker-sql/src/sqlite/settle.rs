@@ -28,7 +28,7 @@ impl SqliteBroker {
             return Ok(Vec::new());
         }
         let mut tx = self.db.write_tx().await?;
-        let mut step = Step { tx: &mut tx, queue, token, now, ended: Vec::new(), unstarted: 0 };
+        let mut step = Step { tx: &mut tx, queue, token, now, ended: Vec::new(), unstarted: 0, sorted: false };
         let mut acked = step.acknowledge(batch).await?;
         let mut answers = Vec::with_capacity(batch.len());
         let mut given_back = Vec::new();
@@ -90,6 +90,8 @@ struct Step<'a> {
     ended: Vec<TaskId>,
     /// The number of messages that were returned unstarted.
     unstarted: usize,
+    /// Whether one of them is kept for a slot kind.
+    sorted: bool,
 }
 
 impl Step<'_> {
@@ -157,9 +159,10 @@ impl Step<'_> {
                 }
             }
             Settle::Unstarted { kind, .. } => {
-                let kind = rows::number_of_kind(*kind);
-                self.run(sqlx::query(sql!("settle_unstarted")).bind(seq).bind(kind)).await?;
+                let number = kind.map_or(0, rows::number_of_kind);
+                self.run(sqlx::query(sql!("settle_unstarted")).bind(seq).bind(number)).await?;
                 self.unstarted += 1;
+                self.sorted |= kind.is_some();
             }
             Settle::DeadLetter { reason, note } => {
                 self.bury(&row, id, seq, reason.as_str(), notes.as_deref(), note).await?
@@ -194,7 +197,9 @@ impl Step<'_> {
         if self.unstarted == 0 {
             return Ok(());
         }
-        self.run(sqlx::query(sql!("queue_sorted")).bind(self.queue.as_str())).await?;
+        if self.sorted {
+            self.run(sqlx::query(sql!("queue_sorted")).bind(self.queue.as_str())).await?;
+        }
         refund(self.tx, self.queue, self.now, self.unstarted).await
     }
 

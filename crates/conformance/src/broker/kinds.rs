@@ -123,6 +123,23 @@ pub async fn kept_messages_keep_their_order(bed: &dyn BrokerBed) {
     assert_eq!(taken, ids);
 }
 
+/// A worker whose tasks are all of one kind does not sort: the messages are the next ones for everybody.
+pub async fn message_may_stay_unsorted(bed: &dyn BrokerBed) {
+    let queue = Queue::join(bed).await;
+    let ids = queue.fill(4, at(0)).await;
+    let idle = Queue::join(bed).await;
+    let batch = reserve(&queue, only(Async, 2), 0).await;
+    let rest = reserve(&queue, only(Async, 2), 0).await;
+    assert_eq!(got(&idle, only(Blocking, 1), 0).await, []);
+    queue.return_unstarted(&rest, None, at(0)).await;
+    queue.return_unstarted(&batch, None, at(0)).await;
+    assert_eq!(next_hint(&*idle.broker, "a message").await, Hint::Work(queue.name.clone()));
+    assert_eq!(queue.peek(Place::Ready, 3).await, ids);
+    let again = reserve(&queue, only(Blocking, 3), 0).await;
+    assert_eq!(again.ids(), ids[..3]);
+    assert!(again.reserved.deliveries.iter().all(|found| found.kind.is_none() && found.delivery == 1));
+}
+
 /// A message that was kept for the kind already is the next one of its kind.
 pub async fn return_of_a_kept_message_goes_to_its_place(bed: &dyn BrokerBed) {
     let queue = Queue::join(bed).await;
@@ -482,7 +499,7 @@ pub async fn return_under_a_lost_lease_changes_nothing(bed: &dyn BrokerBed) {
     let queue = Queue::join(bed).await;
     let id = queue.accept(queue.message(), at(0)).await;
     let old = queue.lose(0).await;
-    let unstarted = Settle::Unstarted { kind: Blocking, kept_for: None };
+    let unstarted = Settle::Unstarted { kind: Some(Blocking), kept_for: None };
     assert_eq!(queue.settle(old.token, id, unstarted.clone(), at(40)).await, Settled::LeaseLost);
     assert_eq!(got(&queue, only(Async, 1), 40).await, [id]);
     assert_eq!(queue.settle(super::support::token(), id, unstarted, at(40)).await, Settled::LeaseLost);

@@ -162,7 +162,13 @@ impl Queue {
     }
 
     /// Returns all messages of a reservation unstarted, for this slot kind.
-    pub(crate) async fn return_unstarted(&self, batch: &Batch, kind: SlotKind, now: Option<Timestamp>) {
+    pub(crate) async fn return_unstarted(
+        &self,
+        batch: &Batch,
+        kind: impl Into<Option<SlotKind>>,
+        now: Option<Timestamp>,
+    ) {
+        let kind = kind.into();
         let back = |delivery: &Delivery| Settlement {
             id: delivery.id,
             how: Settle::Unstarted { kind, kept_for: delivery.kind },

@@ -17,6 +17,7 @@ mod postgres;
 mod process;
 mod schedule;
 mod schedule_sql;
+mod slots;
 mod store;
 mod supervised;
 mod support;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lovage_core::{QueueName, WorkerCommand, WorkerInfo};
+use lovage_core::{QueueName, SlotKind, WorkerCommand, WorkerInfo};
 
 use super::Dispatcher;
 use crate::worker::{Phase, take_back};
@@ -91,12 +91,12 @@ impl Dispatcher {
         }
         self.parts.turns.remove(queue);
         self.parts.info.queues = self.parts.turns.all().to_vec();
-        let waiting = std::mem::take(&mut self.waiting);
-        let (back, kept): (Vec<_>, Vec<_>) =
-            waiting.into_iter().partition(|(_, job)| job.meta.queue == *queue);
-        self.waiting = kept.into();
-        for (token, job) in back.into_iter().rev() {
-            self.give_back(token, queue, job.meta.delivery.id);
+        for kind in SlotKind::ALL {
+            let waiting = std::mem::take(&mut self.waiting[kind.index()]);
+            let (back, kept): (Vec<_>, Vec<_>) =
+                waiting.into_iter().partition(|waiting| waiting.job.meta.queue == *queue);
+            self.waiting[kind.index()] = kept.into();
+            self.return_all(back);
         }
         None
     }

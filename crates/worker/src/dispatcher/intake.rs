@@ -1,13 +1,14 @@
 //! How messages come in: how many are wanted, one round over the queues at a time, and what was found.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lovage_core::{
-    BackendError, Delivery, Handler, QueueName, ResultStore, TaskId, Timestamp, Token, limits,
+    BackendError, Delivery, QueueName, ResultStore, SlotKind, SlotWants, TaskId, Timestamp, Token, limits,
 };
 
-use super::{Dispatcher, Event, Reservation};
+use super::{Dispatcher, Event, Reservation, Waiting};
 use crate::control::LeaseEnd;
 use crate::fetcher::{Batch, Fetcher, Round};
 use crate::hooks::WorkerEvent;
@@ -15,8 +16,9 @@ use crate::plan::{Plan, plan};
 use crate::settler::backoff;
 use crate::worker::Phase;
 
-/// How far ahead of free slots is reserved: what the last second shows to start within four reservations, and within these
-/// bounds. Messages that wait here longer than that could have been started elsewhere.
+/// How far ahead of free slots is reserved, for each kind of them: what the last second shows to start within four
+/// reservations, and within these bounds. What waits here longer than the upper one is returned: it could have been started
+/// elsewhere.
 const AHEAD: Duration = Duration::from_millis(2);
 const AHEAD_MOST: Duration = Duration::from_millis(50);
 /// How much may have ended and not be settled yet, beside four times the slots: a worker that is killed leaves that to be run
@@ -26,9 +28,10 @@ const UNSETTLED: Duration = Duration::from_millis(10);
 /// A worker that waits for hints looks for itself this often at least, in case that it hears none.
 const LOOK: Duration = Duration::from_secs(20);
 
-/// Starts in the last second, in two halves.
+/// Starts of one slot kind in the last second, in two halves.
 #[derive(Default)]
 pub(super) struct Rate {
+    last: Duration,
     since: Duration,
     now: usize,
     before: usize,
@@ -46,6 +49,12 @@ impl Rate {
             self.since = now;
         }
         self.now += 1;
+        self.last = now;
+    }
+
+    /// Begins anew, after a look-ahead that was wrong.
+    pub(super) fn forget(&mut self) {
+        (self.now, self.before) = (0, 0);
     }
 
     fn fetched(&mut self, took: Duration) {
@@ -54,7 +63,12 @@ impl Rate {
 
     /// How many start before the reservation after next is there, with room for a slow one: a broker that commits to disk
     /// takes now and then twice its usual time, and the slots would be empty meanwhile.
-    fn ahead(&self) -> usize {
+    ///
+    /// None while nothing starts: then it would wait too long.
+    pub(super) fn ahead(&self, now: Duration) -> usize {
+        if now.saturating_sub(self.last) >= AHEAD_MOST {
+            return 0;
+        }
         self.within((self.round * 4).clamp(AHEAD, AHEAD_MOST))
     }
 
@@ -66,35 +80,52 @@ impl Rate {
 }
 
 impl Dispatcher {
-    pub(super) fn want(&self) -> usize {
+    /// How many messages of each slot kind can be started here soon.
+    pub(super) fn want(&self, now: Duration) -> SlotWants {
         let slots = self.parts.info.concurrency + self.parts.info.blocking;
-        let bound = 4 * slots + self.rate.within(UNSETTLED);
-        if self.phase != Phase::Running || self.blocked || self.unsettled >= bound {
-            return 0;
+        let bound = 4 * slots + self.rates.iter().map(|rate| rate.within(UNSETTLED)).sum::<usize>();
+        let mut want = SlotWants::NONE;
+        if self.phase != Phase::Running || self.blocked > 0 || self.unsettled >= bound {
+            return want;
         }
-        // Blocking slots count only where there are blocking tasks; a message does not say which it is.
-        let free = if self.has(true) { self.free(true) } else { 0 }
-            + if self.has(false) { self.free(false) } else { 0 };
-        (free + self.rate.ahead()).saturating_sub(self.waiting.len()).min(limits::RESERVE_BATCH)
-    }
-
-    pub(super) fn has(&self, blocking: bool) -> bool {
-        self.parts.tasks.values().any(|def| matches!(def.handler, Handler::Blocking(_)) == blocking)
+        for kind in SlotKind::ALL.into_iter().filter(|kind| self.has[kind.index()]) {
+            let index = kind.index();
+            let count = self.free(kind) + self.rates[index].ahead(now);
+            let count = count.saturating_sub(self.waiting[index].len());
+            *want.get_mut(kind) = count;
+            want.total += count;
+        }
+        if !want.is_none() {
+            want.total = want.total.max(self.brought.sorting);
+        }
+        want.bounded()
     }
 
     pub(super) fn fetch(&mut self) {
-        let want = self.want();
-        if self.fetching || !(self.hungry && want > 0 || self.maintain && self.phase == Phase::Running) {
+        if self.fetching {
             return;
         }
+        // Not as this turn of the loop began: a lease is counted from here.
         let now = self.parts.clock.monotonic();
-        let look = want > 0 && (self.hungry || now >= self.timers.look);
+        let mut want = self.want(now);
+        if !(self.hungry && !want.is_none() || self.maintain && self.phase == Phase::Running) {
+            return;
+        }
+        let look = !want.is_none() && (self.hungry || now >= self.timers.look);
         if look {
             self.timers.look = now + LOOK;
         }
         self.fetching = true;
         self.hungry = false;
         let maintain = std::mem::take(&mut self.maintain);
+        if maintain && !want.is_none() {
+            // Messages that are kept for a kind of which this worker has no task may be of a task that no worker has any
+            // more: one at a time is looked at, and refused as undeliverable.
+            for kind in SlotKind::ALL.into_iter().filter(|kind| !self.has[kind.index()]) {
+                *want.get_mut(kind) = 1;
+            }
+        }
+        self.brought.ahead = SlotKind::ALL.map(|kind| self.rates[kind.index()].ahead(now));
         let fetcher = self.fetcher();
         let (queues, suspects) = (self.parts.turns.next(), self.suspects == 0);
         self.spawn(async move {
@@ -131,7 +162,7 @@ impl Dispatcher {
         };
         let found = !round.batches.is_empty();
         if found {
-            self.rate.fetched(now.saturating_sub(asked));
+            self.rates.iter_mut().for_each(|rate| rate.fetched(now.saturating_sub(asked)));
         }
         for batch in round.batches {
             self.reserved(now.saturating_sub(asked), batch);
@@ -145,7 +176,7 @@ impl Dispatcher {
             }
             if self.parts.burst
                 && self.phase == Phase::Running
-                && self.waiting.is_empty()
+                && self.waiting.iter().all(VecDeque::is_empty)
                 && self.parts.vitals.running() == 0
                 && self.unsettled == 0
             {
@@ -217,22 +248,17 @@ impl Dispatcher {
         delivery: Delivery,
         broker_now: Timestamp,
     ) {
-        let id = delivery.id;
-        if !self.parts.turns.has(queue) {
-            // It was told to leave this queue while the reservation was under way.
-            self.give_back(token, queue, id);
-            return;
-        }
         let now = self.parts.clock.now();
         match plan(delivery, queue, &self.parts.tasks, &self.parts.defaults, broker_now, now) {
             Plan::Run(job) => {
-                tracing::info!("task {}[{id}] received", job.meta.task);
-                self.tell_of(|| WorkerEvent::Received {
-                    id,
-                    task: job.meta.task.clone(),
-                    queue: queue.clone(),
-                });
-                self.waiting.push_back((token, job));
+                let waiting = Waiting { token, job, since: self.parts.clock.monotonic() };
+                if self.parts.turns.has(queue) {
+                    self.brought.job();
+                    self.waiting[waiting.job.kind().index()].push_back(waiting);
+                } else {
+                    // It was told to leave this queue while the reservation was under way.
+                    self.return_all([waiting]);
+                }
             }
             Plan::End(ending) => self.end(token, *ending, None),
         }

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use lovage_core::{Hint, TaskId, Token};
 
-use super::Dispatcher;
+use super::{Dispatcher, Waiting};
 use crate::control::Stop;
 use crate::fetcher::pass_on;
 use crate::plan::{End, Job, Ran};
+use crate::worker::Phase;
 
 impl Dispatcher {
     pub(super) fn leases(&mut self, lost: &[Token], revoked: &[TaskId]) {
@@ -17,7 +18,7 @@ impl Dispatcher {
                 continue;
             }
             self.outages.leases.failed(format_args!("its tasks of {} stop here, others run them", reservation.queue));
-            self.waiting.retain(|(waiting, _)| waiting != token);
+            self.waiting.iter_mut().for_each(|waiting| waiting.retain(|job| job.token != *token));
             self.parts.vitals.stop(Stop::LeaseLost, |held, _, run| held == *token && run.holds_lease);
             self.release(*token);
         }
@@ -27,9 +28,11 @@ impl Dispatcher {
     pub(super) fn revoke(&mut self, id: TaskId) {
         self.parts.vitals.stop(Stop::Revoked, |_, running, _| running == id);
         // One that still waits here ends without a run.
-        if let Some(at) = self.waiting.iter().position(|(_, job)| job.meta.delivery.id == id)
-            && let Some((token, job)) = self.waiting.remove(at)
-        {
+        let removed = self.waiting.iter_mut().find_map(|waiting| {
+            let at = waiting.iter().position(|waiting| waiting.job.meta.delivery.id == id)?;
+            waiting.remove(at)
+        });
+        if let Some(Waiting { token, job, .. }) = removed {
             let now = self.parts.clock.now();
             let ran = Ran { started_at: now, finished_at: now, run_time: Duration::ZERO, exceeded: None };
             let policy = job.policy();
@@ -41,7 +44,13 @@ impl Dispatcher {
 
     pub(super) fn hint(&mut self, hint: Hint) {
         match hint {
-            Hint::Work(queue) if self.parts.turns.has(&queue) => self.hungry = true,
+            Hint::Work(queue) if self.parts.turns.has(&queue) => {
+                self.hungry = true;
+                // Without a free slot it looks at the queue later, and another idle worker may have one now.
+                if self.want(self.parts.clock.monotonic()).is_none() && self.phase < Phase::Stopping {
+                    drop(tokio::spawn(pass_on(self.fetcher(), queue)));
+                }
+            }
             Hint::Work(queue) => drop(tokio::spawn(pass_on(self.fetcher(), queue))),
             Hint::Revoked(id) => self.revoke(id),
             Hint::Command => self.timers.beat = Duration::ZERO,

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lovage_core::{AckMode, Broker, Handler, QueueName, RunInfo, Settle, Settled, Settlement, TaskId, Token};
+use lovage_core::{AckMode, Broker, QueueName, RunInfo, Settle, Settled, Settlement, SlotKind, TaskId, Token};
 use tracing::Instrument as _;
 
-use super::{Dispatcher, Event};
+use super::{Dispatcher, Event, Waiting};
 use crate::control::Control;
 use crate::executor::Run;
+use crate::hooks::WorkerEvent;
 use crate::plan::{End, Job, Ran};
 use crate::vitals::Running;
 use crate::worker::Phase;
@@ -16,39 +17,38 @@ use crate::worker::Phase;
 impl Dispatcher {
     pub(super) fn start_waiting(&mut self, now: Duration) {
         if self.phase == Phase::Stopping {
-            for (token, job) in std::mem::take(&mut self.waiting).into_iter().rev() {
-                self.give_back(token, &job.meta.queue, job.meta.delivery.id);
-            }
+            self.return_waiting();
             return;
         }
-        // A job whose kind of slot is taken lets those behind it pass.
-        let mut at = 0;
-        while at < self.waiting.len() && (self.free(false) > 0 || self.free(true) > 0) {
-            let blocking = matches!(self.waiting[at].1.def.handler, Handler::Blocking(_));
-            if self.free(blocking) == 0 {
-                at += 1;
-                continue;
-            }
-            *self.taken(blocking) += 1;
-            if let Some((token, job)) = self.waiting.remove(at) {
-                self.rate.started(now);
-                self.start(token, job, blocking);
+        for kind in SlotKind::ALL {
+            while self.free(kind) > 0
+                && let Some(Waiting { token, job, .. }) = self.waiting[kind.index()].pop_front()
+            {
+                self.taken[kind.index()] += 1;
+                self.rates[kind.index()].started(now);
+                self.start(token, job, kind);
             }
         }
     }
 
-    pub(super) fn start(&mut self, token: Token, job: Box<Job>, blocking: bool) {
+    pub(super) fn start(&mut self, token: Token, job: Box<Job>, kind: SlotKind) {
         let delivery = &job.meta.delivery;
         let id = delivery.id;
+        tracing::info!("task {}[{id}] received", job.meta.task);
+        self.tell_of(|| WorkerEvent::Received {
+            id,
+            task: job.meta.task.clone(),
+            queue: job.meta.queue.clone(),
+        });
         let Some(reservation) = self.reservations.get(&token) else {
             // Its lease was lost while it waited.
-            self.free_slot(blocking);
+            self.free_slot(kind);
             return;
         };
         if reservation.lease.has_passed(self.parts.clock.now()) {
             // This process was frozen, or the answer was long on its way: somebody else may be running it already.
             self.outages.leases.failed(format_args!("task [{id}] is given back unstarted"));
-            self.free_slot(blocking);
+            self.free_slot(kind);
             self.give_back(token, &job.meta.queue, id);
             return;
         }
@@ -57,7 +57,7 @@ impl Dispatcher {
         let control = Control::new(lease, Arc::clone(&self.news));
         let info = Arc::new(run_info(&job, &self.parts.defaults.worker));
         let started_at = self.parts.clock.now();
-        let mut running = Running::new(Arc::clone(&control), Arc::clone(&info), started_at, blocking);
+        let mut running = Running::new(Arc::clone(&control), Arc::clone(&info), started_at, kind);
         running.holds_lease = !early;
         self.parts.vitals.started(token, id, running);
         let span = tracing::info_span!("task", name = job.def.name, %id, attempt = info.attempt, queue = %info.queue);
@@ -87,7 +87,7 @@ impl Dispatcher {
         let id = job.meta.delivery.id;
         let info = match self.parts.vitals.ended(token, id) {
             Some(running) => {
-                self.free_slot(running.blocking);
+                self.free_slot(running.kind);
                 running.info
             }
             None => Arc::new(run_info(&job, &self.parts.defaults.worker)),
@@ -116,21 +116,14 @@ impl Dispatcher {
     }
 
     /// Slots of a kind that nothing runs in; none while more run than there are slots now.
-    pub(super) fn free(&self, blocking: bool) -> usize {
-        let (all, taken) = if blocking {
-            (self.parts.info.blocking, self.taken.blocking)
-        } else {
-            (self.parts.info.concurrency, self.taken.concurrent)
-        };
-        all.saturating_sub(taken)
+    pub(super) fn free(&self, kind: SlotKind) -> usize {
+        let is_blocking = kind == SlotKind::Blocking;
+        let slots = if is_blocking { self.parts.info.blocking } else { self.parts.info.concurrency };
+        slots.saturating_sub(self.taken[kind.index()])
     }
 
-    pub(super) fn free_slot(&mut self, blocking: bool) {
-        *self.taken(blocking) -= 1;
-    }
-
-    fn taken(&mut self, blocking: bool) -> &mut usize {
-        if blocking { &mut self.taken.blocking } else { &mut self.taken.concurrent }
+    pub(super) fn free_slot(&mut self, kind: SlotKind) {
+        self.taken[kind.index()] -= 1;
     }
 }
 

@@ -1,5 +1,6 @@
 //! The way to the end: phases, the grace period, and signing off.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::Dispatcher;
@@ -55,7 +56,7 @@ impl Dispatcher {
         self.phase == Phase::Stopping
             && !self.fetching
             && self.parts.vitals.running() == 0
-            && self.waiting.is_empty()
+            && self.waiting.iter().all(VecDeque::is_empty)
             && self.unsettled == 0
     }
 

@@ -1,5 +1,6 @@
 //! What is done by the clock: heartbeats with what they bring back, and the cleaning up of results.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,7 +95,7 @@ impl Dispatcher {
                 Phase::Stopping | Phase::StoppingNow => WorkerMode::Stopping,
             },
             active: self.parts.vitals.active(),
-            reserved: self.waiting.len(),
+            reserved: self.waiting.iter().map(VecDeque::len).sum(),
             succeeded: self.summary.succeeded,
             failed: self.summary.failed,
             memory,
@@ -154,7 +155,7 @@ impl Dispatcher {
             return;
         };
         let now = self.parts.clock.now();
-        let is_busy = self.parts.vitals.running() > 0 || !self.waiting.is_empty();
+        let is_busy = self.parts.vitals.running() > 0 || self.waiting.iter().any(|waiting| !waiting.is_empty());
         if !self.counting.wants_look(is_busy, now) {
             return;
         }
