@@ -90,6 +90,7 @@ fn worker() -> WorkerInfo {
         refused: None,
         stuck_since: None,
         unrunnable: Vec::new(),
+        abandoned: Vec::new(),
     }
 }
 

@@ -226,6 +226,7 @@ fn worker_of_math() -> WorkerInfo {
         refused: None,
         stuck_since: None,
         unrunnable: Vec::new(),
+        abandoned: Vec::new(),
     }
 }
 

@@ -65,7 +65,7 @@ pub use suggest::nearest;
 pub use task::{AckMode, BoxFuture, Codec, Handler, Param, StateNeed, TaskDef, TaskOptions, TaskResult};
 pub use time::Timestamp;
 pub use worker::{
-    ActiveTask, Misfit, ScheduleHome, TaskInfo, Unrunnable, WorkerCommand, WorkerInfo, WorkerMode,
+    AbandonedThread, ActiveTask, Misfit, ScheduleHome, TaskInfo, Unrunnable, WorkerCommand, WorkerInfo, WorkerMode,
 };
 
 mod priority;

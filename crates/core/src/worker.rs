@@ -67,6 +67,9 @@ pub struct WorkerInfo {
     /// [`Unrunnable::KINDS`] kinds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unrunnable: Vec<Unrunnable>,
+    /// Threads of plain tasks that still run although their tasks have ended, the oldest first, at most 1,000.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub abandoned: Vec<AbandonedThread>,
 }
 
 impl WorkerInfo {
@@ -205,6 +208,22 @@ pub struct ActiveTask {
     /// An async task: since when it holds its thread without an await, so that others cannot go on. Only said after seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocks_since: Option<Timestamp>,
+}
+
+/// A thread that still runs the function of a plain task that has ended: a thread cannot be killed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AbandonedThread {
+    /// The task's id.
+    pub id: TaskId,
+    /// The task's name.
+    pub task: String,
+    /// The queue that the task came from.
+    pub queue: QueueName,
+    /// When the run started.
+    pub started_at: Timestamp,
+    /// When the run ended and left the thread behind: it was revoked, passed its hard time limit, lost its lease or was given
+    /// back.
+    pub abandoned_at: Timestamp,
 }
 
 /// What a worker can be told.

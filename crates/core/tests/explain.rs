@@ -129,6 +129,7 @@ fn worker(name: &str) -> WorkerInfo {
         refused: None,
         stuck_since: None,
         unrunnable: Vec::new(),
+        abandoned: Vec::new(),
     }
 }
 

@@ -127,6 +127,16 @@ impl Telemetry {
         self.metrics.hook_panicked();
     }
 
+    /// A plain task ended while its thread runs on.
+    pub fn thread_abandoned(&self) {
+        self.metrics.abandoned_threads.inc();
+    }
+
+    /// The thread of a plain task that had ended before has ended, too.
+    pub fn abandoned_thread_ended(&self) {
+        self.metrics.abandoned_threads.dec();
+    }
+
     /// A task was given back, or is no longer ours.
     pub fn gone(&self) {
         self.held.fetch_sub(1, Ordering::Relaxed);

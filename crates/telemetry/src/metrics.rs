@@ -35,6 +35,7 @@ pub(crate) struct Metrics {
     wait: Family<TaskLabels, Histogram, fn() -> Histogram>,
     slots: Gauge,
     held: Gauge,
+    pub(crate) abandoned_threads: Gauge,
     hook_panics: Counter,
     log_dropped: Counter,
     broker_up: Gauge,
@@ -86,6 +87,7 @@ impl Metrics {
             wait: Family::new_with_constructor(times),
             slots: Gauge::default(),
             held: Gauge::default(),
+            abandoned_threads: Gauge::default(),
             hook_panics: Counter::default(),
             log_dropped: Counter::default(),
             broker_up: Gauge::default(),
@@ -124,6 +126,11 @@ impl Metrics {
             "worker_tasks",
             "Tasks that this process has taken and not ended",
             metrics.held.clone(),
+        );
+        registry.register(
+            "worker_abandoned_threads",
+            "Threads of plain tasks that have ended before their threads",
+            metrics.abandoned_threads.clone(),
         );
         registry.register("hook_panics", "Panics of hooks of the program", metrics.hook_panics.clone());
         let dropped = "Log lines that could not be written";
@@ -255,6 +262,7 @@ mod tests {
         metrics.ended(end);
         metrics.ended(End { state: TaskState::Failure, waited: Some(Duration::from_secs(2)), ..end });
         metrics.fired(Duration::from_millis(10));
+        metrics.abandoned_threads.inc();
         let text = metrics.text();
         for line in [
             r#"lovage_build_info{program="lovage",version="1.2.3"} 1"#,
@@ -264,6 +272,7 @@ mod tests {
             r#"lovage_task_run_seconds_bucket{le="0.05",task="mail.send",queue="mail"} 2"#,
             r#"lovage_task_wait_seconds_sum{task="mail.send",queue="mail"} 2.0"#,
             "lovage_schedule_slots_total 1",
+            "lovage_worker_abandoned_threads 1",
             "# EOF",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}:\n{text}");

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use lovage_core::{
-    Envelope, Hidden, Note, Outcome, Progress, StoredMessage, TaskRecord, TaskState, Timestamp, WorkerInfo,
-    format_duration,
+    AbandonedThread, Envelope, Hidden, Note, Outcome, Progress, StoredMessage, TaskRecord, TaskState,
+    Timestamp, WorkerInfo, format_duration,
 };
 use serde_json::{Value, json};
 
@@ -85,6 +85,15 @@ pub(crate) fn worker(info: &WorkerInfo) -> Value {
         "cpu": info.cpu.map(|thousandths| f64::from(thousandths) / 1_000.0),
         "refused": info.refused,
         "stuck_since": info.stuck_since.map(|at| at.to_string()),
+        "abandoned": info.abandoned.iter().map(abandoned).collect::<Vec<_>>(),
+    })
+}
+
+/// A thread that runs the function of a task that has ended.
+pub(crate) fn abandoned(thread: &AbandonedThread) -> Value {
+    json!({
+        "id": thread.id.to_string(), "task": thread.task, "queue": thread.queue,
+        "started_at": thread.started_at.to_string(), "abandoned_at": thread.abandoned_at.to_string(),
     })
 }
 

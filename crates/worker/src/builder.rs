@@ -249,6 +249,7 @@ impl WorkerBuilder {
             refused: None,
             stuck_since: None,
             unrunnable: Vec::new(),
+            abandoned: Vec::new(),
         };
         Ok(Worker {
             defaults: Defaults {

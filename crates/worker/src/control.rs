@@ -9,6 +9,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::dispatcher::Event;
 use crate::polls::Polls;
+use crate::threads::RunThread;
 
 /// Longest message of a progress that is told, in bytes: it travels with every heartbeat.
 const LONGEST: usize = 200;
@@ -118,6 +119,8 @@ pub(crate) struct Control {
     news: Arc<News>,
     /// Of an async task.
     pub(crate) polls: Polls,
+    /// Of a plain task.
+    pub(crate) thread: RunThread,
 }
 
 impl Control {
@@ -132,6 +135,7 @@ impl Control {
             finished: AtomicBool::new(false),
             news,
             polls: Polls::default(),
+            thread: RunThread::default(),
         })
     }
 
@@ -191,6 +195,14 @@ impl Control {
                 return;
             }
             changed.await;
+        }
+    }
+
+    /// Marks that the thread of a plain task ended; the loop learns of it where the run ended before its thread.
+    pub(crate) fn thread_ended(&self) {
+        if self.thread.end() {
+            // The loop may have ended already.
+            let _gone = self.news.events.send(Event::ThreadEnded);
         }
     }
 

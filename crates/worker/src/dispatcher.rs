@@ -2,8 +2,10 @@
 //! reserved, what runs and what is being settled; everything else is told by messages and tells by events.
 //!
 //! The handlers are grouped by what they are about: `intake` (from a free slot to a planned job), `runs`, `returns` (jobs that
-//! cannot be started here), `endings` (from an end to its settlement), `news` from outside, `commands`, `upkeep` by the clock, and `stopping`.
+//! cannot be started here), `endings` (from an end to its settlement), `abandoned` threads, `news` from outside, `commands`,
+//! `upkeep` by the clock, and `stopping`.
 
+mod abandoned;
 mod commands;
 mod endings;
 mod intake;
@@ -33,6 +35,7 @@ use crate::leases::Holdings;
 use crate::plan::{Defaults, End, Job, Ran, slot_kind};
 use crate::settler::Item;
 use crate::stats::Counting;
+use crate::threads::AbandonedThreads;
 use crate::unrunnable::GivenBack;
 use crate::vitals::Vitals;
 use crate::worker::{Phase, Summary};
@@ -71,6 +74,8 @@ pub(crate) enum Event {
     Leases { lost: Vec<Token>, revoked: Vec<TaskId> },
     /// A run told how far it is, or blocks its thread.
     News,
+    /// The thread of a plain task ended after its run.
+    ThreadEnded,
     /// The lease keeper wants to see that this loop goes on.
     Asked,
     /// The broker's hint.
@@ -141,6 +146,7 @@ pub(crate) struct Dispatcher {
     timers: Timers,
     summary: Summary,
     counting: Counting,
+    abandoned: AbandonedThreads,
     /// Sums are on their way to the store.
     adding: bool,
     outages: Outages,
@@ -237,6 +243,7 @@ impl Dispatcher {
             },
             summary: Summary::default(),
             counting: Counting::default(),
+            abandoned: AbandonedThreads::default(),
             adding: false,
             outages,
         }
@@ -312,6 +319,7 @@ impl Dispatcher {
             }
             Event::Leases { lost, revoked } => self.leases(&lost, &revoked),
             Event::News => self.has_news(),
+            Event::ThreadEnded => self.threads_ended(),
             // The turn of the loop is the answer.
             Event::Asked => {}
             Event::Hint(hint) => self.hint(hint),

@@ -22,6 +22,7 @@ use lovage_core::{
 use crate::control::{Control, Stop, Visible};
 use crate::plan::{End, Job, Ran};
 use crate::polls::Polls;
+use crate::threads::ThreadGuard;
 
 thread_local! {
     /// Whether this thread runs a task's code right now.
@@ -91,7 +92,7 @@ const WIND_DOWN: Duration = Duration::from_secs(2);
 struct Limits<'a> {
     soft: Option<Duration>,
     hard: Option<Duration>,
-    control: &'a Control,
+    control: &'a Arc<Control>,
     clock: &'a dyn Clock,
 }
 
@@ -103,7 +104,15 @@ impl Limits<'_> {
                 Err(panic) => End::Failed(panic),
             },
             Handler::Blocking(run) => {
-                self.run_blocking(move || guarded(|| run(context, args)).unwrap_or_else(Err)).await
+                let thread = ThreadGuard::new(self.control);
+                self.run_blocking(move || {
+                    // Where the pool had no thread until now, the run may have ended meanwhile.
+                    if thread.is_abandoned() {
+                        return Err(TaskError::new("the run ended before its thread started"));
+                    }
+                    guarded(|| run(context, args)).unwrap_or_else(Err)
+                })
+                .await
             }
         }
     }

@@ -57,6 +57,24 @@ pub enum WorkerEvent {
         /// The message of the panic.
         message: String,
     },
+    /// A plain task ended (revoked, past its hard time limit, given back, or without its lease) while its thread runs on.
+    ThreadAbandoned {
+        /// The task's id.
+        id: TaskId,
+        /// Its name.
+        task: String,
+        /// Where it came from.
+        queue: QueueName,
+    },
+    /// The thread of an earlier [`ThreadAbandoned`](Self::ThreadAbandoned) ended.
+    AbandonedThreadEnded {
+        /// The task's id.
+        id: TaskId,
+        /// Its name.
+        task: String,
+        /// Where it came from.
+        queue: QueueName,
+    },
     /// The worker ended.
     Stopped,
 }

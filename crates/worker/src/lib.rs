@@ -32,6 +32,7 @@ mod plan;
 mod polls;
 mod settler;
 mod stats;
+mod threads;
 mod unrunnable;
 mod vitals;
 mod worker;

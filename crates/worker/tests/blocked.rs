@@ -8,9 +8,9 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use lovage::{Client, RunningWorker, State, TaskError, Worker, tasks};
+use lovage::{Client, RunningWorker, State, TaskError, TaskId, Worker, tasks};
 use lovage_broker_memory::{MemoryResults, MemoryStore};
-use lovage_core::{Clock as _, Timestamp, WorkerInfo};
+use lovage_core::{Cancelled, Clock as _, Timestamp, WorkerInfo};
 use lovage_testkit::{FakeClock, FaultyBroker, Operation, SeededEntropy};
 use tokio::runtime::{Builder, Runtime};
 
@@ -55,6 +55,12 @@ fn plain(gate: State<Gate>) -> Result<(), TaskError> {
     Ok(())
 }
 
+#[lovage::task(name = "hangs", time_limit = "5s")]
+fn hangs(gate: State<Gate>) -> Result<(), TaskError> {
+    gate.pass();
+    Ok(())
+}
+
 #[lovage::task(name = "noop")]
 async fn noop() -> Result<(), TaskError> {
     Ok(())
@@ -74,6 +80,10 @@ struct World {
 
 impl World {
     fn new(threads: usize) -> Self {
+        Self::with_slots(threads, 2)
+    }
+
+    fn with_slots(threads: usize, blocking: usize) -> Self {
         let runtime = Builder::new_multi_thread().worker_threads(threads).enable_all().build().unwrap();
         let clock = Arc::new(FakeClock::new());
         let store = MemoryStore::new(clock.clone());
@@ -84,7 +94,8 @@ impl World {
         let gate = Gate::default();
         let broker = FaultyBroker::new(store.handle());
         let worker = Worker::builder()
-            .tasks(tasks![spins, waits, plain, noop])
+            .tasks(tasks![spins, waits, plain, hangs, noop])
+            .blocking(blocking)
             .state(gate.clone())
             .clock(clock.clone())
             .build(broker.clone(), Some(results))
@@ -209,4 +220,64 @@ fn who_awaits_or_has_a_thread_of_its_own_does_not_block() {
     assert!(run(&info, "waits") && run(&info, "plain"));
     assert_eq!((info.stuck_since, blocking(&info)), (None, vec![]));
     assert_eq!(world.broker.calls(Operation::SpeakFor), 0);
+}
+
+fn abandoned(info: &WorkerInfo) -> Vec<TaskId> {
+    info.abandoned.iter().map(|thread| thread.id).collect()
+}
+
+#[test]
+fn threads_of_ended_tasks_are_shown_until_they_end() {
+    let world = World::with_slots(1, 2);
+    let begin = world.clock.now();
+    let mut ids = Vec::new();
+    for number in 1..=3 {
+        // The slot of an abandoned thread is free, so that the third one starts.
+        let handle = world.runtime.block_on(plain::delay(&world.client)).unwrap();
+        world.gate.wait_for(number);
+        assert_eq!(world.runtime.block_on(handle.cancel()).unwrap(), Cancelled::Leased);
+        ids.push(handle.id());
+        let info = world.until("the thread is shown", |info| abandoned(info) == ids);
+        assert!(!run(&info, "plain"), "its task has ended");
+    }
+    let late = world.runtime.block_on(hangs::delay(&world.client)).unwrap();
+    world.gate.wait_for(4);
+    ids.push(late.id());
+    let info = world.until("the thread of the task past its limit is shown", |info| abandoned(info) == ids);
+    let last = &info.abandoned[3];
+    assert_eq!((last.task.as_str(), last.queue.as_str()), ("hangs", "default"));
+    assert!(begin <= info.abandoned[0].started_at && last.started_at < last.abandoned_at, "{info:?}");
+    world.gate.open();
+    world.until("all threads have ended", |info| info.abandoned.is_empty());
+}
+
+#[test]
+fn threads_that_end_with_their_tasks_are_not_abandoned() {
+    let world = World::new(1);
+    let handle = world.runtime.block_on(plain::delay(&world.client)).unwrap();
+    world.gate.wait_for(1);
+    world.gate.open();
+    world.runtime.block_on(handle.get(Duration::from_secs(10))).unwrap();
+    assert_eq!(abandoned(&world.pass(Duration::from_secs(10))), []);
+}
+
+#[test]
+fn slots_of_too_many_abandoned_threads_stay_taken() {
+    let world = World::with_slots(1, 101);
+    let send = |number: u32| {
+        let calls = (0..number).map(|_| plain::call());
+        let sent = world.runtime.block_on(world.client.send_all(calls.collect())).unwrap();
+        sent.into_iter().map(Result::unwrap).collect::<Vec<_>>()
+    };
+    let first = send(101);
+    world.gate.wait_for(101);
+    for handle in first {
+        world.runtime.block_on(handle.cancel()).unwrap();
+    }
+    world.until("101 threads are abandoned", |info| info.abandoned.len() == 101);
+    send(101);
+    world.gate.wait_for(201);
+    assert_eq!(world.pass(Duration::from_secs(10)).active.len(), 100, "one slot stays taken");
+    world.gate.open();
+    world.until("all tasks have ended", |info| info.abandoned.is_empty() && info.succeeded >= 101);
 }

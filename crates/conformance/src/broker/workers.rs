@@ -51,6 +51,13 @@ fn worker(name: &str) -> WorkerInfo {
             why: lovage_core::Misfit::Unregistered,
             tasks: 7,
         }],
+        abandoned: vec![lovage_core::AbandonedThread {
+            id: lovage_testkit::message("q").build().id,
+            task: "“spin”".to_owned(),
+            queue: lovage_testkit::queue("q"),
+            started_at: instant(1),
+            abandoned_at: instant(2),
+        }],
     }
 }
 

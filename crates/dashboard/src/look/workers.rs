@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use lovage_core::{ActiveTask, Progress, WorkerInfo, WorkerMode};
+use lovage_core::{AbandonedThread, ActiveTask, Progress, WorkerInfo, WorkerMode};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -49,6 +49,19 @@ pub(crate) struct WorkerRow {
     pub(crate) refused: Option<String>,
     /// Since when tasks block all its threads.
     pub(crate) stuck_since: Option<At>,
+    /// Threads of plain tasks that still run although their tasks have ended, the oldest first, at most 1,000.
+    pub(crate) abandoned: Vec<AbandonedRow>,
+}
+
+/// A thread that still runs the function of a task that has ended.
+#[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
+pub(crate) struct AbandonedRow {
+    pub(crate) id: String,
+    pub(crate) task: String,
+    pub(crate) queue: String,
+    pub(crate) started_at: At,
+    /// When the task ended.
+    pub(crate) abandoned_at: At,
 }
 
 /// A task that a worker runs.
@@ -129,6 +142,19 @@ impl From<&WorkerInfo> for WorkerRow {
             cpu: info.cpu.map(|thousandths| f64::from(thousandths) / 1_000.0),
             refused: info.refused.clone(),
             stuck_since: info.stuck_since.map(At),
+            abandoned: info.abandoned.iter().map(AbandonedRow::from).collect(),
+        }
+    }
+}
+
+impl From<&AbandonedThread> for AbandonedRow {
+    fn from(thread: &AbandonedThread) -> Self {
+        Self {
+            id: thread.id.to_string(),
+            task: thread.task.clone(),
+            queue: thread.queue.to_string(),
+            started_at: At(thread.started_at),
+            abandoned_at: At(thread.abandoned_at),
         }
     }
 }

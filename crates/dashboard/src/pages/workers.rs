@@ -121,6 +121,7 @@ fn one(call: &Call, worker: &WorkerRow) -> Markup {
             @if let Some(since) = worker.stuck_since { p { span.badge.bad { "stuck" } " Tasks block all its threads since " (ago(call, since)) "." } }
             h3 { "Runs now: " (worker.active.len()) @if worker.reserved > 0 { ", and has " (worker.reserved) " more" } }
             (active(call, worker))
+            (abandoned(call, worker))
             details id={ "tasks-" (worker.id) } {
                 summary { "Can run " (worker.tasks.len()) " tasks" }
                 ul.known { @for task in &worker.tasks { li { code { (task.name) (task.signature) } } } }
@@ -130,6 +131,33 @@ fn one(call: &Call, worker: &WorkerRow) -> Markup {
                 @if worker.mode != "stopping" { (button(call, "/workers/shutdown", "Stop gracefully", &[("worker", &worker.id)])) }
             }
         }
+    }
+}
+
+fn abandoned(call: &Call, worker: &WorkerRow) -> Markup {
+    if worker.abandoned.is_empty() {
+        return html! {};
+    }
+    let mut table = Table::new("Abandoned threads")
+        .text("Task")
+        .text("Queue")
+        .text("Started")
+        .text("Task ended")
+        .text("Id");
+    for thread in worker.abandoned.iter().take(SHOWN) {
+        table.key(&thread.id).row([
+            html! { (thread.task) },
+            html! { (thread.queue) },
+            when(call, Some(thread.started_at)),
+            html! { (ago(call, thread.abandoned_at)) },
+            html! { a href=(Url::new(&call.app.base, "/task").with("id", &thread.id)) { code { (thread.id) } } },
+        ]);
+    }
+    html! {
+        h3 { "Abandoned threads: " (worker.abandoned.len()) }
+        p { span.badge.warn { "still running" } " These tasks have ended, but a thread cannot be killed. Each thread ends when its function returns." }
+        (table.show())
+        @if worker.abandoned.len() > SHOWN { p.soft { "The oldest are shown." } }
     }
 }
 

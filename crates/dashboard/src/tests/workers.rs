@@ -94,6 +94,21 @@ async fn the_overview_names_tasks_that_block_and_workers_that_are_stuck() {
 }
 
 #[tokio::test(flavor = "current_thread")]
+async fn workers_page_lists_abandoned_threads() {
+    let site = Site::new();
+    let mut ann = site.operator().await;
+    let now = site.clock.now();
+    assert!(!ann.get(&site, "/workers").await.says("Abandoned threads"));
+    let thread = json!({
+        "id": message("q").build().id, "task": "spin<", "queue": "q", "started_at": now, "abandoned_at": now,
+    });
+    let left = WorkerInfo { abandoned: vec![serde_json::from_value(thread).unwrap()], ..info(&site) };
+    heard(&site, &left).await;
+    let page = ann.get(&site, "/workers").await;
+    assert!(page.says("Abandoned threads: 1") && page.says("spin&lt;"), "{}", page.text);
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn tasks_that_no_live_worker_can_run_are_named_wherever_somebody_looks() {
     let site = Site::new();
     let mut ann = site.operator().await;

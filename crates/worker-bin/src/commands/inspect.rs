@@ -100,6 +100,19 @@ async fn active(session: &Session, format: Format) -> Result<(), CliError> {
                 "blocks_since": task.blocks_since.map(|at| at.to_string()),
             }));
         }
+        for thread in &worker.abandoned {
+            table.row([
+                thread.id.to_string(),
+                thread.task.clone(),
+                thread.queue.to_string(),
+                whole_seconds(now.since(thread.started_at)),
+                worker.name.clone(),
+                format!("task ended {}, its thread still runs", ago(thread.abandoned_at, now)),
+            ]);
+            let mut row = show::abandoned(thread);
+            row["worker"] = worker.name.clone().into();
+            rows.push(row);
+        }
     }
     Out.rows(format.json, Rows { json: rows.into(), table, none: "nothing is running" })
 }

@@ -175,6 +175,8 @@ impl Hooks for Counted {
                 self.telemetry.ended(End { task, queue, state: *state, ran: *run_time, waited: *waited });
             }
             WorkerEvent::GivenBack { .. } | WorkerEvent::LeaseLost { .. } => self.telemetry.gone(),
+            WorkerEvent::ThreadAbandoned { .. } => self.telemetry.thread_abandoned(),
+            WorkerEvent::AbandonedThreadEnded { .. } => self.telemetry.abandoned_thread_ended(),
             WorkerEvent::HookPanicked { .. } => self.telemetry.hook_panicked(),
             WorkerEvent::Unavailable { .. } | WorkerEvent::Stopped => {}
         }

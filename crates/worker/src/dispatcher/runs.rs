@@ -88,6 +88,9 @@ impl Dispatcher {
         let info = match self.parts.vitals.ended(token, id) {
             Some(running) => {
                 self.free_slot(running.kind);
+                if running.control.thread.abandon() {
+                    self.abandon(&running, ran);
+                }
                 running.info
             }
             None => Arc::new(run_info(&job, &self.parts.defaults.worker)),
@@ -117,9 +120,11 @@ impl Dispatcher {
 
     /// Slots of a kind that nothing runs in; none while more run than there are slots now.
     pub(super) fn free(&self, kind: SlotKind) -> usize {
-        let is_blocking = kind == SlotKind::Blocking;
-        let slots = if is_blocking { self.parts.info.blocking } else { self.parts.info.concurrency };
-        slots.saturating_sub(self.taken[kind.index()])
+        let (slots, abandoned) = match kind {
+            SlotKind::Blocking => (self.parts.info.blocking, self.abandoned.slots()),
+            SlotKind::Async | _ => (self.parts.info.concurrency, 0),
+        };
+        slots.saturating_sub(self.taken[kind.index()] + abandoned)
     }
 
     pub(super) fn free_slot(&mut self, kind: SlotKind) {

@@ -61,6 +61,9 @@ impl Dispatcher {
     }
 
     pub(super) async fn sign_off(&mut self) {
+        if self.abandoned.count() > 0 {
+            tracing::warn!("the worker stops while abandoned threads run: {}", self.abandoned.count());
+        }
         let worker = self.parts.info.id;
         let patience = self.parts.clock.sleep(Duration::from_secs(1));
         tokio::select! {

@@ -101,6 +101,7 @@ impl Dispatcher {
             memory,
             cpu,
             unrunnable: self.given_back.told(self.parts.clock.monotonic()),
+            abandoned: self.abandoned.shown(),
             ..self.parts.info.clone()
         }
     }

@@ -170,6 +170,7 @@ fn info(session: &Session, identity: &Identity) -> WorkerInfo {
         refused: None,
         stuck_since: None,
         unrunnable: Vec::new(),
+        abandoned: Vec::new(),
         host,
     }
 }
