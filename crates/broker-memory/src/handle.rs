@@ -90,6 +90,19 @@ impl Broker for Handle {
         Ok(self.shared.lock().with_new(request.queue, |queue| queue.reserve(self.id, &request, now)))
     }
 
+    async fn reserve_many(
+        &self,
+        requests: &[Reserve<'_>],
+        now: Option<Timestamp>,
+    ) -> Result<Vec<Result<Reserved, BackendError>>, BackendError> {
+        let now = self.shared.now(now);
+        let mut state = self.shared.lock();
+        let reserve = |request: &Reserve<'_>| {
+            Ok(state.with_new(request.queue, |queue| queue.reserve(self.id, request, now)))
+        };
+        Ok(requests.iter().map(reserve).collect())
+    }
+
     async fn settle(
         &self,
         queue: &QueueName,
@@ -111,6 +124,19 @@ impl Broker for Handle {
     ) -> Result<Maintained, BackendError> {
         let now = self.shared.now(now);
         Ok(self.shared.lock().with_new(queue, |queue| queue.maintain(self.id, limit, lease, now)))
+    }
+
+    async fn maintain_many(
+        &self,
+        queues: &[QueueName],
+        limit: usize,
+        lease: Duration,
+        now: Option<Timestamp>,
+    ) -> Result<Vec<Result<Maintained, BackendError>>, BackendError> {
+        let now = self.shared.now(now);
+        let mut state = self.shared.lock();
+        let maintain = |queue| Ok(state.with_new(queue, |queue| queue.maintain(self.id, limit, lease, now)));
+        Ok(queues.iter().map(maintain).collect())
     }
 
     async fn hint(&self) -> Hint {

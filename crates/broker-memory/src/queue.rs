@@ -248,7 +248,8 @@ impl Queue {
         }
         // The caller looks next anyway: if it is idle, its hint costs nobody's sleep.
         self.nudge(Some(handle));
-        Maintained { reclaimed, promoted }
+        let is_leased = !self.reservations.is_empty();
+        Maintained { reclaimed, promoted, is_ready: self.hands_out(now), is_leased }
     }
 
     /// Registers a waiter; `None` when the message has ended.

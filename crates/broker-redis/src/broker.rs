@@ -26,7 +26,8 @@ use crate::leases::RedisLeases;
 use crate::record::{History, Record};
 use crate::scripts;
 
-/// Idle handles that have not looked for so long are forgotten; live ones look at least every 20 s.
+/// Idle handles that have not maintained a queue for so long are forgotten; live ones do so at least once a minute with 10,000
+/// queues.
 const IDLE_FOR: Duration = Duration::from_secs(300);
 
 /// A participant of queues on a Redis: one connection for commands, and one that listens once there is something to
@@ -213,6 +214,15 @@ impl Broker for RedisBroker {
         Ok(Reserved { now, next_check, deliveries: deliveries.collect::<Result<_, BackendError>>()? })
     }
 
+    /// The commands are written together, so that the server answers all of them in one round trip.
+    async fn reserve_many(
+        &self,
+        requests: &[Reserve<'_>],
+        now: Option<Timestamp>,
+    ) -> Result<Vec<Result<Reserved, BackendError>>, BackendError> {
+        Ok(join_all(requests.iter().map(|request| self.reserve(*request, now))).await)
+    }
+
     async fn settle(
         &self,
         queue: &QueueName,
@@ -250,7 +260,19 @@ impl Broker for RedisBroker {
         let limit = limit.clamp(1, limits::PUBLISH_BATCH);
         let args = Args::at(now).number(limit).duration(lease).duration(IDLE_FOR).text(&self.channel);
         let mut answer = Answer::new("maintain", self.on_queue(&scripts::MAINTAIN, queue, args).await?)?;
-        Ok(Maintained { reclaimed: answer.size()?, promoted: answer.size()? })
+        let (reclaimed, promoted) = (answer.size()?, answer.size()?);
+        let (is_ready, is_leased) = (answer.size()? == 1, answer.size()? == 1);
+        Ok(Maintained { reclaimed, promoted, is_ready, is_leased })
+    }
+
+    async fn maintain_many(
+        &self,
+        queues: &[QueueName],
+        limit: usize,
+        lease: Duration,
+        now: Option<Timestamp>,
+    ) -> Result<Vec<Result<Maintained, BackendError>>, BackendError> {
+        Ok(join_all(queues.iter().map(|queue| self.maintain(queue, limit, lease, now))).await)
     }
 
     async fn hint(&self) -> Hint {

@@ -1,6 +1,6 @@
 -- Reclaims ended leases, makes due messages ready, and pushes a wake-up that was lost.
 CREATE OR REPLACE FUNCTION lovage_maintain(p_queue text, p_now bigint, p_limit integer, p_lease bigint,
-    OUT reclaimed integer, OUT promoted integer)
+    OUT reclaimed integer, OUT promoted integer, OUT is_ready boolean, OUT is_leased boolean)
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     v_queue integer := lovage_queue_id(p_queue);
@@ -24,4 +24,7 @@ BEGIN
     reclaimed := CASE WHEN v_guard IS NULL THEN lovage_reclaim(v_queue, v_now, p_limit) ELSE 0 END;
     promoted := lovage_promote_due(v_queue, v_now, p_limit);
     PERFORM lovage_nudge(v_queue, v_now, q.timer_at <= v_now);
+    is_ready := NOT q.paused AND EXISTS (SELECT FROM lovage_ready WHERE queue = v_queue)
+        AND NOT (q.limited AND EXISTS (SELECT FROM lovage_rate WHERE queue = v_queue AND empty_until > v_now));
+    is_leased := EXISTS (SELECT FROM lovage_reservation WHERE queue = v_queue);
 END $$;

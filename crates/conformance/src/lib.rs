@@ -263,6 +263,16 @@ macro_rules! broker_suite {
                 clock_set_back_does_not_stretch_the_wait
                 unused_queue_is_maintained
             }
+            many {
+                reservations_of_many_queues_are_answered_in_order
+                many_queues_hand_out_no_more_than_asked
+                empty_queues_of_a_batch_register_as_idle
+                maintenance_of_many_queues_reclaims_and_promotes
+                maintenance_of_many_queues_guards_after_an_absence
+                batches_of_overlapping_queues_share_no_message
+                paused_and_limited_queues_hide_no_other
+                maintenance_reports_what_a_queue_holds
+            }
             fence {
                 slot_that_is_not_newer_is_stale
                 stale_message_is_not_stored

@@ -77,6 +77,17 @@ pub trait Broker: Inspect + Control {
     /// it gets a [`Hint::Work`] when a message becomes ready that it wants. A paused queue hands out nothing.
     async fn reserve(&self, request: Reserve<'_>, now: Option<Timestamp>) -> Result<Reserved, BackendError>;
 
+    /// Makes several reservations, each of another queue, in one round trip (in a cluster: one per node). The answers are in
+    /// the order of the requests and those of [`reserve`](Self::reserve).
+    ///
+    /// # Errors
+    /// An inner error is that of one queue, and hides no other answer. An outer one is that of the whole round trip.
+    async fn reserve_many(
+        &self,
+        requests: &[Reserve<'_>],
+        now: Option<Timestamp>,
+    ) -> Result<Vec<Result<Reserved, BackendError>>, BackendError>;
+
     /// Ends messages of one reservation; the answers are in the order of the batch. A reservation whose last message
     /// is settled ends.
     async fn settle(
@@ -96,6 +107,19 @@ pub trait Broker: Inspect + Control {
         lease: Duration,
         now: Option<Timestamp>,
     ) -> Result<Maintained, BackendError>;
+
+    /// Maintains several queues in one round trip (in a cluster: one per node). The answers are in the order of the queues
+    /// and those of [`maintain`](Self::maintain).
+    ///
+    /// # Errors
+    /// As [`reserve_many`](Self::reserve_many).
+    async fn maintain_many(
+        &self,
+        queues: &[QueueName],
+        limit: usize,
+        lease: Duration,
+        now: Option<Timestamp>,
+    ) -> Result<Vec<Result<Maintained, BackendError>>, BackendError>;
 
     /// The next hint for this handle. Dropping the future loses nothing: a hint is kept until somebody takes it.
     async fn hint(&self) -> Hint;
@@ -577,6 +601,10 @@ pub struct Maintained {
     pub reclaimed: usize,
     /// Delayed messages that became ready.
     pub promoted: usize,
+    /// Whether a reservation would be handed something: a message is ready, the queue is not paused, and there is a token.
+    pub is_ready: bool,
+    /// Whether messages are leased, so that a lease may have to be reclaimed.
+    pub is_leased: bool,
 }
 
 /// Something that a handle should look at.

@@ -279,6 +279,14 @@ impl Broker for Inline {
         self.inner.reserve(request, now).await
     }
 
+    async fn reserve_many(
+        &self,
+        requests: &[Reserve<'_>],
+        now: Option<Timestamp>,
+    ) -> Result<Vec<Result<Reserved, BackendError>>, BackendError> {
+        self.inner.reserve_many(requests, now).await
+    }
+
     async fn settle(
         &self,
         queue: &QueueName,
@@ -297,6 +305,16 @@ impl Broker for Inline {
         now: Option<Timestamp>,
     ) -> Result<Maintained, BackendError> {
         self.inner.maintain(queue, limit, lease, now).await
+    }
+
+    async fn maintain_many(
+        &self,
+        queues: &[QueueName],
+        limit: usize,
+        lease: Duration,
+        now: Option<Timestamp>,
+    ) -> Result<Vec<Result<Maintained, BackendError>>, BackendError> {
+        self.inner.maintain_many(queues, limit, lease, now).await
     }
 
     async fn hint(&self) -> Hint {

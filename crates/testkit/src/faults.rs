@@ -21,11 +21,11 @@ use tokio::sync::Notify;
 pub enum Operation {
     /// [`Broker::publish`].
     Publish,
-    /// [`Broker::reserve`].
+    /// [`Broker::reserve`], and [`Broker::reserve_many`] as one call.
     Reserve,
     /// [`Broker::settle`].
     Settle,
-    /// [`Broker::maintain`].
+    /// [`Broker::maintain`], and [`Broker::maintain_many`] as one call.
     Maintain,
     /// [`Broker::watch`].
     Watch,
@@ -78,6 +78,7 @@ struct Plan {
     faults: BTreeMap<Operation, VecDeque<Fault>>,
     calls: BTreeMap<Operation, usize>,
     held: BTreeSet<Operation>,
+    rounds: Vec<Vec<QueueName>>,
 }
 
 impl FaultyBroker {
@@ -123,6 +124,18 @@ impl FaultyBroker {
     #[must_use]
     pub fn calls(&self, operation: Operation) -> usize {
         self.switch.lock().calls.get(&operation).copied().unwrap_or(0)
+    }
+
+    /// The number of calls of all operations.
+    #[must_use]
+    pub fn all_calls(&self) -> usize {
+        self.switch.lock().calls.values().sum()
+    }
+
+    /// Takes the queues that each [`Broker::reserve_many`] asked since the last call of this.
+    #[must_use]
+    pub fn take_rounds(&self) -> Vec<Vec<QueueName>> {
+        std::mem::take(&mut self.switch.lock().rounds)
     }
 
     async fn through<T>(
@@ -193,6 +206,16 @@ impl Broker for FaultyBroker {
         self.through(Operation::Reserve, self.inner.reserve(request, now)).await
     }
 
+    async fn reserve_many(
+        &self,
+        requests: &[Reserve<'_>],
+        now: Option<Timestamp>,
+    ) -> Result<Vec<Result<Reserved, BackendError>>, BackendError> {
+        let asked = requests.iter().map(|request| request.queue.clone()).collect();
+        self.switch.lock().rounds.push(asked);
+        self.through(Operation::Reserve, self.inner.reserve_many(requests, now)).await
+    }
+
     async fn settle(
         &self,
         queue: &QueueName,
@@ -211,6 +234,16 @@ impl Broker for FaultyBroker {
         now: Option<Timestamp>,
     ) -> Result<Maintained, BackendError> {
         self.through(Operation::Maintain, self.inner.maintain(queue, limit, lease, now)).await
+    }
+
+    async fn maintain_many(
+        &self,
+        queues: &[QueueName],
+        limit: usize,
+        lease: Duration,
+        now: Option<Timestamp>,
+    ) -> Result<Vec<Result<Maintained, BackendError>>, BackendError> {
+        self.through(Operation::Maintain, self.inner.maintain_many(queues, limit, lease, now)).await
     }
 
     async fn hint(&self) -> Hint {

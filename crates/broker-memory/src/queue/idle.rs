@@ -104,6 +104,12 @@ impl Queue {
         due.into_iter().chain(lease).chain(token).min()
     }
 
+    /// Whether a reservation would be handed something.
+    pub(super) fn hands_out(&self, now: Timestamp) -> bool {
+        let has_token = self.limit.as_ref().is_none_or(|bucket| bucket.tokens(now) > 0);
+        !self.paused && !self.ready.is_empty() && has_token
+    }
+
     /// When the next token is there, if none was after the last reservation.
     fn next_token(&self) -> Option<Timestamp> {
         self.limit.as_ref().and_then(|bucket| bucket.empty_until)

@@ -2,11 +2,12 @@
 -- KEYS 1 prefix
 -- ARGV 1 now or ''; 2 limit; 3 lease in microseconds; 4 age in microseconds at which idle handles are forgotten;
 --      5 channel of the caller
--- Returns reclaimed, promoted
+-- Returns reclaimed, promoted, 1 when a reservation would be handed something, 1 when messages are leased
 allow_when_full()
 local now = clock(ARGV[1])
 local limit, lease = tonumber(ARGV[2]), tonumber(ARGV[3])
 local info = call('HMGET', p .. 'i', 'maintained', 'guard', 'paused', 'mask', 'until', 'empty', 'ka', 'kb')
+local empty_until = tonumber(info[6]) or 0
 
 -- After an absence live workers renew first.
 local guard = tonumber(info[2]) or 0
@@ -55,10 +56,17 @@ if #due > 0 then
   make_ready('RPUSH', due)
 end
 
+-- The caller lives. Its place among the idle ones changes only when it would soon be forgotten.
+local idle_since = call('ZSCORE', p .. 'w', ARGV[5])
+if idle_since and tonumber(idle_since) < now - tonumber(ARGV[4]) / 2 then
+  -- The lowest bits of the score are the kinds that it wants.
+  call('ZADD', p .. 'w', now - now % 16 + idle_since % 16, ARGV[5])
+end
 call('ZREMRANGEBYSCORE', p .. 'w', '-inf', now - tonumber(ARGV[4]))
-local ready = #reclaimed + #due > 0 or info[4] and info[4] ~= '0' or info[7] or info[8] or call('EXISTS', p .. 's') == 1
+local has_ready = #reclaimed + #due > 0 or info[4] and info[4] ~= '0' or info[7] or info[8] or call('EXISTS', p .. 's') == 1
+local ready = has_ready
 -- Without a token it is of no use yet, and somebody keeps the time.
-if ready and info[6] and (tonumber(info[6]) or 0) > now and (tonumber(info[5]) or math.huge) <= tonumber(info[6]) then ready = false end
+if ready and empty_until > now and (tonumber(info[5]) or math.huge) <= empty_until then ready = false end
 -- Whoever was to keep the time did not, or it is the caller, who looks next anyway.
 if info[5] and tonumber(info[5]) <= now then
   call('HDEL', p .. 'i', 'claim', 'until')
@@ -69,4 +77,5 @@ if ready and not info[3] then
   if call('ZREM', p .. 'w', ARGV[5]) == 0 then wake(1) end
   call('PUBLISH', ARGV[5], 'w' .. p:match('{(.*)}'))
 end
-return { #reclaimed, #due }
+local hands_out = has_ready and empty_until <= now and not info[3]
+return { #reclaimed, #due, hands_out and 1 or 0, call('EXISTS', p .. 'l') }

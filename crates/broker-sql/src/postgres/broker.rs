@@ -52,6 +52,26 @@ impl Broker for PgBroker {
         self.reserve_batch(request, now).await
     }
 
+    async fn reserve_many(
+        &self,
+        requests: &[Reserve<'_>],
+        now: Option<Timestamp>,
+    ) -> Result<Vec<Result<Reserved, BackendError>>, BackendError> {
+        if let [request] = requests {
+            return Ok(vec![self.reserve_batch(*request, now).await]);
+        }
+        match self.reserve_batches(requests, now).await {
+            Err(error) if !error.is_transient() => {}
+            answer => return answer,
+        }
+        // Nothing of it took effect. One by one shows which of the queues is damaged.
+        let mut answers = Vec::with_capacity(requests.len());
+        for request in requests {
+            answers.push(self.reserve_batch(*request, now).await);
+        }
+        Ok(answers)
+    }
+
     async fn settle(
         &self,
         queue: &QueueName,
@@ -70,6 +90,24 @@ impl Broker for PgBroker {
         now: Option<Timestamp>,
     ) -> Result<Maintained, BackendError> {
         self.maintain_queue(queue, limit, lease, now).await
+    }
+
+    async fn maintain_many(
+        &self,
+        queues: &[QueueName],
+        limit: usize,
+        lease: Duration,
+        now: Option<Timestamp>,
+    ) -> Result<Vec<Result<Maintained, BackendError>>, BackendError> {
+        match self.maintain_queues(queues, limit, lease, now).await {
+            Err(error) if !error.is_transient() => {}
+            answer => return answer,
+        }
+        let mut answers = Vec::with_capacity(queues.len());
+        for queue in queues {
+            answers.push(self.maintain_queue(queue, limit, lease, now).await);
+        }
+        Ok(answers)
     }
 
     async fn hint(&self) -> Hint {

@@ -87,7 +87,27 @@ impl Broker for SqliteBroker {
     }
 
     async fn reserve(&self, request: Reserve<'_>, now: Option<Timestamp>) -> Result<Reserved, BackendError> {
-        self.reserve_batch(request, self.now(now)).await
+        let mut answers = self.reserve_batch(&[request], self.now(now)).await?;
+        answers.pop().ok_or_else(|| rows::corrupt("a reservation without an answer"))
+    }
+
+    async fn reserve_many(
+        &self,
+        requests: &[Reserve<'_>],
+        now: Option<Timestamp>,
+    ) -> Result<Vec<Result<Reserved, BackendError>>, BackendError> {
+        match self.reserve_batch(requests, self.now(now)).await {
+            Ok(answers) => Ok(answers.into_iter().map(Ok).collect()),
+            Err(error) if error.is_transient() => Err(error),
+            // Nothing of it took effect. One by one shows which of the queues is damaged.
+            Err(_) => {
+                let mut answers = Vec::with_capacity(requests.len());
+                for request in requests {
+                    answers.push(self.reserve(*request, now).await);
+                }
+                Ok(answers)
+            }
+        }
     }
 
     async fn settle(
@@ -107,7 +127,29 @@ impl Broker for SqliteBroker {
         lease: Duration,
         now: Option<Timestamp>,
     ) -> Result<Maintained, BackendError> {
-        self.maintain_queue(queue, limit, lease, self.now(now)).await
+        let mut answers =
+            self.maintain_queues(std::slice::from_ref(queue), limit, lease, self.now(now)).await?;
+        answers.pop().ok_or_else(|| rows::corrupt("a maintained queue without an answer"))
+    }
+
+    async fn maintain_many(
+        &self,
+        queues: &[QueueName],
+        limit: usize,
+        lease: Duration,
+        now: Option<Timestamp>,
+    ) -> Result<Vec<Result<Maintained, BackendError>>, BackendError> {
+        match self.maintain_queues(queues, limit, lease, self.now(now)).await {
+            Ok(answers) => Ok(answers.into_iter().map(Ok).collect()),
+            Err(error) if error.is_transient() => Err(error),
+            Err(_) => {
+                let mut answers = Vec::with_capacity(queues.len());
+                for queue in queues {
+                    answers.push(self.maintain(queue, limit, lease, now).await);
+                }
+                Ok(answers)
+            }
+        }
     }
 
     async fn hint(&self) -> Hint {

@@ -18,25 +18,41 @@ use crate::sqlite::{rows, sql};
 const CONTEXT: &str = "reserving";
 
 impl SqliteBroker {
+    /// Makes reservations in one transaction.
     pub(crate) async fn reserve_batch(
         &self,
+        requests: &[Reserve<'_>],
+        now: Timestamp,
+    ) -> Result<Vec<Reserved>, BackendError> {
+        let mut outbox = Outbox::new();
+        let mut tx = self.db.write_tx().await?;
+        let mut answers = Vec::with_capacity(requests.len());
+        for request in requests {
+            answers.push(self.reserve_one(&mut tx, *request, now, &mut outbox).await?);
+        }
+        self.commit(tx, outbox).await?;
+        Ok(answers)
+    }
+
+    async fn reserve_one(
+        &self,
+        tx: &mut WriteTransaction,
         request: Reserve<'_>,
         now: Timestamp,
+        outbox: &mut Outbox,
     ) -> Result<Reserved, BackendError> {
         let fail = |error| sql_error(CONTEXT, error);
         let queue = request.queue;
-        let mut outbox = Outbox::new();
-        let mut tx = self.db.write_tx().await?;
-        sqlx::query(sql!("queue_ensure")).bind(queue.as_str()).execute(&mut *tx).await.map_err(fail)?;
+        sqlx::query(sql!("queue_ensure")).bind(queue.as_str()).execute(&mut **tx).await.map_err(fail)?;
         sqlx::query(sql!("idle_remove"))
             .bind(queue.as_str())
             .bind(self.handle())
-            .execute(&mut *tx)
+            .execute(&mut **tx)
             .await
             .map_err(fail)?;
-        let promoted = promote_due(&mut tx, queue, limits::RESERVE_BATCH, now).await?;
+        let promoted = promote_due(tx, queue, limits::RESERVE_BATCH, now).await?;
         let row =
-            sqlx::query(sql!("queue_get")).bind(queue.as_str()).fetch_one(&mut *tx).await.map_err(fail)?;
+            sqlx::query(sql!("queue_get")).bind(queue.as_str()).fetch_one(&mut **tx).await.map_err(fail)?;
         let bucket = Bucket::of(&row)?;
         let mut want = request.want.bounded();
         let kinds = i64::from(want.kinds());
@@ -49,17 +65,17 @@ impl SqliteBroker {
         let deliveries = if is_paused {
             Vec::new()
         } else {
-            take(&mut tx, Reserve { want, ..request }, is_sorted, now).await?
+            take(tx, Reserve { want, ..request }, is_sorted, now).await?
         };
         if let Some(bucket) = bucket {
-            bucket.spend(&mut tx, queue, now, deliveries.len()).await?;
+            bucket.spend(tx, queue, now, deliveries.len()).await?;
         }
         let next_check = if deliveries.is_empty() {
             // What became due may be a suspect that this one did not ask for.
             let news = News { ready: is_hint_passed_on || promoted > 0, due: is_hint_passed_on, now };
-            self.nudge(&mut tx, queue, news, &mut outbox).await?;
+            self.nudge(tx, queue, news, outbox).await?;
             if is_sorted && !is_paused && !is_hint_passed_on {
-                self.nudge_for_others(&mut tx, queue, kinds, &mut outbox).await?;
+                self.nudge_for_others(tx, queue, kinds, outbox).await?;
             }
             if is_hint_passed_on {
                 None
@@ -68,10 +84,10 @@ impl SqliteBroker {
                     .bind(queue.as_str())
                     .bind(self.handle())
                     .bind(kinds)
-                    .execute(&mut *tx)
+                    .execute(&mut **tx)
                     .await
                     .map_err(fail)?;
-                self.claim_timer(&mut tx, queue, &row, now).await?
+                self.claim_timer(tx, queue, &row, now).await?
             }
         } else {
             sqlx::query(sql!("reservation_add"))
@@ -79,14 +95,13 @@ impl SqliteBroker {
                 .bind(queue.as_str())
                 .bind(self.handle())
                 .bind(now.plus(request.lease).as_micros())
-                .execute(&mut *tx)
+                .execute(&mut **tx)
                 .await
                 .map_err(fail)?;
             // A chain: each handle that found work wakes one more while something is left.
-            self.nudge(&mut tx, queue, News { ready: true, due: false, now }, &mut outbox).await?;
+            self.nudge(tx, queue, News { ready: true, due: false, now }, outbox).await?;
             None
         };
-        self.commit(tx, outbox).await?;
         Ok(Reserved { now, deliveries, next_check })
     }
 

@@ -22,6 +22,7 @@ pub mod hints;
 pub mod isolation;
 pub mod kinds;
 pub mod lease;
+pub mod many;
 pub mod order;
 pub mod poison;
 pub mod rate;
