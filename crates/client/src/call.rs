@@ -62,15 +62,23 @@ pub struct ScheduledCall {
 impl<R> Call<R> {
     /// A call of a task by its name, with arguments as a JSON list (by position) or object (by name).
     pub fn by_name(task: impl AsRef<str>, arguments: &serde_json::Value) -> Self {
-        let wrong = if arguments.is_array() || arguments.is_object() {
-            TaskName::new(task.as_ref()).err().map(|error| error.to_string())
-        } else {
-            Some(format!(
-                "the arguments of {} are {arguments}: expected a JSON list or object",
-                task.as_ref()
-            ))
-        };
-        Self::with_payload(task.as_ref(), Payload::Json(arguments.to_string()), wrong)
+        Self::named(task.as_ref(), Payload::from_value(arguments))
+    }
+
+    /// The same with arguments as JSON text, which is sent as it is: a [`serde_json::Value`] rounds integers beyond 64 bits.
+    pub fn by_name_json(task: impl AsRef<str>, arguments: impl Into<String>) -> Self {
+        Self::named(task.as_ref(), Payload::from_json(arguments.into()))
+    }
+
+    fn named(task: &str, payload: Result<Payload, String>) -> Self {
+        let name = TaskName::new(task).err().map(|error| error.to_string());
+        match payload {
+            Ok(payload) => Self::with_payload(task, payload, name),
+            Err(error) => {
+                let wrong = name.unwrap_or_else(|| format!("{task}: {error}"));
+                Self::with_payload(task, Payload::empty(), Some(wrong))
+            }
+        }
     }
 
     pub(crate) fn of_task(

@@ -4,6 +4,7 @@ pub use inventory;
 
 use serde::Serialize;
 
+use crate::encode::{EncodeError, unstored, write_json};
 use crate::{Directive, ErrorReport, TaskError, TaskResult};
 
 /// The success type of a `Result`, also behind a type alias.
@@ -16,15 +17,20 @@ impl<T, E> TaskReturn for Result<T, E> {
     type Output = T;
 }
 
-/// Ends a run with a value.
+/// Ends a run with a value. One that JSON cannot hold, or that no reader takes, is a success that is not stored.
 ///
 /// # Errors
 /// When the value does not serialize: trying again would not help.
 pub fn finish<T: Serialize>(value: &T) -> TaskResult {
-    serde_json::to_string(value).map_err(|error| {
-        let report = ErrorReport::new("result", format!("the result cannot be stored as JSON: {error}"));
-        TaskError::from_report(Directive::Permanent, report)
-    })
+    let mut json = Vec::new();
+    match write_json(&mut json, value) {
+        Ok(()) => Ok(String::from_utf8(json).unwrap_or_default()),
+        Err(EncodeError::Unfit(why)) => Ok(unstored(&format_args!("the result is not stored: {why}"))),
+        Err(EncodeError::Other(error)) => {
+            let report = ErrorReport::new("result", format!("the result cannot be stored as JSON: {error}"));
+            Err(TaskError::from_report(Directive::Permanent, report))
+        }
+    }
 }
 
 /// The length of a module path with dots, as [`dotted`] makes it.

@@ -8,6 +8,7 @@ use serde::ser::Error as _;
 use serde::{Deserializer, Serialize};
 use serde_json::value::RawValue;
 
+use crate::encode::{write_json, write_postcard};
 use crate::{Codec, Param, Payload, TaskError, limits};
 
 /// Why arguments do not fit a task.
@@ -65,9 +66,9 @@ impl ArgumentsBuilder {
                 if !std::mem::take(&mut self.first) {
                     out.push(b',');
                 }
-                serde_json::to_writer(&mut out, value).map(|()| out).map_err(|error| error.to_string())
+                write_json(&mut out, value).map(|()| out)
             }
-            Codec::Postcard { .. } => postcard::to_extend(value, out).map_err(|error| error.to_string()),
+            Codec::Postcard { .. } => write_postcard(out, value),
         };
         self.out = written.map_err(|error| format!("argument `{name}` cannot be encoded: {error}"));
         self
@@ -281,6 +282,13 @@ mod tests {
         let message = json(r#"["one"]"#).unwrap().take::<i64>(None).unwrap_err().to_string();
         assert!(message.contains("argument `x` is not a valid i64"), "{message}");
         assert!(json("[]").unwrap().take::<i64>(None).unwrap_err().to_string().contains("missing"));
+    }
+
+    #[test]
+    fn an_argument_that_json_cannot_hold_is_refused_by_name() {
+        let error = ArgumentsBuilder::new(Codec::Json).arg("x", &1).arg("ratio", &f64::NAN).finish();
+        let error = error.unwrap_err();
+        assert!(error.contains("argument `ratio` cannot be encoded") && error.contains("NaN"), "{error}");
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod broker;
 mod clock;
 mod context;
 mod duration;
+mod encode;
 mod envelope;
 mod error;
 mod explain;
@@ -33,6 +34,7 @@ pub mod stats;
 mod suggest;
 mod task;
 mod time;
+pub mod url;
 mod worker;
 
 pub use args::{Arguments, ArgumentsBuilder, ArgumentsError};
@@ -44,6 +46,7 @@ pub use broker::{
 pub use clock::{Clock, Entropy, Usage};
 pub use context::{CancelReason, Context, Progress, RunControl, RunInfo, State, States};
 pub use duration::{format_duration, parse_duration};
+pub use encode::unstored_reason;
 pub use envelope::{Envelope, EnvelopeError, Expires, Lineage, ScheduledSlot};
 pub use error::{BackendError, BackendErrorKind, Directive, ErrorReport, TaskError};
 pub use explain::{Ahead, DeadLetter, Ended, Explanation, Facts, Point, Running, explain};

@@ -13,6 +13,8 @@ use crate::{Arguments, Context, Priority, RetryPolicy, TaskError};
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What a run ends with: the result as JSON, or a failure.
+///
+/// A value that cannot be stored is a text that is no JSON; see [`unstored_reason`](crate::unstored_reason).
 pub type TaskResult = Result<String, TaskError>;
 
 /// A task as a worker runs it. `#[task]` makes one; `tasks![add, multiply]` collects them.

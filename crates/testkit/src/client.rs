@@ -172,7 +172,10 @@ impl Inline {
         let arguments = render_arguments(&envelope.payload, &envelope.redacted);
         let task = envelope.task.clone();
         let (state, outcome) = match self.call(message, envelope, now).await {
-            Ok(json) => (TaskState::Success, Outcome::Result(json)),
+            Ok(json) => match lovage_core::unstored_reason(&json) {
+                Some(why) => (TaskState::Success, Outcome::Marker(why.to_owned())),
+                None => (TaskState::Success, Outcome::Result(json)),
+            },
             Err(error) => (TaskState::Failure, Outcome::Error(error.into_report())),
         };
         TaskRecord {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use lovage_core::{
     AckMode, Arguments, ArgumentsError, DeadReason, Delivery, Directive, Envelope, EnvelopeError,
-    ErrorReport, Event, Handler, Misfit, Note, Outcome, QueueName, RedactedArg, RetryPolicy, Settle, SlotKind, TaskDef,
-    TaskError, TaskName, TaskRecord, TaskState, Timestamp, Verdict, transition,
+    ErrorReport, Event, Handler, Misfit, Note, Outcome, QueueName, RedactedArg, RetryPolicy, Settle, SlotKind,
+    TaskDef, TaskError, TaskName, TaskRecord, TaskState, Timestamp, Verdict, transition, unstored_reason,
 };
 
 /// After this long without a worker that can run it a message is a dead letter.
@@ -359,6 +359,9 @@ fn record(
     let outcome = match (error, value) {
         (Some(report), _) => Outcome::Error(cut(report, limit)),
         (None, Some(_)) if !meta.store_result => Outcome::None,
+        (None, Some(json)) if unstored_reason(&json).is_some() => {
+            Outcome::Marker(unstored_reason(&json).unwrap_or_default().to_owned())
+        }
         (None, Some(json)) if json.len() > limit => {
             Outcome::Marker(format!("the result has {} bytes, the limit is {limit}", json.len()))
         }

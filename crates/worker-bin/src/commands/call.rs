@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use lovage_core::{Expires, Payload, QueueName, TaskDef};
 use lovage_worker::{__private, Call as TaskCall, Client, Handle};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::cli::Call;
@@ -15,7 +16,7 @@ use crate::session::Session;
 /// `lovage call TASK …`.
 pub(crate) async fn call(session: &Session, args: Call) -> Result<(), CliError> {
     let arguments = arguments(&args)?;
-    let mut call = task_call(&session.tasks, &args.task, &arguments);
+    let mut call = task_call(&session.tasks, &args.task, arguments);
     let client = session.connect_or_create().await?;
     if args.queue.is_none() && !session.tasks.iter().any(|def| def.name == args.task) {
         let workers = client.broker().workers(None).await?;
@@ -50,33 +51,36 @@ pub(crate) async fn wait(
     print_ended(&record, hidden.as_ref())
 }
 
-/// A call of a task. One that this program knows is called with its own queue, priority and redactions.
-pub(crate) fn task_call(tasks: &[TaskDef], name: &str, arguments: &Value) -> TaskCall<Value> {
+/// A call of a task with arguments as JSON text. One that this program knows is called with its own queue, priority and redactions.
+pub(crate) fn task_call(tasks: &[TaskDef], name: &str, arguments: String) -> TaskCall<Value> {
     match tasks.iter().find(|task| task.name == name) {
         Some(def) => {
-            let payload = Payload::Json(arguments.to_string());
-            __private::new_call(def.name, def.options.clone(), def.params, Ok(payload))
+            let payload = Payload::from_json(arguments);
+            __private::new_call(def.name, def.options.clone(), def.params, payload)
         }
-        None => TaskCall::by_name(name, arguments),
+        None => TaskCall::by_name_json(name, arguments),
     }
 }
 
-/// An argument of the command line: JSON where it parses, else a string.
-pub(crate) fn positional(arguments: &[String]) -> Value {
-    let one = |text: &String| serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.clone()));
-    Value::Array(arguments.iter().map(one).collect())
+/// Arguments of the command line as a JSON list: each is JSON where it parses, and kept as it is written, else a string.
+pub(crate) fn positional(arguments: &[String]) -> String {
+    let one = |text: &String| match serde_json::from_str::<&RawValue>(text) {
+        Ok(json) => json.get().to_owned(),
+        Err(_) => Value::from(text.as_str()).to_string(),
+    };
+    format!("[{}]", arguments.iter().map(one).collect::<Vec<_>>().join(","))
 }
 
-fn arguments(args: &Call) -> Result<Value, CliError> {
-    let parse = |flag: &str, text: &str, form: &str, is_right: fn(&Value) -> bool| {
+fn arguments(args: &Call) -> Result<String, CliError> {
+    let parse = |flag: &str, text: &str, form: &str, opening: char| {
+        let is_valid =
+            text.trim_start().starts_with(opening) && serde_json::from_str::<&RawValue>(text).is_ok();
         let expected = || CliError::usage(format!("{flag} is `{text}`: expected {form}"));
-        serde_json::from_str(text).ok().filter(is_right).ok_or_else(expected)
+        is_valid.then(|| text.to_owned()).ok_or_else(expected)
     };
     match (&args.args, &args.kwargs) {
-        (Some(list), _) => parse("--args", list, "a JSON list such as [1, \"two\"]", Value::is_array),
-        (None, Some(object)) => {
-            parse("--kwargs", object, "a JSON object such as {\"x\": 1}", Value::is_object)
-        }
+        (Some(list), _) => parse("--args", list, "a JSON list such as [1, \"two\"]", '['),
+        (None, Some(object)) => parse("--kwargs", object, "a JSON object such as {\"x\": 1}", '{'),
         (None, None) => Ok(positional(&args.arguments)),
     }
 }
@@ -136,7 +140,8 @@ mod tests {
 
     #[test]
     fn an_argument_is_json_or_else_a_string() {
-        let typed = ["1", "two", "[3]", "\"4\"", "null", "-5.5"].map(str::to_owned);
-        assert_eq!(positional(&typed), json!([1, "two", [3], "4", null, -5.5]));
+        let typed = ["1", "two", "[3]", "\"4\"", "null", "-5.50", "123456789012345678901234567890"];
+        let expected = r#"[1,"two",[3],"4",null,-5.50,123456789012345678901234567890]"#;
+        assert_eq!(positional(&typed.map(str::to_owned)), expected);
     }
 }

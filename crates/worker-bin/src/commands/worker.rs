@@ -221,7 +221,7 @@ async fn run_one(
         return Err(CliError::usage(format!("this program has no task `{task}`"))
             .hint(format!("it has {}", names.join(", "))));
     }
-    let mut call = task_call(&session.tasks, task, &positional(arguments));
+    let mut call = task_call(&session.tasks, task, positional(arguments));
     // Into a queue that this worker serves, whatever the task or the routes say.
     if let Some((queue, _)) = session.config.queues.first() {
         call = call.queue(queue);

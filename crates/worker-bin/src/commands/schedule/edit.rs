@@ -170,7 +170,7 @@ fn put_arguments(text: &mut EntryText, args: &EntryArgs) {
         (Some(args), _) => (text.args, text.kwargs) = (args.clone(), object),
         (None, Some(kwargs)) => (text.args, text.kwargs) = (list, kwargs.clone()),
         (None, None) if !args.arguments.is_empty() => {
-            (text.args, text.kwargs) = (positional(&args.arguments).to_string(), object);
+            (text.args, text.kwargs) = (positional(&args.arguments), object);
         }
         (None, None) => {}
     }
