@@ -46,14 +46,13 @@ impl RedisBroker {
     /// # Errors
     /// Those of [`Redis::connect`].
     pub async fn connect(config: &RedisConfig) -> Result<Arc<dyn Broker>, BackendError> {
-        Self::connect_in(config, Keys::DEFAULT).await
+        Self::connect_in(config, config.namespace()).await
     }
 
-    /// Connects with another prefix of all keys and channels than `lv1`: who uses different ones on the same Redis
-    /// does not see each other.
+    /// Connects with this namespace, the start of the names of all keys and channels, instead of the URL's.
     ///
     /// # Errors
-    /// `Config` for a namespace with anything but letters, digits, `-`, `_` and `.`; those of [`Redis::connect`].
+    /// `Config` for a namespace with anything but letters, digits, `-`, `_`, `.` and `:`; those of [`Redis::connect`].
     #[doc(hidden)]
     pub async fn connect_in(config: &RedisConfig, namespace: &str) -> Result<Arc<dyn Broker>, BackendError> {
         Self::on(Redis::connect(config).await?, namespace)
@@ -63,7 +62,8 @@ impl RedisBroker {
     /// subscriber.
     ///
     /// # Errors
-    /// `Config` for a namespace with anything but letters, digits, `-`, `_` and `.`; the usual one is `lv1`.
+    /// `Config` for a namespace with anything but letters, digits, `-`, `_`, `.` and `:`; the usual one is
+    /// [`RedisConfig::namespace`].
     pub fn on(redis: Redis, namespace: &str) -> Result<Arc<dyn Broker>, BackendError> {
         let keys = Keys::new(namespace)?;
         let channel = keys.new_channel(redis.config().is_cluster(), &SystemEntropy);

@@ -10,15 +10,12 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// The version of the layout, and the namespace unless another one is asked for.
-    pub(crate) const DEFAULT: &str = "lv1";
-
     pub(crate) fn new(namespace: &str) -> Result<Self, BackendError> {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
         if namespace.is_empty() || !namespace.chars().all(allowed) {
             return Err(BackendError::new(
                 BackendErrorKind::Config,
-                "the namespace of the Redis broker is not valid: expected letters, digits, `-`, `_`, `.`",
+                "the namespace of the Redis broker is not valid: expected letters, digits, `-`, `_`, `.`, `:`",
             ));
         }
         Ok(Self { namespace: namespace.to_owned() })

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use lovage_core::url::scheme;
 use lovage_core::{BackendError, BackendErrorKind, Broker, ResultStore, SharedStore};
 
 use crate::transaction::Ways;
@@ -25,7 +26,7 @@ pub struct Backends {
 /// # Errors
 /// When the scheme is unknown or its feature is off, or the server cannot be used.
 pub async fn open_broker(url: &str) -> Result<Arc<dyn Broker>, BackendError> {
-    match scheme(url) {
+    match scheme(url).as_str() {
         #[cfg(feature = "sql")]
         scheme if is_sql(scheme) => lovage_broker_sql::open(lovage_sql::Database::connect(url).await?).await,
         #[cfg(feature = "redis")]
@@ -41,7 +42,7 @@ pub async fn open_broker(url: &str) -> Result<Arc<dyn Broker>, BackendError> {
 /// # Errors
 /// When the scheme is unknown or its feature is off, or the server cannot be used.
 pub async fn open_results(url: &str) -> Result<Arc<dyn ResultStore>, BackendError> {
-    match scheme(url) {
+    match scheme(url).as_str() {
         #[cfg(feature = "sql")]
         scheme if is_sql(scheme) => lovage_results_sql::open(lovage_sql::Database::connect(url).await?).await,
         #[cfg(feature = "redis")]
@@ -63,7 +64,11 @@ pub async fn open_both(broker: &str, results: &str) -> Result<Backends, BackendE
 /// Whether what is sent in a transaction of the outbox's database needs no outbox, because the broker is there.
 #[must_use]
 pub fn sends_directly(broker: &str, outbox: &str) -> bool {
-    broker == outbox && matches!(scheme(broker), "postgres" | "postgresql")
+    broker == outbox && is_postgres(broker)
+}
+
+fn is_postgres(url: &str) -> bool {
+    matches!(scheme(url).as_str(), "postgres" | "postgresql")
 }
 
 /// Opens both, and the ways to the broker from transactions of an application.
@@ -76,15 +81,15 @@ pub(crate) async fn open(
     let (backends, mut ways) = backends(broker, results).await?;
     match outbox.filter(|outbox| !sends_directly(broker, outbox)) {
         #[cfg(feature = "sql")]
-        Some(url) if is_sql(scheme(url)) => {
+        Some(url) if is_sql(&scheme(url)) => {
             ways.outbox = Some(lovage_outbox_sql::Outbox::connect(url).await?);
         }
-        Some(url) if scheme(url).starts_with("redis") => {
+        Some(url) if scheme(url).starts_with("redis") || scheme(url) == "unix" => {
             let message = "an outbox is in the database whose transactions use it: expected sqlite://path.db or \
                 postgres://host/database, found the URL of a Redis";
             return Err(BackendError::new(BackendErrorKind::Config, message));
         }
-        Some(url) => return Err(unknown(scheme(url))),
+        Some(url) => return Err(unknown(&scheme(url))),
         None => {}
     }
     Ok((backends, ways))
@@ -92,14 +97,15 @@ pub(crate) async fn open(
 
 async fn backends(broker: &str, results: &str) -> Result<(Backends, Ways), BackendError> {
     #[cfg(feature = "sql")]
-    if is_sql(scheme(broker)) {
+    if is_sql(&scheme(broker)) {
         return backends_on_sql(lovage_sql::Database::connect(broker).await?, broker, results).await;
     }
     #[cfg(feature = "redis")]
-    if broker == results && is_redis(scheme(broker)) {
-        let redis = lovage_redis::Redis::connect(&lovage_redis::RedisConfig::parse(broker)?).await?;
-        let broker = lovage_broker_redis::RedisBroker::on(redis.clone(), "lv1")?;
-        let results = lovage_results_redis::RedisResults::on(redis, "lv1")?;
+    if broker == results && is_redis(&scheme(broker)) {
+        let config = lovage_redis::RedisConfig::parse(broker)?;
+        let redis = lovage_redis::Redis::connect(&config).await?;
+        let broker = lovage_broker_redis::RedisBroker::on(redis.clone(), config.namespace())?;
+        let results = lovage_results_redis::RedisResults::on(redis, config.namespace())?;
         return Ok((Backends { broker, results, shared: None }, Ways::default()));
     }
     let (broker, results) = (open_broker(broker).await?, open_results(results).await?);
@@ -144,19 +150,19 @@ fn is_sql(scheme: &str) -> bool {
         || (cfg!(feature = "postgres") && matches!(scheme, "postgres" | "postgresql"))
 }
 
+/// Whether a scheme, in lower case, is one of Redis.
 #[cfg(feature = "redis")]
-fn is_redis(scheme: &str) -> bool {
-    matches!(
-        scheme,
-        "redis" | "rediss" | "redis-cluster" | "rediss-cluster" | "redis-sentinel" | "rediss-sentinel"
-    )
-}
-
-fn scheme(url: &str) -> &str {
-    url.split_once(':').map_or("", |(scheme, _)| scheme)
+#[must_use]
+pub fn is_redis(scheme: &str) -> bool {
+    lovage_redis::SCHEMES.contains(&scheme)
 }
 
 fn unknown(scheme: &str) -> BackendError {
+    if scheme.is_empty() {
+        let message =
+            "the URL has no scheme: expected sqlite://path.db, redis://host:port or postgres://host/database";
+        return BackendError::new(BackendErrorKind::Config, message);
+    }
     let known = [
         ("sqlite", cfg!(feature = "sqlite")),
         ("postgres", cfg!(feature = "postgres")),

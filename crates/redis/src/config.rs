@@ -3,12 +3,29 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use lovage_core::url::{Url, decode, unknown_option};
 use lovage_core::{BackendError, BackendErrorKind};
 
 const FORM: &str = "redis://[user:password@]host[:port][/database], as in redis://localhost:6379/0";
 const CLUSTER_FORM: &str = "redis-cluster://[user:password@]host[:port],host[:port],…";
 const SENTINEL_FORM: &str =
     "redis-sentinel://[user:password@]host[:port],host[:port],…/master-name[/database]";
+const SOCKET_FORM: &str = "redis+unix://[user:password@]/path/redis.sock[?db=number]";
+/// The schemes of Redis URLs, in lower case.
+pub const SCHEMES: [&str; 9] = [
+    "redis",
+    "rediss",
+    "redis-cluster",
+    "rediss-cluster",
+    "redis-sentinel",
+    "rediss-sentinel",
+    "redis+unix",
+    "redis+socket",
+    "unix",
+];
+/// The start of the names of all keys and channels.
+const NAMESPACE: &str = "lv1";
+const MAX_PREFIX_BYTES: usize = 32;
 const DEFAULT_PORT: u16 = 6379;
 const DEFAULT_SENTINEL_PORT: u16 = 26379;
 
@@ -22,6 +39,7 @@ pub struct RedisConfig {
     pub(crate) database: u8,
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) durability: Durability,
+    namespace: String,
 }
 
 /// What stands behind the hosts of a URL.
@@ -33,6 +51,8 @@ pub(crate) enum Topology {
     Cluster,
     /// Sentinels, which know the primary by this name.
     Sentinel { master: String, username: Option<String>, password: Option<String> },
+    /// One server, by its Unix socket.
+    Socket(PathBuf),
 }
 
 /// PEM files; without `ca` the system's certificates are trusted.
@@ -60,40 +80,55 @@ impl RedisConfig {
     /// - `redis-cluster://[user:password@]host[:port],host[:port],…`
     /// - `redis-sentinel://[user:password@]host[:port],host[:port],…/master-name[/database]`; user and password are
     ///   those of the data servers
+    /// - `redis+unix://[user:password@]/path/redis.sock[?db=number]`, without TLS; also as `redis+socket` and `unix`
     ///
-    /// and after a `?` the options `durability=primary|replicated`; with TLS `ca`, `cert` and `key` (paths of PEM
-    /// files); with sentinels `sentinel_user` and `sentinel_password`. User, password and values may be
-    /// percent-encoded; the port is 6379 (26379 of a sentinel) and the database 0 where they are left out.
+    /// and after a `?` the options `durability=primary|replicated`; `prefix` (1 to 32 of `a-z A-Z 0-9 . _ -`), which
+    /// separates applications that share a Redis; with TLS `ca`, `cert` and `key` (paths of PEM files); with sentinels
+    /// `sentinel_user` and `sentinel_password`. User, password and values may be percent-encoded; the port is 6379
+    /// (26379 of a sentinel) and the database 0 where they are left out. The case of the scheme does not matter.
     ///
     /// # Errors
     /// `Config` for everything that is not understood. Messages never repeat the URL: a part of it may be a password.
     pub fn parse(url: &str) -> Result<Self, BackendError> {
-        let Some((scheme, rest)) = url.split_once("://") else {
-            return Err(config(format!("a Redis URL without a scheme: expected {FORM}")));
-        };
-        let kind = Kind::of(scheme)?;
-        if rest.contains('#') {
-            return Err(kind.bad("a Redis URL has nothing after a #; in a password write it as %23"));
+        let parts =
+            Url::split(url).map_err(|error| config(format!("the Redis URL {error}: expected {FORM}")))?;
+        let kind = Kind::of(&parts.scheme)?;
+        let (username, password) =
+            parts.credentials().map_err(|error| config(format!("the Redis URL {error}")))?;
+        if username.is_some() && password.is_none() {
+            return Err(config(
+                "the Redis URL has a user and no password: write redis://user:password@host, \
+                 or redis://:password@host for the default user",
+            ));
         }
-        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let (login, addresses) = authority.rsplit_once('@').unwrap_or(("", authority));
-        let (username, password) = parse_login(login)?;
-        let hosts = parse_hosts(addresses, &kind)?;
-        let (master, database) = match kind.base {
-            Base::Sentinel => path.split_once('/').unwrap_or((path, "")),
-            Base::Single | Base::Cluster => ("", path),
+        let hosts = parse_hosts(parts.hosts, &kind)?;
+        let mut options = parse_options(&parts, &kind)?;
+        let (path, database) = match kind.base {
+            Base::Sentinel => parts.path.split_once('/').unwrap_or((parts.path, "")),
+            Base::Single | Base::Cluster => ("", parts.path),
+            Base::Socket => (parts.path, ""),
         };
-        let mut options = parse_options(query, &kind)?;
+        let database = match (options.db, parse_database(database, &kind)?) {
+            (Some(number), _) | (None, number) => number,
+        };
         Ok(Self {
-            topology: parse_topology(&kind, master, &mut options)?,
+            topology: parse_topology(&kind, path, &mut options)?,
             hosts,
             username,
             password,
-            database: parse_database(database, &kind)?,
+            database,
             tls: kind.tls.then_some(options.tls),
             durability: options.durability,
+            namespace: match options.prefix {
+                Some(prefix) => format!("{prefix}:{NAMESPACE}"),
+                None => NAMESPACE.to_owned(),
+            },
         })
+    }
+
+    /// The start of the names of all keys and channels: `lv1`, behind the URL's `prefix` where it has one.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
     }
 
     /// Whether it is a Redis Cluster, where each queue lives on one of several primaries.
@@ -106,13 +141,9 @@ impl RedisConfig {
         self.durability
     }
 
-    /// The URL with the passwords masked and without options, for logs and messages.
+    /// The URL without user, password and options, for logs and messages.
     pub fn display_url(&self) -> String {
-        let login = match (&self.username, &self.password) {
-            (None, None) => String::new(),
-            (Some(user), None) => format!("{user}@"),
-            (user, Some(_)) => format!("{}:***@", user.as_deref().unwrap_or_default()),
-        };
+        let login = if self.password.is_some() { "***@" } else { "" };
         let host = |(host, port): &(String, u16)| {
             if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
         };
@@ -125,6 +156,7 @@ impl RedisConfig {
             Topology::Sentinel { master, .. } => {
                 format!("redis{s}-sentinel://{login}{hosts}/{master}/{}", self.database)
             }
+            Topology::Socket(path) => format!("redis+unix://{login}{}?db={}", path.display(), self.database),
         }
     }
 }
@@ -140,6 +172,7 @@ enum Base {
     Single,
     Cluster,
     Sentinel,
+    Socket,
 }
 
 /// What a scheme says.
@@ -157,10 +190,11 @@ impl Kind {
             "rediss-cluster" => (Base::Cluster, true),
             "redis-sentinel" => (Base::Sentinel, false),
             "rediss-sentinel" => (Base::Sentinel, true),
+            "redis+unix" | "redis+socket" | "unix" => (Base::Socket, false),
             _ => {
                 return Err(config(format!(
                     "the scheme of the URL is not one of Redis: expected {FORM}, {CLUSTER_FORM} or \
-                     {SENTINEL_FORM}, each also with TLS as rediss…://"
+                     {SENTINEL_FORM}, each also with TLS as rediss…://, or {SOCKET_FORM}"
                 )));
             }
         };
@@ -172,6 +206,7 @@ impl Kind {
             Base::Single => FORM,
             Base::Cluster => CLUSTER_FORM,
             Base::Sentinel => SENTINEL_FORM,
+            Base::Socket => SOCKET_FORM,
         }
     }
 
@@ -179,39 +214,38 @@ impl Kind {
         config(format!("{what}: expected {}", self.form()))
     }
 
-    fn known_options(&self) -> &'static str {
-        match (self.base, self.tls) {
-            (Base::Single | Base::Cluster, false) => "durability",
-            (Base::Single | Base::Cluster, true) => "durability, ca, cert, key",
-            (Base::Sentinel, false) => "durability, sentinel_user, sentinel_password",
-            (Base::Sentinel, true) => "durability, ca, cert, key, sentinel_user, sentinel_password",
+    fn known_options(&self) -> Vec<&'static str> {
+        let mut known = vec!["durability", "prefix"];
+        if self.tls {
+            known.extend(["ca", "cert", "key"]);
         }
+        match self.base {
+            Base::Single | Base::Cluster => {}
+            Base::Sentinel => known.extend(["sentinel_user", "sentinel_password"]),
+            Base::Socket => known.push("db"),
+        }
+        known
     }
 }
 
 #[derive(Default)]
 struct Options {
     durability: Durability,
+    prefix: Option<String>,
+    db: Option<u8>,
     tls: TlsFiles,
     sentinel_user: Option<String>,
     sentinel_password: Option<String>,
 }
 
-fn parse_options(query: &str, kind: &Kind) -> Result<Options, BackendError> {
+fn parse_options(url: &Url<'_>, kind: &Kind) -> Result<Options, BackendError> {
     let known = kind.known_options();
     let mut options = Options::default();
-    for option in query.split('&').filter(|option| !option.is_empty()) {
-        let (name, raw) = option.split_once('=').unwrap_or((option, ""));
-        if !known.split(", ").any(|known| known == name) {
-            // It may be the rest of a password: a name is shown only where it can be nothing else.
-            let plain = name.chars().all(|c| c.is_ascii_lowercase() || c == '_') && !raw.contains('@');
-            let shown = if plain { format!(" `{name}`") } else { String::new() };
-            return Err(kind.bad(&format!(
-                "the Redis URL has an option{shown} that is not known: known here are {known}; \
-                 in a password write ? as %3F"
-            )));
+    for (name, raw) in url.options() {
+        if !known.contains(&name) {
+            return Err(kind.bad(&format!("the Redis URL {}", unknown_option(name, &known))));
         }
-        let Some(value) = percent_decode(raw).filter(|value| !value.is_empty()) else {
+        let Some(value) = decode(raw).filter(|value| !value.is_empty()) else {
             return Err(config(format!(
                 "the option `{name}` of the Redis URL has no value, or a bad percent-encoding: write {name}=…, \
                  and a literal % as %25"
@@ -219,6 +253,8 @@ fn parse_options(query: &str, kind: &Kind) -> Result<Options, BackendError> {
         };
         match name {
             "durability" => options.durability = parse_durability(&value)?,
+            "prefix" => options.prefix = Some(parse_prefix(value)?),
+            "db" => options.db = Some(parse_database(&value, kind)?),
             "ca" => options.tls.ca = Some(value.into()),
             "cert" => options.tls.cert = Some(value.into()),
             "key" => options.tls.key = Some(value.into()),
@@ -232,6 +268,18 @@ fn parse_options(query: &str, kind: &Kind) -> Result<Options, BackendError> {
     Ok(options)
 }
 
+/// A prefix has no `:`, which separates it from the rest of a key, and no braces, which would be the key's hash tag.
+fn parse_prefix(value: String) -> Result<String, BackendError> {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    if value.len() <= MAX_PREFIX_BYTES && value.bytes().all(is_allowed) {
+        return Ok(value);
+    }
+    Err(config(format!(
+        "the option `prefix` of the Redis URL is not valid: expected 1 to {MAX_PREFIX_BYTES} of a-z, A-Z, 0-9, '.', \
+         '_' and '-'"
+    )))
+}
+
 fn parse_durability(value: &str) -> Result<Durability, BackendError> {
     match value {
         "primary" => Ok(Durability::Primary),
@@ -243,45 +291,35 @@ fn parse_durability(value: &str) -> Result<Durability, BackendError> {
     }
 }
 
-fn parse_topology(kind: &Kind, master: &str, options: &mut Options) -> Result<Topology, BackendError> {
+fn parse_topology(kind: &Kind, path: &str, options: &mut Options) -> Result<Topology, BackendError> {
     match kind.base {
         Base::Single => Ok(Topology::Single),
         Base::Cluster => Ok(Topology::Cluster),
         Base::Sentinel => {
             let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-            if master.is_empty() || !master.chars().all(allowed) {
+            if path.is_empty() || !path.chars().all(allowed) {
                 return Err(kind.bad("the Redis URL names sentinels and not the primary that they watch"));
             }
             Ok(Topology::Sentinel {
-                master: master.to_owned(),
+                master: path.to_owned(),
                 username: options.sentinel_user.take(),
                 password: options.sentinel_password.take(),
             })
         }
+        Base::Socket => match decode(path).filter(|path| !path.is_empty() && !path.contains('\0')) {
+            Some(path) => Ok(Topology::Socket(PathBuf::from(format!("/{path}")))),
+            None => Err(kind.bad("the Redis URL has no path of a socket, or a bad percent-encoding in it")),
+        },
     }
-}
-
-type Login = (Option<String>, Option<String>);
-
-fn parse_login(login: &str) -> Result<Login, BackendError> {
-    let (user, password) = login.split_once(':').unwrap_or((login, ""));
-    let part = |raw: &str| match percent_decode(raw) {
-        Some(text) => Ok(Some(text).filter(|text| !text.is_empty())),
-        None => Err(config(
-            "the user or password of the redis:// URL has a bad percent-encoding: write a literal % as %25",
-        )),
-    };
-    let (user, password) = (part(user)?, part(password)?);
-    if user.is_some() && password.is_none() {
-        return Err(config(
-            "the Redis URL has a user and no password: write redis://user:password@host, \
-             or redis://:password@host for the default user",
-        ));
-    }
-    Ok((user, password))
 }
 
 fn parse_hosts(addresses: &str, kind: &Kind) -> Result<Vec<(String, u16)>, BackendError> {
+    if matches!(kind.base, Base::Socket) {
+        return match addresses {
+            "" => Ok(Vec::new()),
+            _ => Err(kind.bad("the URL of a Redis socket has a host: write three slashes before the path")),
+        };
+    }
     let hosts: Vec<_> =
         addresses.split(',').map(|address| parse_address(address, kind)).collect::<Result<_, _>>()?;
     if matches!(kind.base, Base::Single) && hosts.len() > 1 {
@@ -313,7 +351,7 @@ fn parse_address(address: &str, kind: &Kind) -> Result<(String, u16), BackendErr
         return Err(bad());
     }
     let default = match kind.base {
-        Base::Single | Base::Cluster => DEFAULT_PORT,
+        Base::Single | Base::Cluster | Base::Socket => DEFAULT_PORT,
         Base::Sentinel => DEFAULT_SENTINEL_PORT,
     };
     let port = port.map_or(Ok(default), |port| port.parse().map_err(|_| bad()))?;
@@ -333,20 +371,6 @@ fn parse_database(database: &str, kind: &Kind) -> Result<u8, BackendError> {
     Ok(number)
 }
 
-fn percent_decode(raw: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(raw.len());
-    let mut rest = raw.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let digits = [rest.next()?, rest.next()?].map(|digit| char::from(digit).to_digit(16));
-            bytes.push(u8::try_from(digits[0]? * 16 + digits[1]?).ok()?);
-        } else {
-            bytes.push(byte);
-        }
-    }
-    String::from_utf8(bytes).ok()
-}
-
 fn config(message: impl Into<String>) -> BackendError {
     BackendError::new(BackendErrorKind::Config, message)
 }
@@ -363,21 +387,30 @@ mod tests {
             ("redis://10.0.0.1:7000/3", "redis://10.0.0.1:7000/3"),
             ("redis://[::1]", "redis://[::1]:6379/0"),
             ("redis://[::1]:7000/2", "redis://[::1]:7000/2"),
-            ("redis://:hunter2@h", "redis://:***@h:6379/0"),
-            ("redis://joe:hunter2@h", "redis://joe:***@h:6379/0"),
+            ("redis://:hunter2@h", "redis://***@h:6379/0"),
+            ("redis://joe:hunter2@h", "redis://***@h:6379/0"),
             ("rediss://h:1?ca=/a/b.pem", "rediss://h:1/0"),
-            ("redis-cluster://:hunter2@a,b:7", "redis-cluster://:***@a:6379,b:7"),
+            ("redis-cluster://:hunter2@a,b:7", "redis-cluster://***@a:6379,b:7"),
             ("redis-cluster://a/0?durability=replicated", "redis-cluster://a:6379"),
             ("redis-sentinel://a,b:7/main", "redis-sentinel://a:26379,b:7/main/0"),
+            ("REDISS://h", "rediss://h:6379/0"),
+            ("unix:///run/redis.sock", "redis+unix:///run/redis.sock?db=0"),
+            ("redis+unix://:hunter2@/run/a%20b?db=3", "redis+unix://***@/run/a b?db=3"),
             (
                 "rediss-sentinel://joe:hunter2@a/main/2?sentinel_password=hunter2",
-                "rediss-sentinel://joe:***@a:26379/main/2",
+                "rediss-sentinel://***@a:26379/main/2",
             ),
         ] {
             let config = RedisConfig::parse(url).unwrap();
             assert_eq!(config.display_url(), display, "{url}");
             assert!(!format!("{config:?}").contains("hunter2"));
         }
+    }
+
+    #[test]
+    fn a_prefix_stands_before_the_namespace() {
+        assert_eq!(RedisConfig::parse("redis://h").unwrap().namespace(), "lv1");
+        assert_eq!(RedisConfig::parse("redis://h?prefix=shop-1").unwrap().namespace(), "shop-1:lv1");
     }
 
     #[test]
@@ -393,10 +426,14 @@ mod tests {
     #[test]
     fn an_unknown_option_is_answered_with_the_known_ones() {
         for (url, says) in [
-            ("redis://h?tls=1", "`tls` that is not known: known here are durability;"),
-            ("redis://h?ca=x", "known here are durability;"),
-            ("rediss://h?verify=no", "known here are durability, ca, cert, key;"),
-            ("redis-sentinel://h/m?x=1", "known here are durability, sentinel_user, sentinel_password;"),
+            ("redis://h?tls=1", "`tls` that is not known: the options are durability, prefix:"),
+            ("redis://h?ca=x", "the options are durability, prefix:"),
+            ("rediss://h?verify=no", "the options are durability, prefix, ca, cert, key:"),
+            ("redis-sentinel://h/m?sentinel_pasword=1", "did you mean `sentinel_password`?"),
+            ("redis://h?prefix=a:b", "expected 1 to 32 of"),
+            ("redis://h?prefix=%7Ba%7D", "expected 1 to 32 of"),
+            ("unix://h/run/redis.sock", "three slashes"),
+            ("unix://", "no path of a socket"),
             (
                 "redis://h?durability=all",
                 "expected durability=primary (the default) or durability=replicated",
@@ -425,6 +462,8 @@ mod tests {
             "redis://h/256",
             "redis://h/0?password=hunter2",
             "redis://x:a?hunter2@h",
+            "redis://x:a?hunter2=@h",
+            "redis-sentinel://h/m?sentinel_pasword=hunter2",
             "redis://joe:a#hunter2@h",
             "redis://[::1",
             "redis://[hunter2]",

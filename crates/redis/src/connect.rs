@@ -262,6 +262,7 @@ fn server_config(config: &RedisConfig) -> ServerConfig {
             username: username.clone(),
             password: password.clone(),
         },
+        Topology::Socket(path) => ServerConfig::Unix { path: path.clone() },
     }
 }
 

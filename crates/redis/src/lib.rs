@@ -14,7 +14,7 @@ mod subscriber;
 pub mod testing;
 mod tls;
 
-pub use config::{Durability, RedisConfig};
+pub use config::{Durability, RedisConfig, SCHEMES};
 pub use connect::Redis;
 pub use error::redis_error;
 pub use script::Script;

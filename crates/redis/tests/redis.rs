@@ -36,7 +36,7 @@ async fn nobody_there_is_unavailable_at_once() {
     drop(listener);
     let error = connect(&url).await.unwrap_err();
     assert_eq!(error.kind(), BackendErrorKind::Unavailable, "{error}");
-    assert!(!error.to_string().contains("hunter2") && error.to_string().contains("joe:***@"), "{error}");
+    assert!(!error.to_string().contains("hunter2") && error.to_string().contains("://***@"), "{error}");
 }
 
 #[tokio::test]

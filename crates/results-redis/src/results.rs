@@ -41,10 +41,10 @@ impl RedisResults {
     /// # Errors
     /// Those of [`Redis::connect`].
     pub async fn connect(config: &RedisConfig) -> Result<Arc<Self>, BackendError> {
-        Self::connect_in(config, "lv1").await
+        Self::connect_in(config, config.namespace()).await
     }
 
-    /// Connects to results whose keys begin with another word than `lv1`, so that several systems share a server.
+    /// Connects with this namespace, the start of the names of all keys, instead of the URL's.
     ///
     /// # Errors
     /// Those of [`Redis::connect`], and of [`RedisResults::on`].
@@ -55,13 +55,13 @@ impl RedisResults {
     /// Results on a connection that others use too, such as the broker's.
     ///
     /// # Errors
-    /// `Config` when the namespace is empty or has other characters than letters, digits, `-`, `_` and `.`.
+    /// `Config` when the namespace is empty or has other characters than letters, digits, `-`, `_`, `.` and `:`.
     pub fn on(redis: Redis, namespace: &str) -> Result<Arc<Self>, BackendError> {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
         if namespace.is_empty() || !namespace.chars().all(allowed) {
             return Err(BackendError::new(
                 BackendErrorKind::Config,
-                "the namespace of the results is not valid: expected letters, digits, `-`, `_`, `.`",
+                "the namespace of the results is not valid: expected letters, digits, `-`, `_`, `.`, `:`",
             ));
         }
         Ok(Arc::new(Self {

@@ -25,11 +25,15 @@ impl Database {
     /// # Errors
     /// Theirs; `Config` for other schemes, and for one whose feature is off.
     pub async fn connect(url: &str) -> Result<Self, BackendError> {
-        match url.split_once(':').map_or("", |(scheme, _)| scheme) {
+        match lovage_core::url::scheme(url).as_str() {
             #[cfg(feature = "sqlite")]
             "sqlite" => Ok(Self::Sqlite(SqliteDatabase::connect(url).await?)),
             #[cfg(feature = "postgres")]
             "postgres" | "postgresql" => Ok(Self::Postgres(PgDatabase::connect(url).await?)),
+            "" => Err(BackendError::new(
+                BackendErrorKind::Config,
+                format!("the URL of the database has no scheme: expected {}", forms().join(" or ")),
+            )),
             // Other schemes may carry a password, so the message names the scheme and never the rest.
             other => Err(BackendError::new(
                 BackendErrorKind::Config,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use lovage_broker_memory::{MemoryResults, MemorySchedules, MemoryStore};
 use lovage_core::schedule::ScheduleStore;
+use lovage_core::url::mask;
 use lovage_core::{
     BackendError, Broker, Clock, Hidden, QueueName, RedactedArg, ResultStore, TaskDef, Timestamp, WorkerInfo,
 };
@@ -14,7 +15,7 @@ use lovage_worker::connect::open_results;
 use lovage_worker::{Client, ClientBuilder, ClientErrorKind};
 
 use crate::commands::schedule_place;
-use crate::config::{Config, Setting, mask_url};
+use crate::config::{Config, Setting};
 use crate::error::CliError;
 use crate::output::Out;
 use crate::schedules::InCode;
@@ -227,7 +228,7 @@ impl Session {
     }
 
     fn outbox_place(&self, url: &str) -> String {
-        format!("the outbox is {} (from {})", mask_url(url), self.config.source(Setting::Outbox))
+        format!("the outbox is {} (from {})", mask(url), self.config.source(Setting::Outbox))
     }
 
     /// The same of one of them.
@@ -248,7 +249,7 @@ impl Session {
             Some(results) if setting == Setting::Results => ("the results are", results, setting),
             _ => ("the broker is", &config.broker, Setting::Broker),
         };
-        format!("{what} {} (from {})", mask_url(url), config.source(setting))
+        format!("{what} {} (from {})", mask(url), config.source(setting))
     }
 }
 

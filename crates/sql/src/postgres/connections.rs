@@ -10,16 +10,16 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use lovage_core::{BackendError, BackendErrorKind, Clock as _};
 use lovage_system::SystemClock;
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
+use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::{ConnectOptions as _, Connection as _, PgConnection, Postgres};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, Postgres, Row as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::url::PgUrl;
 use crate::sql_error;
 
 /// How long an operation may take in all. Longer than the server's own limit of a statement.
 const DEADLINE: Duration = Duration::from_secs(35);
-const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 /// A connection that was idle for longer is asked whether it is alive. Longer than an idle worker's heartbeat is apart, so
 /// that it costs a worker nothing.
 const DOUBTFUL: Duration = Duration::from_secs(6);
@@ -28,7 +28,7 @@ const PING_DEADLINE: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub(crate) struct Connections {
-    options: PgConnectOptions,
+    url: PgUrl,
     idle: Mutex<Vec<Idle>>,
     permits: Arc<Semaphore>,
     /// See [`DOUBTFUL`].
@@ -44,11 +44,11 @@ struct Idle {
 }
 
 impl Connections {
-    pub(crate) fn new(options: PgConnectOptions, most: usize) -> Arc<Self> {
+    pub(crate) fn new(url: PgUrl) -> Arc<Self> {
         Arc::new(Self {
-            options,
             idle: Mutex::default(),
-            permits: Arc::new(Semaphore::new(most)),
+            permits: Arc::new(Semaphore::new(url.connections)),
+            url,
             doubtful: DOUBTFUL,
             clock: SystemClock::new(),
         })
@@ -118,15 +118,36 @@ impl Connections {
 
     /// A connection of its own, for what needs more than one statement.
     pub(crate) async fn connect(&self, context: &str) -> Result<PgConnection, BackendError> {
-        let connecting = self.options.connect();
-        match select(Box::pin(connecting), self.clock.sleep(CONNECT_DEADLINE)).await {
+        let connecting = self.url.options.connect();
+        let opening = async {
             // Nothing was sent yet: nothing can have been applied.
-            Either::Left((answer, _)) => answer.map_err(|error| not_connected(context, error)),
+            let mut connection = connecting.await.map_err(|error| not_connected(context, error))?;
+            self.set_up(context, &mut connection).await?;
+            Ok(connection)
+        };
+        match select(Box::pin(opening), self.clock.sleep(self.url.connect_timeout)).await {
+            Either::Left((answer, _)) => answer,
             Either::Right(_) => Err(unavailable(format!(
                 "{context}: PostgreSQL did not answer within {} s: is it reachable?",
-                CONNECT_DEADLINE.as_secs()
+                self.url.connect_timeout.as_secs()
             ))),
         }
+    }
+
+    /// Sets the session's parameters, in one round trip.
+    async fn set_up(&self, context: &str, connection: &mut PgConnection) -> Result<(), BackendError> {
+        // The names and values were checked, and quoted, when the URL was read.
+        let statement = sqlx::AssertSqlSafe(format!("{}, pg_is_in_recovery()", self.url.set_up()));
+        let row = sqlx::raw_sql(statement).fetch_one(connection).await;
+        let row = row.map_err(|error| not_connected(context, error))?;
+        let is_standby: bool =
+            row.try_get(self.url.settings.len()).map_err(|error| sql_error(context, error))?;
+        if is_standby && self.url.requires_primary {
+            return Err(unavailable(format!(
+                "{context}: the server is a standby, and the URL asks for the primary (target_session_attrs)"
+            )));
+        }
+        Ok(())
     }
 
     pub(crate) async fn close(&self) {
@@ -211,11 +232,8 @@ fn unavailable(message: String) -> BackendError {
 
 #[cfg(test)]
 mod tests {
-    use sqlx::Row as _;
-
     use super::*;
     use crate::postgres::testing;
-    use crate::postgres::url::PgUrl;
 
     async fn one(connections: &Connections, query: Query<'_, Postgres, PgArguments>) -> i32 {
         connections.rows("test", query).await.unwrap()[0].try_get(0).unwrap()
@@ -224,8 +242,8 @@ mod tests {
     #[tokio::test]
     async fn a_connection_that_ended_while_it_was_idle_is_made_again() {
         let url = PgUrl::parse(&testing::fresh_url().unwrap()).unwrap();
-        let other = Connections::new(url.options.clone(), 1);
-        let mut connections = Connections::new(url.options, 1);
+        let mut connections = Connections::new(PgUrl { connections: 1, ..url.clone() });
+        let other = Connections::new(url);
         Arc::get_mut(&mut connections).unwrap().doubtful = Duration::ZERO;
         let own = || sqlx::query("SELECT pg_backend_pid()");
         let first = one(&connections, own()).await;

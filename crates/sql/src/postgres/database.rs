@@ -9,6 +9,7 @@ use sqlx::query::Query;
 use sqlx::{PgConnection, Postgres, Row as _};
 
 use super::connections::{Connections, PgTransaction};
+use super::pooler::refuse_transaction_pooling;
 use super::url::PgUrl;
 use crate::error::{code_of, sql_error};
 use crate::migrate::Migrations;
@@ -36,12 +37,16 @@ impl PgDatabase {
     /// `Config` for a URL that is not understood, a database that does not exist, a server older than 13; `Auth` for
     /// wrong credentials; `Unavailable` where the server cannot be reached.
     pub async fn connect(url: &str) -> Result<Self, BackendError> {
-        let database = Self::new(PgUrl::parse(url)?);
-        let version = database.rows("connect to PostgreSQL", sqlx::query("SHOW server_version_num")).await?;
+        const CONTEXT: &str = "connect to PostgreSQL";
+        let url = PgUrl::parse(url)?;
+        refuse_transaction_pooling(&url.options).await?;
+        let database = Self::new(url);
+        let version = database.rows(CONTEXT, sqlx::query("SHOW server_version_num")).await?;
         let version: String = match version.first() {
-            Some(row) => row.try_get(0).map_err(|error| sql_error("connect to PostgreSQL", error))?,
+            Some(row) => row.try_get(0).map_err(|error| sql_error(CONTEXT, error))?,
             None => String::new(),
         };
+        database.require_settings(CONTEXT).await?;
         let major = version.parse::<i32>().unwrap_or(0) / 10_000;
         if major < OLDEST {
             return Err(BackendError::new(
@@ -53,8 +58,30 @@ impl PgDatabase {
     }
 
     fn new(url: PgUrl) -> Self {
-        let connections = Connections::new(url.options.clone(), url.connections);
+        let connections = Connections::new(url.clone());
         Self { url: Arc::new(url), connections }
+    }
+
+    /// Checks that a session keeps its parameters from one statement to the next.
+    async fn require_settings(&self, context: &str) -> Result<(), BackendError> {
+        let mut kept = vec![("statement_timeout", "30s"), ("enable_seqscan", "off")];
+        kept.extend(self.schema().map(|schema| ("search_path", schema)));
+        for (name, expected) in kept {
+            let rows = self.rows(context, sqlx::query("SELECT current_setting($1)").bind(name)).await?;
+            let found = rows.first().map(|row| row.try_get::<String, _>(0)).transpose();
+            let found = found.map_err(|error| sql_error(context, error))?.unwrap_or_default();
+            if found != expected {
+                return Err(BackendError::new(
+                    BackendErrorKind::Config,
+                    format!(
+                        "{context}: the session does not keep its parameters ({name} was set to {expected} and is {found}): a \
+                         pooler between this process and {} must pool by session (docs/postgres.md)",
+                        self.place()
+                    ),
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// The same database with connections of its own, made on the runtime that uses it.

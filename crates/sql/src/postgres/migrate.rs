@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lovage_core::BackendError;
+use lovage_core::{BackendError, BackendErrorKind};
 use sqlx::{Connection as _, PgConnection, Row as _};
 
 use super::PgDatabase;
@@ -29,6 +29,18 @@ pub(crate) async fn migrate(db: &PgDatabase, migrations: &Migrations) -> Result<
         // The name was checked when the URL was read.
         let create = sqlx::AssertSqlSafe(format!("CREATE SCHEMA IF NOT EXISTS {schema}"));
         sqlx::raw_sql(create).execute(&mut *tx).await.map_err(fail)?;
+        let current: Option<String> =
+            sqlx::query_scalar("SELECT current_schema()").fetch_one(&mut *tx).await.map_err(fail)?;
+        if current.as_deref() != Some(schema) {
+            return Err(BackendError::new(
+                BackendErrorKind::Config,
+                format!(
+                    "migrate: tables would be made in the schema {} instead of {schema}: give the user of the URL the right to \
+                     use {schema}, and look for a pooler that does not pool by session",
+                    current.as_deref().unwrap_or("(none)")
+                ),
+            ));
+        }
     }
     create_table(&mut tx).await?;
     // Read again under the lock: another process may just have done it.

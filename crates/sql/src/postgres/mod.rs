@@ -4,6 +4,7 @@ mod connections;
 mod database;
 mod instant;
 mod migrate;
+mod pooler;
 pub mod testing;
 mod url;
 

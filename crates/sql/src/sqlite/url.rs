@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use lovage_core::url::{decode, options, split_scheme, unknown_option};
 use lovage_core::{BackendError, BackendErrorKind};
 
 const FORMS: &str = "sqlite://lovage.db (relative) or sqlite:///var/lib/lovage.db (absolute)";
@@ -25,8 +26,9 @@ pub(crate) enum Durability {
 impl SqliteUrl {
     /// Reads `sqlite://PATH[?durability=full|normal]`. `PATH` may be percent-encoded.
     pub(crate) fn parse(url: &str) -> Result<Self, BackendError> {
-        let Some(rest) = url.strip_prefix("sqlite://") else {
-            return Err(config(format!("this is no URL of a SQLite database: expected {FORMS}")));
+        let rest = match split_scheme(url) {
+            Some((scheme, rest)) if scheme == "sqlite" => rest,
+            _ => return Err(config(format!("this is no URL of a SQLite database: expected {FORMS}"))),
         };
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
         Ok(Self { path: parse_path(path)?, durability: parse_durability(query)? })
@@ -40,7 +42,9 @@ fn parse_path(raw: &str) -> Result<PathBuf, BackendError> {
              name a file (sqlite:///tmp/lovage.db), or use the broker memory://",
         ));
     }
-    let path = percent_decode(raw)?;
+    let path = decode(raw).ok_or_else(|| {
+        config("the path of the database URL has a bad percent-encoding: write a literal % as %25")
+    })?;
     if path.is_empty() || path.ends_with('/') {
         return Err(config(format!("the database URL names no file: expected {FORMS}")));
     }
@@ -52,47 +56,21 @@ fn parse_path(raw: &str) -> Result<PathBuf, BackendError> {
 
 fn parse_durability(query: &str) -> Result<Durability, BackendError> {
     let mut durability = Durability::Normal;
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        durability = match (key, value) {
+    for (name, value) in options(query) {
+        durability = match (name, value) {
             ("durability", "full") => Durability::Full,
             ("durability", "normal") => Durability::Normal,
-            ("durability", other) => {
-                return Err(config(format!("durability={other}: expected durability=full or =normal")));
+            ("durability", _) => {
+                return Err(config(
+                    "the option `durability` of the database URL is not known: expected durability=full or =normal",
+                ));
             }
             (other, _) => {
-                return Err(config(format!(
-                    "unknown setting {other:?} in the database URL: the only one is durability=full|normal"
-                )));
+                return Err(config(format!("the database URL {}", unknown_option(other, &["durability"]))));
             }
         };
     }
     Ok(durability)
-}
-
-fn percent_decode(raw: &str) -> Result<String, BackendError> {
-    let bad = || config("the path of the database URL has a bad percent-encoding: write a literal % as %25");
-    let mut bytes = Vec::with_capacity(raw.len());
-    let mut rest = raw.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let (high, low) = (rest.next().and_then(hex_digit), rest.next().and_then(hex_digit));
-            let (Some(high), Some(low)) = (high, low) else { return Err(bad()) };
-            bytes.push(high * 16 + low);
-        } else {
-            bytes.push(byte);
-        }
-    }
-    String::from_utf8(bytes).map_err(|_| bad())
-}
-
-fn hex_digit(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        b'A'..=b'F' => Some(byte - b'A' + 10),
-        _ => None,
-    }
 }
 
 fn config(message: impl Into<String>) -> BackendError {
@@ -131,7 +109,7 @@ mod tests {
             ("sqlite:///tmp/", "names no file"),
             ("sqlite://a%zz.db", "%25"),
             ("sqlite://a%2", "%25"),
-            ("sqlite://a.db?mode=ro", "durability=full|normal"),
+            ("sqlite://a.db?mode=ro", "the options are durability"),
             ("sqlite://a.db?durability=off", "=normal"),
             ("mysql://a", "sqlite://lovage.db"),
         ] {

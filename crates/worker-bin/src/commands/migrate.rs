@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 
 use lovage_core::BackendError;
+use lovage_core::url::mask;
 use lovage_sql::{Database, Migrations};
 use lovage_worker::connect::sends_directly;
 
 use crate::cli::Migrate;
-use crate::config::{Setting, is_sql, mask_url};
+use crate::config::{Setting, is_sql};
 use crate::error::CliError;
 use crate::output::Out;
 use crate::session::{Session, sqlite_file};
@@ -112,6 +113,6 @@ impl Part<'_> {
 
 impl std::fmt::Display for Part<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.migrations.component, mask_url(self.url))
+        write!(f, "{} {}", self.migrations.component, mask(self.url))
     }
 }

@@ -1,12 +1,13 @@
 //! `relay`, and the relay beside a worker: publish what transactions have left in the outbox.
 
+use lovage_core::url::mask;
 use lovage_worker::connect::sends_directly;
 use lovage_worker::{Client, Relay};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::cli::RelayArgs;
-use crate::config::{Setting, mask_url};
+use crate::config::Setting;
 use crate::error::CliError;
 use crate::output::Out;
 use crate::session::Session;
@@ -20,7 +21,7 @@ pub(crate) async fn relay(session: &Session, args: &RelayArgs) -> Result<(), Cli
     if sends_directly(&session.config.broker, outbox) {
         return Err(CliError::usage(format!(
             "there is nothing to relay: {} is the broker, too, and what transactions send goes straight into its tables",
-            mask_url(outbox)
+            mask(outbox)
         )));
     }
     let mut signals = Signals::listen()?;

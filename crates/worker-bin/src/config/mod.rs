@@ -2,7 +2,6 @@
 
 mod dashboard;
 mod layers;
-mod mask;
 mod schedules;
 mod setting;
 
@@ -12,12 +11,12 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use lovage_core::url::{mask, scheme};
 use lovage_core::{QueueName, format_duration, parse_duration};
 use lovage_worker::Routes;
 
 pub(crate) use dashboard::{DashboardConfig, USERS_FILE, listen};
 pub(crate) use layers::{Layers, Source};
-pub(crate) use mask::mask_url;
 pub(crate) use schedules::Declared;
 pub(crate) use setting::Setting;
 
@@ -158,14 +157,14 @@ impl Config {
             self.found.get(&setting).map_or_else(|| default.to_owned(), |found| found.text.clone())
         };
         match setting {
-            Setting::Broker => mask_url(&self.broker),
+            Setting::Broker => mask(&self.broker),
             Setting::Results => match &self.results {
-                Some(url) => mask_url(url),
-                None => format!("{} (where the broker is)", mask_url(&self.broker)),
+                Some(url) => mask(url),
+                None => format!("{} (where the broker is)", mask(&self.broker)),
             },
-            Setting::Outbox => self.outbox.as_deref().map_or_else(|| "none".to_owned(), mask_url),
+            Setting::Outbox => self.outbox.as_deref().map_or_else(|| "none".to_owned(), mask),
             Setting::Schedules => {
-                let url = mask_url(self.schedules_url());
+                let url = mask(self.schedules_url());
                 match &self.schedules {
                     Some(_) => url,
                     None if self.schedules_by_default_beside_the_beat() => {
@@ -231,23 +230,13 @@ impl Reader<'_> {
 }
 
 fn url(text: &str) -> Result<String, String> {
-    let known = [
-        "sqlite",
-        "redis",
-        "rediss",
-        "redis-cluster",
-        "rediss-cluster",
-        "redis-sentinel",
-        "rediss-sentinel",
-        "postgres",
-        "postgresql",
-    ];
-    match text.split_once("://") {
-        Some((scheme, _)) if known.contains(&scheme) => Ok(text.to_owned()),
-        _ => Err(format!(
-            "`{}` is not a URL that Lovage knows: expected sqlite://path.db, redis://host:port or postgres://user:password@host/database",
-            mask_url(text)
-        )),
+    const FORMS: &str =
+        "expected sqlite://path.db, redis://host:port or postgres://user:password@host/database";
+    match scheme(text).as_str() {
+        "" => Err(format!("the value is not a URL, it has no scheme: {FORMS}")),
+        "sqlite" | "postgres" | "postgresql" => Ok(text.to_owned()),
+        redis if lovage_client::connect::is_redis(redis) => Ok(text.to_owned()),
+        _ => Err(format!("`{}` is not a URL that Lovage knows: {FORMS}", mask(text))),
     }
 }
 
@@ -257,14 +246,13 @@ fn sql_url(text: &str, what: &str, whose: &str) -> Result<String, String> {
     }
     Err(format!(
         "`{}` is no database that {what} can be in: expected {whose}sqlite://path.db or postgres://user:password@host/database",
-        mask_url(text)
+        mask(text)
     ))
 }
 
 /// Whether a URL is that of a SQL database.
 pub(crate) fn is_sql(url: &str) -> bool {
-    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
-    matches!(scheme, "sqlite" | "postgres" | "postgresql")
+    matches!(scheme(url).as_str(), "sqlite" | "postgres" | "postgresql")
 }
 
 fn queues(text: &str) -> Result<Vec<(QueueName, u32)>, String> {

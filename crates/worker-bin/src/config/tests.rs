@@ -158,12 +158,12 @@ fn a_named_file_must_exist() {
 #[test]
 fn no_secret_is_shown() {
     let error = Bed::new().variable("LOVAGE_BROKER_URL", "redi://:hunter2@host").error();
-    assert!(error.contains("redi://:***@host"), "{error}");
+    assert!(error.contains("redi://***@host"), "{error}");
     let error = Bed::new().file(".env", "X=1\nLOVAGE_BROKER_URL=redis://:hunter2@host 'a").error();
     assert!(error.contains(".env line 2") && !error.contains("hunter2"), "{error}");
     let config = Bed::new().variable("LOVAGE_BROKER_URL", "redis://:hunter2@host").load();
-    assert_eq!(config.shown(Setting::Broker), "redis://:***@host");
-    assert_eq!(config.shown(Setting::Results), "redis://:***@host (where the broker is)");
+    assert_eq!(config.shown(Setting::Broker), "redis://***@host");
+    assert_eq!(config.shown(Setting::Results), "redis://***@host (where the broker is)");
 }
 
 #[test]

@@ -316,7 +316,7 @@ fn an_unreachable_broker_names_its_setting_and_no_secret() {
     let bed = Bed::new().with("LOVAGE_BROKER_URL", "redis://:hunter2@127.0.0.1:1");
     let error = bed.fails(1, &["status"]);
     assert!(error.contains("the environment variable LOVAGE_BROKER_URL"), "{error}");
-    assert!(error.contains("redis://:***@127.0.0.1:1"), "{error}");
+    assert!(error.contains("redis://***@127.0.0.1:1"), "{error}");
     let report = bed.run(&["report"]);
     assert_eq!(report.code, 1);
     for text in [error, report.stdout, report.stderr] {

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lovage_core::schedule::Identity;
+use lovage_core::url::{Url, mask};
 use lovage_core::{Broker, Clock as _, Hint, ScheduleHome, WorkerCommand, WorkerId, WorkerInfo, WorkerMode};
 use lovage_system::{SystemClock, SystemEntropy, host_name};
 
-use crate::config::{Setting, mask_url};
+use crate::config::Setting;
 use crate::error::CliError;
 use crate::session::{Session, now, sqlite_file};
 
@@ -178,7 +179,13 @@ fn info(session: &Session, identity: &Identity) -> WorkerInfo {
 /// The same text for the same place. A file is one of a host; two containers may have one name and one path.
 pub(crate) fn place(url: &str, host: &str) -> String {
     let Some(path) = sqlite_file(url) else {
-        return if url.starts_with("sqlite:") { format!("{FILE}{url} on {host}") } else { mask_url(url) };
+        if url.starts_with("sqlite:") {
+            return format!("{FILE}{url} on {host}");
+        }
+        let schema = Url::split(url).ok().and_then(|url| {
+            url.options().find(|(name, _)| *name == "schema").map(|(_, schema)| format!(" (schema {schema})"))
+        });
+        return format!("{}{}", mask(url), schema.unwrap_or_default());
     };
     let path = path.canonicalize().unwrap_or(path);
     format!("{FILE}{} on {host}{}", path.display(), number(&path))
