@@ -81,12 +81,12 @@ impl PgOutbox {
 
     pub(crate) async fn holds(&self, id: TaskId) -> Result<bool, BackendError> {
         let look = sqlx::query(sql!("postgres/holds")).bind(Uuid::from_bytes(*id.as_bytes()));
-        let rows = self.db.rows(LOOKING, look).await?;
+        let rows = self.db.slow().rows(LOOKING, look).await?;
         rows.first().map_or(Ok(false), |row| get(row, 0))
     }
 
     pub(crate) async fn depth(&self) -> Result<OutboxDepth, BackendError> {
-        let rows = self.db.rows(LOOKING, sqlx::query(sql!("postgres/depth"))).await?;
+        let rows = self.db.slow().rows(LOOKING, sqlx::query(sql!("postgres/depth"))).await?;
         match rows.first() {
             Some(row) => Ok(OutboxDepth::new(get(row, 0)?, get(row, 1)?, get(row, 2)?)),
             None => Ok(OutboxDepth::new(0, None, 0)),
@@ -95,7 +95,7 @@ impl PgOutbox {
 
     pub(crate) async fn refused(&self, limit: u32) -> Result<Vec<RefusedRow>, BackendError> {
         let look = sqlx::query(sql!("postgres/refused")).bind(i64::from(limit));
-        let rows = self.db.rows(LOOKING, look).await?;
+        let rows = self.db.slow().rows(LOOKING, look).await?;
         rows.iter()
             .map(|row| {
                 Ok(RefusedRow {
@@ -172,10 +172,7 @@ impl PgSource {
         let alive = match told {
             Some(alive) => alive,
             // A connection that ended without a word, behind a router say, is noticed here.
-            None => {
-                let probe = sqlx::query("SELECT 1").execute(&mut *listener);
-                self.outbox.db.in_time(WAITING, probe).await.is_ok()
-            }
+            None => self.outbox.db.probe(WAITING, listener).await.is_ok(),
         };
         if !alive {
             self.listener = None;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use lovage_core::url::{Url, decode, unknown_option};
 use lovage_core::{BackendError, BackendErrorKind};
@@ -40,6 +41,23 @@ pub struct RedisConfig {
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) durability: Durability,
     namespace: String,
+    pub(crate) silence: Silence,
+}
+
+/// The limits after which a connection counts as silent, whatever is sent on it and whatever TCP acknowledges.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Silence {
+    /// Time between the answer to a `PING` and the next one.
+    pub(crate) ping_interval: Duration,
+    /// Time that an answer to a `PING` may take.
+    pub(crate) ping_timeout: Duration,
+}
+
+impl Default for Silence {
+    /// Together less than 15 s. The time-out is long, because one slow script keeps a healthy Redis from answering.
+    fn default() -> Self {
+        Self { ping_interval: Duration::from_secs(4), ping_timeout: Duration::from_secs(9) }
+    }
 }
 
 /// What stands behind the hosts of a URL.
@@ -123,12 +141,21 @@ impl RedisConfig {
                 Some(prefix) => format!("{prefix}:{NAMESPACE}"),
                 None => NAMESPACE.to_owned(),
             },
+            silence: Silence::default(),
         })
     }
 
     /// The start of the names of all keys and channels: `lv1`, behind the URL's `prefix` where it has one.
     pub fn namespace(&self) -> &str {
         &self.namespace
+    }
+
+    /// Sends a `PING` after each `limit` and reconnects when it is not answered within `limit`, for tests that cannot wait for
+    /// the real limits.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn with_silence_limit(self, limit: Duration) -> Self {
+        Self { silence: Silence { ping_interval: limit, ping_timeout: limit }, ..self }
     }
 
     /// Whether it is a Redis Cluster, where each queue lives on one of several primaries.

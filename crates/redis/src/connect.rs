@@ -10,7 +10,7 @@ use fred::error::Error;
 use fred::interfaces::ClientLike;
 use fred::types::config::{
     ClusterDiscoveryPolicy, Config, ConnectionConfig, PerformanceConfig, ReconnectError, ReconnectPolicy,
-    Server, ServerConfig, TcpConfig, UnresponsiveConfig,
+    Server, ServerConfig, TcpConfig,
 };
 use fred::types::{Builder, ConnectHandle};
 use lovage_core::{BackendError, BackendErrorKind};
@@ -19,14 +19,17 @@ use tokio::sync::{OnceCell, oneshot};
 use crate::config::{RedisConfig, Topology};
 use crate::error::{is_not_run, redis_error};
 use crate::server_info::ServerInfo;
+use crate::silence::Watchdog;
 use crate::subscriber::Subscriber;
 use crate::tls::tls_config;
 
 /// The first connect has no second try: whoever starts a process wants to know at once.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
-/// A connection that owes an answer for so long is dead, whatever TCP believes.
-const UNRESPONSIVE_AFTER: Duration = Duration::from_secs(15);
+/// Time that sent data may stay unacknowledged, or unsent because the peer reads nothing. The driver writes one command after
+/// another, so without it a full buffer would keep it from reconnecting.
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(10);
 const RECONNECT_MIN_MS: u32 = 100;
 /// A worker works again within a second after the server answers.
 const RECONNECT_MAX_MS: u32 = 500;
@@ -42,7 +45,8 @@ const SUBSCRIBER_BUFFER: usize = 512;
 /// clones share it.
 ///
 /// While the connection is away commands wait for it, for up to 10 s. A command that was on its way when the
-/// connection broke fails and is not sent again: the caller knows whether that is safe. A command that a server
+/// connection broke fails and is not sent again: the caller knows whether that is safe. A connection whose peer falls silent
+/// is replaced within 15 s, whatever the traffic. A command that a server
 /// did not run (it has moved elsewhere, a fail-over is under way) is sent again, for up to 10 s.
 #[derive(Clone)]
 pub struct Redis {
@@ -54,7 +58,8 @@ struct Inner {
     client: Client,
     _connection: Connection,
     subscriber: OnceCell<Subscriber>,
-    waiting: OnceCell<(Client, Connection)>,
+    waiting: OnceCell<(Client, Connection, Watchdog)>,
+    _watchdog: Watchdog,
 }
 
 impl Redis {
@@ -72,6 +77,7 @@ impl Redis {
             let connection = connection.map_err(|err| redis_error(&format!("connect to {server}"), err))?;
             let inner = Inner {
                 config: config.clone(),
+                _watchdog: Watchdog::start(client.clone(), "", config),
                 client,
                 _connection: connection,
                 subscriber: OnceCell::new(),
@@ -118,7 +124,7 @@ impl Redis {
         let config = &self.inner.config;
         let open = || async {
             let server = config.display_url();
-            within(CONNECT_TIMEOUT, &server, Subscriber::open(&builder(config)?, &server)).await
+            within(CONNECT_TIMEOUT, &server, Subscriber::open(&builder(config)?, config)).await
         };
         self.inner.subscriber.get_or_try_init(open).await
     }
@@ -135,9 +141,10 @@ impl Redis {
                 opened.map_err(|err| redis_error(&format!("connect to {server}"), err))
             };
             let connection = within(CONNECT_TIMEOUT, &server, opening).await?;
-            Ok((client, connection))
+            let watchdog = Watchdog::start(client.clone(), " that waits for replicas", config);
+            Ok((client, connection, watchdog))
         };
-        self.inner.waiting.get_or_try_init(open).await.map(|(client, _)| client)
+        self.inner.waiting.get_or_try_init(open).await.map(|(client, ..)| client)
     }
 
     /// Ends all connections after the commands under way. Later commands fail; closing twice is safe.
@@ -145,7 +152,7 @@ impl Redis {
         if let Some(subscriber) = self.inner.subscriber.get() {
             subscriber.close().await;
         }
-        if let Some((client, _)) = self.inner.waiting.get() {
+        if let Some((client, ..)) = self.inner.waiting.get() {
             drop(client.quit().await);
         }
         // A client that is not connected cannot say goodbye, and needs not.
@@ -275,15 +282,20 @@ fn connection_config() -> ConnectionConfig {
         // The driver answers ASK wrongly where other commands are under way, and a script must not follow it anyway: it
         // would see a part of its keys. Sent again once the slot has moved, it finds them all.
         max_redirections: 0,
-        unresponsive: UnresponsiveConfig {
-            max_timeout: Some(UNRESPONSIVE_AFTER),
-            ..UnresponsiveConfig::default()
-        },
         // A password that is being changed is no reason to give up for good.
         reconnect_on_auth_error: true,
-        tcp: TcpConfig { nodelay: Some(true), ..TcpConfig::default() },
+        tcp: tcp_config(),
         reconnect_errors: vec![ReconnectError::Loading, ReconnectError::MasterDown, ReconnectError::ReadOnly],
         ..ConnectionConfig::default()
+    }
+}
+
+fn tcp_config() -> TcpConfig {
+    TcpConfig {
+        nodelay: Some(true),
+        #[cfg(target_os = "linux")]
+        user_timeout: Some(UNACKNOWLEDGED_TIMEOUT),
+        ..TcpConfig::default()
     }
 }
 

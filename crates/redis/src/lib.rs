@@ -9,6 +9,7 @@ mod connect;
 mod error;
 mod script;
 mod server_info;
+mod silence;
 mod subscriber;
 #[cfg(feature = "testing")]
 pub mod testing;

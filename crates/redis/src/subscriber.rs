@@ -2,25 +2,24 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use fred::clients::SubscriberClient;
-use fred::error::Error;
+use fred::error::{Error, ErrorKind};
 use fred::interfaces::{ClientLike, EventInterface, PubsubInterface};
 use fred::types::config::{Options, Server};
 use fred::types::{Builder, ClusterHash, ClusterStateChange, Message, Value};
 use fred::util::redis_keyslot;
 use lovage_core::BackendError;
+use lovage_system::OutageLog;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
+use crate::config::{RedisConfig, Silence};
 use crate::connect::Connection;
 use crate::error::redis_error;
-
-/// How often the connection is tried: it finds out that a silent one is dead, and mends what a failed resubscription left.
-const REFRESH: Duration = Duration::from_secs(30);
+use crate::silence::{outage_log, ping_options, replace_silent};
 
 /// A subscribed connection, which reconnects and subscribes again by itself. Cheap to clone.
 #[derive(Clone)]
@@ -58,17 +57,19 @@ pub struct SubscriberEvents {
 }
 
 impl Subscriber {
-    pub(crate) async fn open(builder: &Builder, server: &str) -> Result<Self, BackendError> {
+    pub(crate) async fn open(builder: &Builder, config: &RedisConfig) -> Result<Self, BackendError> {
+        let server = config.display_url();
         let context = format!("connect to {server} to subscribe");
         let client = builder.build_subscriber_client().map_err(|err| redis_error(&context, err))?;
         let connection = Connection::open(&client).await.map_err(|err| redis_error(&context, err))?;
         let (gap, gaps) = watch::channel(0);
-        let keeper = tokio::spawn(keep_subscribed(
-            client.clone(),
-            client.reconnect_rx(),
-            client.cluster_change_rx(),
+        let keeper = Keeper {
+            client: client.clone(),
+            outage: outage_log(" that listens", config),
+            silence: config.silence,
             gap,
-        ));
+        };
+        let keeper = tokio::spawn(keeper.run(client.reconnect_rx(), client.cluster_change_rx()));
         Ok(Self { inner: Arc::new(Inner { client, gaps, _connection: connection, keeper }) })
     }
 
@@ -80,7 +81,7 @@ impl Subscriber {
         let client = &self.inner.client;
         let done = async {
             client.subscribe(channel).await?;
-            confirm(client).await
+            confirm(client, Options::default()).await
         };
         done.await.map_err(|err| redis_error(&format!("subscribe to {channel}"), err))
     }
@@ -143,57 +144,75 @@ impl From<Message> for SubscriberEvent {
 
 /// Ends when Redis has run everything sent before: the driver ends a SUBSCRIBE when it is written, and Redis might
 /// publish to others before it reads that.
-async fn confirm(client: &SubscriberClient) -> Result<(), Error> {
+async fn confirm(client: &SubscriberClient, options: Options) -> Result<(), Error> {
     // In a cluster the driver subscribes at the node of this slot; another one would confirm nothing.
     let cluster_hash = Some(ClusterHash::Custom(redis_keyslot(client.id().as_bytes())));
-    let options = Options { cluster_hash, ..Options::default() };
+    let options = Options { cluster_hash, ..options };
     client.with_options(&options).ping::<Value>(None).await.map(|_| ())
 }
 
 /// Not the driver's own `resubscribe_all`: it also sends a PSUBSCRIBE of nothing, whose error would be taken for the
 /// answer of what follows.
-async fn subscribe_again(client: &SubscriberClient) -> Result<(), Error> {
+async fn subscribe_again(client: &SubscriberClient, options: Options) -> Result<(), Error> {
     let channels: Vec<String> = client.tracked_channels().iter().map(ToString::to_string).collect();
     if !channels.is_empty() {
         client.subscribe(channels).await?;
     }
-    confirm(client).await
+    confirm(client, options).await
 }
 
-/// Subscribes again after each reconnect, and when a cluster has other primaries (the node that we listened at may be
-/// gone). It tells of the gap once that is done: told earlier, a reader would look before it can hear.
-async fn keep_subscribed(
+/// Keeps the connection subscribed.
+struct Keeper {
     client: SubscriberClient,
-    mut reconnects: broadcast::Receiver<Server>,
-    mut changes: broadcast::Receiver<Vec<ClusterStateChange>>,
+    outage: OutageLog,
+    silence: Silence,
     gap: watch::Sender<u64>,
-) {
-    let mut refresh = tokio::time::interval(REFRESH);
-    refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    refresh.reset();
-    let (mut owes_gap, mut subscribed) = (false, true);
-    loop {
-        tokio::select! {
-            reconnected = reconnects.recv() => match reconnected {
-                Ok(_) | Err(RecvError::Lagged(_)) => owes_gap = true,
-                Err(RecvError::Closed) => return,
-            },
-            changed = changes.recv() => match changed {
-                Ok(_) | Err(RecvError::Lagged(_)) => owes_gap = true,
-                Err(RecvError::Closed) => return,
-            },
-            _ = refresh.tick() => {}
-        }
-        let tried =
-            if subscribed && !owes_gap { confirm(&client).await } else { subscribe_again(&client).await };
-        subscribed = tried.is_ok();
-        match tried {
-            Ok(()) if owes_gap => {
-                owes_gap = false;
-                gap.send_modify(|gaps| *gaps += 1);
+}
+
+impl Keeper {
+    /// Subscribes again after each reconnect, and when a cluster has other primaries (the node that we listened at may be
+    /// gone). It tells of the gap once that is done: told earlier, a reader would look before it can hear. In between it asks
+    /// whether the connection is alive, and replaces it when it is silent.
+    async fn run(
+        self,
+        mut reconnects: broadcast::Receiver<Server>,
+        mut changes: broadcast::Receiver<Vec<ClusterStateChange>>,
+    ) {
+        let mut refresh = tokio::time::interval(self.silence.ping_interval);
+        refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        refresh.reset();
+        let (mut owes_gap, mut subscribed) = (false, true);
+        loop {
+            tokio::select! {
+                reconnected = reconnects.recv() => match reconnected {
+                    Ok(_) | Err(RecvError::Lagged(_)) => owes_gap = true,
+                    Err(RecvError::Closed) => return,
+                },
+                changed = changes.recv() => match changed {
+                    Ok(_) | Err(RecvError::Lagged(_)) => owes_gap = true,
+                    Err(RecvError::Closed) => return,
+                },
+                _ = refresh.tick() => {}
             }
-            Ok(()) => {}
-            Err(err) => tracing::warn!(%err, "cannot subscribe again yet"),
+            let options = ping_options(self.silence);
+            let tried = if subscribed && !owes_gap {
+                confirm(&self.client, options).await
+            } else {
+                subscribe_again(&self.client, options).await
+            };
+            subscribed = tried.is_ok();
+            match tried {
+                Ok(()) => {
+                    self.outage.recovered();
+                    if std::mem::take(&mut owes_gap) {
+                        self.gap.send_modify(|gaps| *gaps += 1);
+                    }
+                }
+                Err(err) if *err.kind() == ErrorKind::Timeout => {
+                    replace_silent(&self.client, &err, &self.outage).await;
+                }
+                Err(err) => tracing::warn!(%err, "cannot subscribe again yet"),
+            }
         }
     }
 }

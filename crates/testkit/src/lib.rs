@@ -6,6 +6,7 @@ mod clock;
 mod entropy;
 mod factory;
 mod faults;
+mod relay;
 mod wait;
 
 #[cfg(feature = "client")]
@@ -14,4 +15,5 @@ pub use clock::FakeClock;
 pub use entropy::SeededEntropy;
 pub use factory::{MessageBuilder, envelope, message, queue, record};
 pub use faults::{Fault, FaultyBroker, Operation};
+pub use relay::Relay;
 pub use wait::{settled_down, still_pending, within};

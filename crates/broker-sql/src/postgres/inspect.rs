@@ -18,7 +18,7 @@ type Cursor = (i64, i64);
 #[async_trait]
 impl Inspect for PgBroker {
     async fn queues(&self) -> Result<Vec<QueueName>, BackendError> {
-        let found = self.db.rows("listing queues", sqlx::query(sql!("queues"))).await?;
+        let found = self.db.slow().rows("listing queues", sqlx::query(sql!("queues"))).await?;
         found.iter().map(rows::queue).collect()
     }
 
@@ -28,14 +28,14 @@ impl Inspect for PgBroker {
         queue: Option<&QueueName>,
     ) -> Result<Option<StoredMessage>, BackendError> {
         let query = sqlx::query(sql!("find")).bind(rows::uuid(id)).bind(queue.map(QueueName::as_str));
-        let found = self.db.rows("finding a message", query).await?;
+        let found = self.db.slow().rows("finding a message", query).await?;
         found.first().map(rows::stored).transpose()
     }
 
     async fn find_all(&self, queue: &QueueName, ids: &[TaskId]) -> Result<Vec<StoredMessage>, BackendError> {
         let ids: Vec<Uuid> = ids.iter().copied().map(rows::uuid).collect();
         let query = sqlx::query(sql!("find_all")).bind(queue.as_str()).bind(ids);
-        let found = self.db.rows("finding messages", query).await?;
+        let found = self.db.slow().rows("finding messages", query).await?;
         found.iter().map(rows::stored).collect()
     }
 
@@ -56,7 +56,7 @@ impl Inspect for PgBroker {
         // One more than asked for tells whether there is a next page.
         let query = sqlx::query(statement).bind(queue.as_str()).bind(first).bind(second);
         let query = query.bind(i64::try_from(limit + 1).unwrap_or(i64::MAX));
-        let found = self.db.rows("listing messages", query).await?;
+        let found = self.db.slow().rows("listing messages", query).await?;
         let shown = &found[..found.len().min(limit)];
         let next = match shown.last().filter(|_| found.len() > limit) {
             Some(row) => Some(format!("{}:{}", rows::get::<i64>(row, "k1")?, rows::get::<i64>(row, "k2")?)),
@@ -67,13 +67,13 @@ impl Inspect for PgBroker {
 
     async fn ahead(&self, queue: &QueueName, id: TaskId) -> Result<Option<u64>, BackendError> {
         let query = sqlx::query(sql!("ahead")).bind(queue.as_str()).bind(rows::uuid(id));
-        let found = self.db.rows("counting what is ahead", query).await?;
+        let found = self.db.slow().rows("counting what is ahead", query).await?;
         found.first().map(|row| rows::get::<i64>(row, "ahead").map(i64::unsigned_abs)).transpose()
     }
 
     async fn depth(&self, queue: &QueueName, _now: Option<Timestamp>) -> Result<Depth, BackendError> {
         let found =
-            self.db.rows("measuring a queue", sqlx::query(sql!("depth")).bind(queue.as_str())).await?;
+            self.db.slow().rows("measuring a queue", sqlx::query(sql!("depth")).bind(queue.as_str())).await?;
         let Some(row) = found.first() else { return Ok(Depth::default()) };
         let count = |at| rows::get::<i64>(row, at).map(i64::unsigned_abs);
         Ok(Depth {
@@ -89,7 +89,7 @@ impl Inspect for PgBroker {
 
     async fn workers(&self, now: Option<Timestamp>) -> Result<Vec<WorkerInfo>, BackendError> {
         let query = sqlx::query(sql!("workers")).bind(rows::micros(now));
-        let found = self.db.rows("listing workers", query).await?;
+        let found = self.db.slow().rows("listing workers", query).await?;
         let mut workers = Vec::with_capacity(found.len());
         for row in &found {
             // One of another release that cannot be read must not hide the others.
@@ -101,7 +101,7 @@ impl Inspect for PgBroker {
     }
 
     async fn hidden(&self) -> Result<Hidden, BackendError> {
-        let found = self.db.rows("reading what tasks hide", sqlx::query(sql!("hidden"))).await?;
+        let found = self.db.slow().rows("reading what tasks hide", sqlx::query(sql!("hidden"))).await?;
         let task = |row| Ok((rows::get::<String>(row, "task")?, crate::marks(rows::get(row, "marks")?)?));
         found.iter().map(task).collect()
     }

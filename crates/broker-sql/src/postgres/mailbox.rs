@@ -15,8 +15,6 @@ use sqlx::postgres::PgListener;
 use crate::inbox::{Inbox, Signal};
 
 const CONTEXT: &str = "listening for work";
-/// A connection that ended without a word, behind a router say, is noticed after this time.
-const PROBE_EVERY: Duration = Duration::from_secs(30);
 const RECONNECT_EVERY: Duration = Duration::from_millis(500);
 
 /// One participant's mailbox.
@@ -75,15 +73,14 @@ async fn read(db: PgDatabase, handle: i64, mut listener: PgListener, inbox: Arc<
 /// Takes in what arrives. Answers why it ended.
 async fn until_lost(db: &PgDatabase, listener: &mut PgListener, inbox: &Inbox) -> String {
     let clock = SystemClock::new();
-    let mut probe = clock.sleep(PROBE_EVERY);
+    let mut probe = clock.sleep(db.probe_interval());
     loop {
         let receiving = Box::pin(listener.try_recv());
         let Either::Left((arrived, _)) = select(receiving, &mut probe).await else {
-            let look = sqlx::query("SELECT 1").execute(&mut *listener);
-            if let Err(error) = db.in_time(CONTEXT, look).await {
+            if let Err(error) = db.probe(CONTEXT, listener).await {
                 return error.to_string();
             }
-            probe = clock.sleep(PROBE_EVERY);
+            probe = clock.sleep(db.probe_interval());
             continue;
         };
         match arrived {

@@ -57,14 +57,14 @@ impl AuditStore for PgResults {
             .bind(wanted.rows())
             .bind(wanted.filter.who.as_deref())
             .bind(wanted.filter.what.as_deref());
-        let rows = self.db.rows(LISTING, query).await?;
+        let rows = self.db.slow().rows(LISTING, query).await?;
         let found = rows.iter().map(read).collect::<Result<_, _>>();
         Ok(wanted.page(found.map_err(|error| sql_error(LISTING, error))?))
     }
 
     async fn trim(&self, before: Timestamp, limit: usize) -> Result<usize, BackendError> {
         let query = sqlx::query(sql!("audit_trim")).bind(Instant(before)).bind(count(limit));
-        Ok(self.db.rows(TRIMMING, query).await?.len())
+        Ok(self.db.slow().rows(TRIMMING, query).await?.len())
     }
 }
 

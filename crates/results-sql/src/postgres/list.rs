@@ -60,6 +60,7 @@ pub(crate) use {end_sql, list_sql};
 /// One page, the newest first.
 pub(crate) async fn list(db: &PgDatabase, search: Search<'_>) -> Result<Found, BackendError> {
     let after = search.after()?;
+    let db = db.slow();
     let mut tx = db.begin(CONTEXT).await?;
     let (found, end) = db.in_time(CONTEXT, read(tx.connection(), &search, after)).await?;
     tx.commit(CONTEXT).await?;

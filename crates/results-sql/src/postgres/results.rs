@@ -92,7 +92,7 @@ impl PgResults {
         context: &str,
         query: sqlx::query::Query<'_, sqlx::Postgres, sqlx::postgres::PgArguments>,
     ) -> Result<usize, BackendError> {
-        let rows = self.db.rows(context, query).await?;
+        let rows = self.db.slow().rows(context, query).await?;
         let count: i64 = match rows.first() {
             Some(row) => row.try_get(0).map_err(|error| sql_error(context, error))?,
             None => 0,

@@ -50,7 +50,7 @@ impl StatsStore for PgResults {
 
     async fn sampled(&self, at: Timestamp) -> Result<Vec<QueueName>, BackendError> {
         let query = sqlx::query(sql!("stats_sampled")).bind(Instant(minute(at)));
-        let rows = self.db.rows(READING, query).await?;
+        let rows = self.db.slow().rows(READING, query).await?;
         rows.iter().map(|row| name(get(row, "queue")?)).collect()
     }
 
@@ -67,7 +67,7 @@ impl StatsStore for PgResults {
         let mut gone = 0;
         for statement in [sql!("stats_trim"), sql!("stats_depth_trim")] {
             let query = sqlx::query(statement).bind(Instant(before)).bind(limit);
-            gone += self.db.rows(TRIMMING, query).await?.len();
+            gone += self.db.slow().rows(TRIMMING, query).await?.len();
         }
         Ok(gone)
     }
@@ -77,7 +77,7 @@ impl PgResults {
     async fn window(&self, statement: &'static str, window: Window) -> Result<Vec<PgRow>, BackendError> {
         let span = i16::try_from(span(&window)).unwrap_or(1);
         let (since, until) = (Instant(window.since()), Instant(window.until()));
-        self.db.rows(READING, sqlx::query(statement).bind(span).bind(since).bind(until)).await
+        self.db.slow().rows(READING, sqlx::query(statement).bind(span).bind(since).bind(until)).await
     }
 }
 

@@ -13,8 +13,6 @@ use tokio::sync::{Notify, OnceCell};
 use crate::postgres::{rows, sql};
 
 const CONTEXT: &str = "listening for changes of the schedule";
-/// A connection that ended without a word, behind a router say, is noticed after this time.
-const PROBE_EVERY: Duration = Duration::from_secs(30);
 const RECONNECT_EVERY: Duration = Duration::from_millis(500);
 
 /// What one handle has been told and nobody has taken yet.
@@ -89,17 +87,17 @@ async fn read(db: PgDatabase, mut listener: Option<PgListener>, arrived: Arc<Not
 async fn until_lost(db: &PgDatabase, listener: &mut PgListener, arrived: &Notify) -> String {
     let clock = SystemClock::new();
     loop {
-        let arrived_in_time = match select(Box::pin(listener.try_recv()), clock.sleep(PROBE_EVERY)).await {
-            Either::Left((arrived, _)) => Some(arrived),
-            Either::Right(_) => None,
-        };
+        let arrived_in_time =
+            match select(Box::pin(listener.try_recv()), clock.sleep(db.probe_interval())).await {
+                Either::Left((arrived, _)) => Some(arrived),
+                Either::Right(_) => None,
+            };
         match arrived_in_time {
             Some(Ok(Some(_))) => arrived.notify_one(),
             Some(Ok(None)) => return String::from("the server closed it"),
             Some(Err(error)) => return error.to_string(),
             None => {
-                let probe = sqlx::query("SELECT 1").execute(&mut *listener);
-                if let Err(error) = db.in_time(CONTEXT, probe).await {
+                if let Err(error) = db.probe(CONTEXT, listener).await {
                     return error.to_string();
                 }
             }

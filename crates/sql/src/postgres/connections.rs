@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use lovage_core::{BackendError, BackendErrorKind, Clock as _};
+use lovage_core::{BackendError, BackendErrorKind, Clock as _, format_duration};
 use lovage_system::SystemClock;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
@@ -18,13 +18,41 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::url::PgUrl;
 use crate::sql_error;
 
-/// How long an operation may take in all. Longer than the server's own limit of a statement.
-const DEADLINE: Duration = Duration::from_secs(35);
+/// Time that an operation may take in all. A peer that falls silent without closing its connections is noticed by it.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// The same of an operation that may be slow. Longer than the server's own limit of a statement.
+const SLOW_DEADLINE: Duration = Duration::from_secs(35);
+/// Time between two probes of a connection that listens; with [`PROBE_DEADLINE`] less than 15 s.
+const PROBE_INTERVAL: Duration = Duration::from_secs(8);
+const PROBE_DEADLINE: Duration = Duration::from_secs(5);
+const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 /// A connection that was idle for longer is asked whether it is alive. Longer than an idle worker's heartbeat is apart, so
 /// that it costs a worker nothing.
 const DOUBTFUL: Duration = Duration::from_secs(6);
 /// One that does not answer by then is dead: a router has forgotten it, say.
 const PING_DEADLINE: Duration = Duration::from_secs(2);
+
+/// The limits of operations, after which a connection counts as silent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadlines {
+    pub(crate) operation: Duration,
+    pub(crate) slow_operation: Duration,
+    pub(crate) connect: Duration,
+    pub(crate) probe: Duration,
+    pub(crate) probe_interval: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            operation: DEADLINE,
+            slow_operation: SLOW_DEADLINE,
+            connect: CONNECT_DEADLINE,
+            probe: PROBE_DEADLINE,
+            probe_interval: PROBE_INTERVAL,
+        }
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct Connections {
@@ -59,9 +87,10 @@ impl Connections {
         &self,
         context: &str,
         query: Query<'_, Postgres, PgArguments>,
+        deadline: Duration,
     ) -> Result<Vec<PgRow>, BackendError> {
         let (_permit, mut connection) = self.take(context).await?;
-        let answer = self.in_time(context, query.fetch_all(&mut connection)).await;
+        let answer = self.in_time(context, deadline, query.fetch_all(&mut connection)).await;
         if answer.is_ok() {
             self.keep(connection);
         } else {
@@ -72,10 +101,14 @@ impl Connections {
     }
 
     /// Starts a transaction. Dropping it without a commit closes its connection, which rolls it back.
-    pub(crate) async fn begin(self: &Arc<Self>, context: &str) -> Result<PgTransaction, BackendError> {
+    pub(crate) async fn begin(
+        self: &Arc<Self>,
+        context: &str,
+        deadline: Duration,
+    ) -> Result<PgTransaction, BackendError> {
         let (permit, mut connection) = self.take(context).await?;
-        self.in_time(context, sqlx::query("BEGIN").execute(&mut connection)).await?;
-        Ok(PgTransaction { connections: Arc::clone(self), connection, _permit: permit })
+        self.in_time(context, deadline, sqlx::query("BEGIN").execute(&mut connection)).await?;
+        Ok(PgTransaction { connections: Arc::clone(self), connection, deadline, _permit: permit })
     }
 
     async fn take(&self, context: &str) -> Result<(OwnedSemaphorePermit, PgConnection), BackendError> {
@@ -159,16 +192,20 @@ impl Connections {
         }
     }
 
-    /// Ends what takes longer than the deadline of an operation.
+    /// Ends an operation that takes longer than `deadline`.
     pub(crate) async fn in_time<T>(
         &self,
         context: &str,
+        deadline: Duration,
         operation: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, BackendError> {
-        match select(std::pin::pin!(operation), self.clock.sleep(DEADLINE)).await {
+        match select(std::pin::pin!(operation), self.clock.sleep(deadline)).await {
             Either::Left((answer, _)) => answer.map_err(|error| sql_error(context, error)),
             Either::Right(_) => {
-                let message = format!("{context}: PostgreSQL did not answer within {} s", DEADLINE.as_secs());
+                let message = format!(
+                    "{context}: PostgreSQL did not answer within {}; it may have been applied",
+                    format_duration(deadline)
+                );
                 Err(unavailable(message).maybe_applied())
             }
         }
@@ -184,6 +221,7 @@ impl Connections {
 pub struct PgTransaction {
     connections: Arc<Connections>,
     connection: PgConnection,
+    deadline: Duration,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -202,7 +240,7 @@ impl PgTransaction {
         context: &str,
         query: Query<'_, Postgres, PgArguments>,
     ) -> Result<Vec<PgRow>, BackendError> {
-        self.connections.in_time(context, query.fetch_all(&mut self.connection)).await
+        self.connections.in_time(context, self.deadline, query.fetch_all(&mut self.connection)).await
     }
 
     /// Makes it last.
@@ -210,7 +248,9 @@ impl PgTransaction {
     /// # Errors
     /// When the connection is lost, the transaction may have been committed all the same.
     pub async fn commit(mut self, context: &str) -> Result<(), BackendError> {
-        self.connections.in_time(context, sqlx::query("COMMIT").execute(&mut self.connection)).await?;
+        self.connections
+            .in_time(context, self.deadline, sqlx::query("COMMIT").execute(&mut self.connection))
+            .await?;
         self.connections.keep(self.connection);
         Ok(())
     }
@@ -236,7 +276,7 @@ mod tests {
     use crate::postgres::testing;
 
     async fn one(connections: &Connections, query: Query<'_, Postgres, PgArguments>) -> i32 {
-        connections.rows("test", query).await.unwrap()[0].try_get(0).unwrap()
+        connections.rows("test", query, DEADLINE).await.unwrap()[0].try_get(0).unwrap()
     }
 
     #[tokio::test]

@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lovage_core::{BackendError, BackendErrorKind};
 use sqlx::postgres::{PgArguments, PgListener, PgPoolOptions, PgRow};
 use sqlx::query::Query;
 use sqlx::{PgConnection, Postgres, Row as _};
 
-use super::connections::{Connections, PgTransaction};
+use super::connections::{Connections, Deadlines, PgTransaction};
 use super::pooler::refuse_transaction_pooling;
 use super::url::PgUrl;
 use crate::error::{code_of, sql_error};
@@ -25,6 +26,7 @@ const UNDISTURBED: usize = 6;
 pub struct PgDatabase {
     url: Arc<PgUrl>,
     connections: Arc<Connections>,
+    deadlines: Deadlines,
 }
 
 impl PgDatabase {
@@ -59,7 +61,24 @@ impl PgDatabase {
 
     fn new(url: PgUrl) -> Self {
         let connections = Connections::new(url.clone());
-        Self { url: Arc::new(url), connections }
+        Self { url: Arc::new(url), connections, deadlines: Deadlines::default() }
+    }
+
+    /// The same database and connections for statements that may be slow (searches, counts, purges): each may take 35 s instead
+    /// of 10 s.
+    #[must_use]
+    pub fn slow(&self) -> Self {
+        let deadlines = Deadlines { operation: self.deadlines.slow_operation, ..self.deadlines };
+        Self { deadlines, ..self.clone() }
+    }
+
+    /// The same database where every operation and every probe must end within `limit`, for tests that cannot wait for the real
+    /// limits.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_silence_limit(&self, limit: Duration) -> Self {
+        let deadlines = Deadlines { operation: limit, probe: limit, probe_interval: limit, ..self.deadlines };
+        Self { deadlines, ..self.clone() }
     }
 
     /// Checks that a session keeps its parameters from one statement to the next.
@@ -87,20 +106,21 @@ impl PgDatabase {
     /// The same database with connections of its own, made on the runtime that uses it.
     #[must_use]
     pub fn separate(&self) -> Self {
-        Self::new(PgUrl { connections: 1, ..PgUrl::clone(&self.url) })
+        let separate = Self::new(PgUrl { connections: 1, ..PgUrl::clone(&self.url) });
+        Self { deadlines: self.deadlines, ..separate }
     }
 
     /// Runs one statement, which is its own transaction, named by `context` in errors ("publish to queue mail").
     ///
     /// # Errors
     /// See [`sql_error`]; an error after the statement was sent says that it may have been applied. A server that does
-    /// not answer within 35 s is unavailable.
+    /// not answer within 10 s is unavailable; see [`slow`](Self::slow).
     pub async fn rows(
         &self,
         context: &str,
         query: Query<'_, Postgres, PgArguments>,
     ) -> Result<Vec<PgRow>, BackendError> {
-        self.connections.rows(context, query).await
+        self.connections.rows(context, query, self.deadlines.operation).await
     }
 
     /// Repeats an operation that the server undid because it and others waited for each other (codes `40P01` and `40001`).
@@ -141,10 +161,10 @@ impl PgDatabase {
     /// # Errors
     /// When the server cannot be reached or refuses.
     pub async fn begin(&self, context: &str) -> Result<PgTransaction, BackendError> {
-        self.connections.begin(context).await
+        self.connections.begin(context, self.deadlines.operation).await
     }
 
-    /// Ends what takes longer than an operation may take (35 s), with an error that says that it may have been applied.
+    /// Ends what takes longer than an operation may take (10 s, or 35 s of a [`slow`](Self::slow) handle), with an error that says that it may have been applied.
     ///
     /// # Errors
     /// That, and those of the operation.
@@ -153,7 +173,22 @@ impl PgDatabase {
         context: &str,
         operation: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, BackendError> {
-        self.connections.in_time(context, operation).await
+        self.connections.in_time(context, self.deadlines.operation, operation).await
+    }
+
+    /// Time after which a connection that listens and hears nothing has to be [probed](Self::probe).
+    #[must_use]
+    pub const fn probe_interval(&self) -> Duration {
+        self.deadlines.probe_interval
+    }
+
+    /// Asks the server on a connection that listens for an answer, within 5 s.
+    ///
+    /// # Errors
+    /// When none comes: the listener has to be made again.
+    pub async fn probe(&self, context: &str, listener: &mut PgListener) -> Result<(), BackendError> {
+        let probe = sqlx::query("SELECT 1").execute(listener);
+        self.connections.in_time(context, self.deadlines.probe, probe).await.map(drop)
     }
 
     /// A connection of its own, for what needs more than one statement.
@@ -175,10 +210,12 @@ impl PgDatabase {
             .max_lifetime(None)
             .idle_timeout(None)
             .connect_lazy_with(self.url.options.clone());
-        let mut listener =
-            PgListener::connect_with(&pool).await.map_err(|error| sql_error(CONTEXT, error))?;
-        listener.listen(channel).await.map_err(|error| sql_error(CONTEXT, error))?;
-        Ok(listener)
+        let listening = async {
+            let mut listener = PgListener::connect_with(&pool).await?;
+            listener.listen(channel).await?;
+            Ok(listener)
+        };
+        self.connections.in_time(CONTEXT, self.deadlines.connect, listening).await
     }
 
     /// The schema that the URL names.

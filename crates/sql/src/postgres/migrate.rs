@@ -58,18 +58,17 @@ pub(crate) async fn migrate(db: &PgDatabase, migrations: &Migrations) -> Result<
 pub(crate) async fn pending(db: &PgDatabase, migrations: &Migrations) -> Result<Vec<Step>, BackendError> {
     const CONTEXT: &str = "look for the table of migrations";
     let mut connection = db.dedicated(CONTEXT).await?;
-    let exists: bool = sqlx::query_scalar("SELECT to_regclass('lovage_migration') IS NOT NULL")
-        .fetch_one(&mut connection)
-        .await
-        .map_err(|error| sql_error(CONTEXT, error))?;
-    if exists {
-        return missing(&mut connection, migrations).await;
+    let exists = sqlx::query_scalar("SELECT to_regclass('lovage_migration') IS NOT NULL");
+    if db.in_time(CONTEXT, exists.fetch_one(&mut connection)).await? {
+        let applied = applied(&mut connection, migrations.component);
+        return steps(migrations, &db.in_time(CONTEXT, applied).await?);
     }
     steps(migrations, &BTreeMap::new())
 }
 
 async fn missing(connection: &mut PgConnection, migrations: &Migrations) -> Result<Vec<Step>, BackendError> {
-    steps(migrations, &applied(connection, migrations.component).await?)
+    let applied = applied(connection, migrations.component).await;
+    steps(migrations, &applied.map_err(|error| sql_error("read the applied migrations", error))?)
 }
 
 /// The steps that are missing where these versions are applied.
@@ -102,16 +101,12 @@ async fn create_table(connection: &mut PgConnection) -> Result<(), BackendError>
 async fn applied(
     connection: &mut PgConnection,
     component: &str,
-) -> Result<BTreeMap<u32, String>, BackendError> {
+) -> Result<BTreeMap<u32, String>, sqlx::Error> {
     let select = "SELECT version, checksum FROM lovage_migration WHERE component = $1";
-    let read: Result<_, sqlx::Error> = async {
-        let rows = sqlx::query(select).bind(component).fetch_all(connection).await?;
-        rows.iter()
-            .map(|row| Ok((u32::try_from(row.try_get::<i32, _>(0)?).unwrap_or(u32::MAX), row.try_get(1)?)))
-            .collect()
-    }
-    .await;
-    read.map_err(|error| sql_error("read the applied migrations", error))
+    let rows = sqlx::query(select).bind(component).fetch_all(connection).await?;
+    rows.iter()
+        .map(|row| Ok((u32::try_from(row.try_get::<i32, _>(0)?).unwrap_or(u32::MAX), row.try_get(1)?)))
+        .collect()
 }
 
 async fn apply(connection: &mut PgConnection, component: &str, step: &Migration) -> Result<(), BackendError> {
