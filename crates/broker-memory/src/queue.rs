@@ -79,6 +79,8 @@ enum Spot {
 struct Reservation {
     holder: HandleId,
     ends: TimeKey,
+    /// The length of the lease.
+    lease: Duration,
     /// In the order in which they were handed out.
     ids: Vec<TaskId>,
 }
@@ -177,7 +179,7 @@ impl Queue {
             ids.iter().filter_map(|id| self.hand_out(*id, request.token, now)).collect();
         let ends = (now.plus(request.lease), self.next_sequence());
         self.lease_ends.insert(ends, request.token);
-        let reservation = Reservation { holder: handle, ends, ids };
+        let reservation = Reservation { holder: handle, ends, lease: request.lease, ids };
         self.reservations.insert(request.token, reservation);
         // A chain: each handle that found work wakes one more while something is left. Who is full does not look again soon:
         // somebody else has to keep the time.
@@ -218,6 +220,7 @@ impl Queue {
             };
             self.lease_ends.remove(&reservation.ends);
             reservation.ends = ends;
+            reservation.lease = lease;
             self.lease_ends.insert(ends, *token);
             let revoked = |id: &&TaskId| self.messages.get(id).is_some_and(|stored| stored.revoked);
             extended.revoked.extend(reservation.ids.iter().filter(revoked));
@@ -240,6 +243,7 @@ impl Queue {
         }
         // A clock that was set back must not stretch the guard.
         self.no_reclaim_before = self.no_reclaim_before.map(|at| at.min(full_lease)).filter(|at| *at > now);
+        self.shorten_leases(lease, now);
         let reclaimed = if self.no_reclaim_before.is_some() { 0 } else { self.reclaim(limit, now) };
         let promoted = self.promote_due(limit, now);
         if self.timer.as_ref().is_some_and(|timer| timer.at <= now) {
@@ -250,6 +254,24 @@ impl Queue {
         self.nudge(Some(handle));
         let is_leased = !self.reservations.is_empty();
         Maintained { reclaimed, promoted, is_ready: self.hands_out(now), is_leased }
+    }
+
+    /// Ends no lease later than its own length from now: the clock may have been set back. Looks only
+    /// at those that end later than `lease`, the length of the caller's leases, from now.
+    fn shorten_leases(&mut self, lease: Duration, now: Timestamp) {
+        let late: Vec<(TimeKey, Token)> = self
+            .lease_ends
+            .iter()
+            .rev()
+            .take_while(|(ends, _)| ends.0 > now.plus(lease))
+            .map(|(ends, token)| (*ends, *token))
+            .collect();
+        for (old, token) in late {
+            let Some(reservation) = self.reservations.get_mut(&token) else { continue };
+            reservation.ends.0 = old.0.min(now.plus(reservation.lease));
+            self.lease_ends.remove(&old);
+            self.lease_ends.insert(reservation.ends, token);
+        }
     }
 
     /// Registers a waiter; `None` when the message has ended.

@@ -118,6 +118,11 @@ impl State {
         now: Timestamp,
     ) -> Heartbeat {
         self.workers.retain(|id, worker| worker.until > now || *id == info.id);
+        // A clock that was set back must not stretch a registration.
+        for worker in self.workers.values_mut().filter(|worker| worker.info.seen_at > now) {
+            worker.until = now.plus(worker.until.since(worker.info.seen_at));
+            worker.info.seen_at = now;
+        }
         let info = WorkerInfo { seen_at: now, ..info.clone() };
         let until = now.plus(ttl);
         if !self.workers.contains_key(&info.id) {

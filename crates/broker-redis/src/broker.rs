@@ -30,6 +30,9 @@ use crate::scripts;
 /// queues.
 const IDLE_FOR: Duration = Duration::from_secs(300);
 
+/// A process that publishes registers its queues again after this time: only workers notice that Redis has lost its data.
+const REGISTER_INTERVAL: Duration = Duration::from_secs(5);
+
 /// A participant of queues on a Redis: one connection for commands, and one that listens once there is something to
 /// listen for.
 pub struct RedisBroker {
@@ -104,9 +107,12 @@ impl RedisBroker {
     /// Adds a queue to the set of queues, once per process. It fails in a full Redis, where work must go on: then the
     /// next call tries again.
     pub(crate) async fn remember(&self, queue: &QueueName) {
-        if self.inbox.knows(queue) {
-            return;
+        if !self.inbox.knows(queue) {
+            self.register(queue).await;
         }
+    }
+
+    async fn register(&self, queue: &QueueName) {
         let key = self.keys.queues();
         let added: Result<(), _> =
             self.redis.run("add to the queues", |client| client.sadd(key.clone(), queue.as_str())).await;
@@ -114,6 +120,22 @@ impl RedisBroker {
             Ok(()) => self.inbox.learn(queue),
             Err(err) => tracing::debug!(%queue, %err, "the queue is not in the list of queues yet"),
         }
+    }
+
+    /// Registers the queues of this process again, after Redis has lost all data (`FLUSHALL`, say) while the process ran on.
+    async fn register_all_again(&self) {
+        let queues = self.inbox.known();
+        if queues.is_empty() {
+            return;
+        }
+        tracing::warn!(
+            queues = queues.len(),
+            "Redis has lost its data (FLUSHALL, or a start without it): the queues of this process are registered again, \
+             and what they held is lost"
+        );
+        // Hints were lost, too.
+        self.inbox.gap();
+        join_all(queues.iter().map(|queue| self.remember(queue))).await;
     }
 
     /// Publishes messages of one queue, at most [`limits::PUBLISH_BATCH`].
@@ -127,7 +149,12 @@ impl RedisBroker {
         batch.iter().for_each(|message| args.push_bytes(message.id.as_bytes()));
         batch.iter().for_each(|message| push_message(&mut args, message));
         let publishing = self.publish_with(queue, args);
-        let (answer, ()) = join(publishing, self.remember(queue)).await;
+        let registering = async {
+            if !self.inbox.knows_lately(queue, REGISTER_INTERVAL) {
+                self.register(queue).await;
+            }
+        };
+        let (answer, ()) = join(publishing, registering).await;
         let mut refused = Answer::new("publish", answer?)?;
         let mut answers = vec![Published::Accepted; batch.len()];
         loop {
@@ -297,10 +324,13 @@ impl Broker for RedisBroker {
         let args = Args::at(now).duration(ttl).text(&info.id.to_string()).text(&self.channel);
         let args = args.bytes(&crate::control::to_json(info)?);
         let mut answer = Answer::new("heartbeat", self.on_registry(&scripts::HEARTBEAT, args).await?)?;
-        let live_workers = answer.size()?;
+        let (live_workers, told) = (answer.size()?, answer.list()?);
+        if answer.size()? == 0 {
+            self.register_all_again().await;
+        }
         // A command of a later release is not for us.
         let command = |told: &Value| serde_json::from_slice(told.as_bytes()?).ok();
-        Ok(Heartbeat { live_workers, commands: answer.list()?.iter().filter_map(command).collect() })
+        Ok(Heartbeat { live_workers, commands: told.iter().filter_map(command).collect() })
     }
 
     async fn sign_off(&self, worker: WorkerId) -> Result<(), BackendError> {

@@ -1,10 +1,12 @@
 //! What a handle is told: its hints, and the ends of messages that somebody waits for.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use lovage_core::{BackendError, Hint, QueueName, TaskId, Waiter};
+use lovage_core::{BackendError, Clock as _, Hint, QueueName, TaskId, Waiter};
 use lovage_redis::{Redis, SubscriberEvent, SubscriberEvents};
+use lovage_system::SystemClock;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
@@ -17,7 +19,9 @@ pub(crate) struct Inbox {
     hints: Mutex<VecDeque<Hint>>,
     arrived: Notify,
     waiters: Mutex<HashMap<TaskId, Vec<oneshot::Sender<()>>>>,
-    known: Mutex<HashSet<QueueName>>,
+    /// The queues that this process has registered, and when by the monotonic clock.
+    known: Mutex<HashMap<QueueName, Duration>>,
+    clock: SystemClock,
 }
 
 impl Inbox {
@@ -42,12 +46,18 @@ impl Inbox {
 
     /// Whether this queue is in the set of queues, as far as this process knows.
     pub(crate) fn knows(&self, queue: &QueueName) -> bool {
-        lock(&self.known).contains(queue)
+        lock(&self.known).contains_key(queue)
+    }
+
+    /// Whether this process has registered the queue within the last `age`.
+    pub(crate) fn knows_lately(&self, queue: &QueueName, age: Duration) -> bool {
+        let now = self.clock.monotonic();
+        lock(&self.known).get(queue).is_some_and(|at| now.saturating_sub(*at) < age)
     }
 
     /// The queues that this process has used.
     pub(crate) fn known(&self) -> Vec<QueueName> {
-        lock(&self.known).iter().cloned().collect()
+        lock(&self.known).keys().cloned().collect()
     }
 
     /// Takes back a hint of work that nobody took.
@@ -59,7 +69,7 @@ impl Inbox {
     }
 
     pub(crate) fn learn(&self, queue: &QueueName) {
-        lock(&self.known).insert(queue.clone());
+        lock(&self.known).insert(queue.clone(), self.clock.monotonic());
     }
 
     fn take_hint(&self) -> Option<Hint> {
@@ -85,7 +95,7 @@ impl Inbox {
 
     /// Anything may have been missed: nobody may go on waiting for it, and a Redis that lost its data must learn the
     /// queues again.
-    fn gap(&self) {
+    pub(crate) fn gap(&self) {
         lock(&self.known).clear();
         lock(&self.waiters).clear();
         self.push(Hint::Everything);

@@ -8,7 +8,7 @@
 //! | `m` | hash | id: priority (1 byte), when published (8 bytes), body |
 //! | `r9` … `r0`, `s` | lists | ready ids by priority; suspects |
 //! | `d` | sorted set | id: when it becomes ready |
-//! | `l`, `lc` | sorted set, hash | token: when its lease ends; the channel of who holds it |
+//! | `l`, `lc` | sorted set, hash | token: when its lease ends; the channel of who holds it and, after a line break, the length of the lease |
 //! | `b:<token>` | set | ids of that reservation that are not settled yet |
 //! | `a` | hash | id: run, hand-outs, attempts, losses, refusal and notes, once there is anything to tell |
 //! | `x`, `xr` | set, hash | ids to be revoked; who replaced those that were replaced |

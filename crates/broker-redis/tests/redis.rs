@@ -5,7 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fred::interfaces::{HashesInterface, KeysInterface, ListInterface, LuaInterface, SetsInterface};
+use fred::interfaces::{
+    HashesInterface, KeysInterface, ListInterface, LuaInterface, ServerInterface, SetsInterface,
+};
 use fred::types::{Key, Value};
 use lovage_broker_redis::RedisBroker;
 use lovage_core::{
@@ -419,4 +421,17 @@ async fn namespaces_do_not_see_each_other() {
 
 async fn within<F: Future>(what: &str, future: F) -> F::Output {
     lovage_testkit::within(&SystemClock::new(), PATIENCE, what, future).await
+}
+
+#[tokio::test]
+async fn flushed_queues_are_listed_again_by_the_next_heartbeat() {
+    let server = RedisServer::start_own(&[]).unwrap();
+    let broker = broker(&server).await;
+    broker.heartbeat(&worker(), LEASE, None).await.unwrap();
+    reserve(&*broker, 1, None).await;
+    assert_eq!(broker.queues().await.unwrap(), [queue()]);
+    redis(&server).await.client().flushall::<()>(false).await.unwrap();
+    broker.heartbeat(&worker(), LEASE, None).await.unwrap();
+    assert_eq!(broker.queues().await.unwrap(), [queue()]);
+    assert_eq!(broker.hint().await, Hint::Everything, "it was registered as idle in what was lost");
 }

@@ -6,7 +6,7 @@ DECLARE
     v_queue integer := lovage_queue_id(p_queue);
 BEGIN
     RETURN QUERY
-        UPDATE lovage_reservation AS r SET until = lovage_now(p_now) + p_lease
+        UPDATE lovage_reservation AS r SET until = lovage_now(p_now) + p_lease, lease = p_lease
         WHERE r.queue = v_queue AND r.token = ANY (p_tokens) RETURNING r.token, NULL::uuid;
     RETURN QUERY
         SELECT NULL::uuid, m.id FROM lovage_message AS m

@@ -8,6 +8,8 @@ BEGIN
     IF NOT EXISTS (SELECT FROM lovage_worker WHERE id = p_id) THEN
         PERFORM lovage_learn(p_info::json);
     END IF;
+    -- A clock that was set back must not stretch a registration.
+    UPDATE lovage_worker SET until = v_now + until - seen, seen = v_now WHERE seen > v_now;
     DELETE FROM lovage_worker WHERE id <> p_id AND until <= v_now;
     INSERT INTO lovage_worker (id, handle, name, info, seen, until)
     VALUES (p_id, p_handle, p_name, p_info, v_now, v_now + p_ttl)

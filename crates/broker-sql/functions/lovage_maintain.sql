@@ -21,6 +21,9 @@ BEGIN
         timer_handle = CASE WHEN timer_at > v_now THEN timer_handle END,
         timer_at = CASE WHEN timer_at > v_now THEN timer_at END
     WHERE id = v_queue;
+    -- Nor a lease.
+    UPDATE lovage_reservation SET until = v_now + lease
+    WHERE queue = v_queue AND until > v_now + p_lease AND until > v_now + lease;
     reclaimed := CASE WHEN v_guard IS NULL THEN lovage_reclaim(v_queue, v_now, p_limit) ELSE 0 END;
     promoted := lovage_promote_due(v_queue, v_now, p_limit);
     PERFORM lovage_nudge(v_queue, v_now, q.timer_at <= v_now);

@@ -102,7 +102,8 @@ BEGIN
         RETURN NEXT;
         RETURN;
     END IF;
-    INSERT INTO lovage_reservation (token, queue, handle, until) VALUES (p_token, v_queue, p_handle, now + p_lease);
+    INSERT INTO lovage_reservation (token, queue, handle, until, lease)
+    VALUES (p_token, v_queue, p_handle, now + p_lease, p_lease);
     DELETE FROM lovage_idle AS i WHERE i.queue = v_queue AND i.handle = p_handle;
     -- A chain: each handle that found work wakes one more while something is left.
     PERFORM lovage_nudge(v_queue, now, false);

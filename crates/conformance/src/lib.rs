@@ -261,6 +261,9 @@ macro_rules! broker_suite {
                 concurrent_maintenance_reclaims_once
                 clock_going_backwards_does_no_harm
                 clock_set_back_does_not_stretch_the_wait
+                clock_set_back_does_not_stretch_leases
+                clock_ahead_for_a_moment_does_not_stretch_leases
+                longer_lease_of_another_worker_is_kept
                 unused_queue_is_maintained
             }
             many {
@@ -305,6 +308,7 @@ macro_rules! broker_suite {
                 heartbeat_registers_a_worker
                 workers_are_listed_by_name
                 registration_ends_with_its_time_to_live
+                clock_set_back_does_not_stretch_registrations
                 signed_off_worker_is_gone
                 what_tasks_hide_is_kept
                 who_registers_last_says_what_tasks_hide

@@ -27,7 +27,8 @@
 //!     out at most one, first, and only when it asks for suspects. After
 //!     [`limits::POISON_LOSSES`](crate::limits::POISON_LOSSES) it comes with [`Verdict::Poisoned`].
 //! 12. **After an absence** (no `maintain` on the queue for half a lease) nothing is reclaimed until one full lease later,
-//!     so that live workers renew first.
+//!     so that live workers renew first. A clock that is set back stretches neither this time nor a lease nor a registration
+//!     beyond its own length, or beyond that of the caller where it is longer, from the next `maintain` or heartbeat on.
 //! 13. **A fence** refuses a slot that is not newer than the newest of its name ([`Published::Stale`]), and a slot that is more
 //!     than [`limits::CLOCK_TOLERANCE`](crate::limits::CLOCK_TOLERANCE) ahead of the broker's clock ([`Published::Early`]),
 //!     both atomically with the publish. A newest slot that is so far ahead comes from a clock that was set back: it refuses

@@ -137,3 +137,19 @@ async fn a_missing_table_asks_for_migrate_and_a_closed_handle_is_unavailable() {
     db.close().await;
     assert_eq!(db.write_tx().await.unwrap_err().kind(), BackendErrorKind::Unavailable);
 }
+
+#[tokio::test]
+async fn a_deleted_or_replaced_file_is_refused_until_it_is_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, aside) = (dir.path().join("a.db"), dir.path().join("aside.db"));
+    let db = SqliteDatabase::connect(&url(&path)).await.unwrap();
+    std::fs::rename(&path, &aside).unwrap();
+    let error = db.write_tx().await.unwrap_err();
+    assert_eq!(error.kind(), BackendErrorKind::Unavailable);
+    assert!(error.to_string().contains("was deleted"), "{error}");
+    std::fs::copy(&aside, &path).unwrap();
+    let error = db.write_tx().await.unwrap_err();
+    assert!(error.to_string().contains("was replaced"), "{error}");
+    std::fs::rename(&aside, &path).unwrap();
+    db.write_tx().await.unwrap();
+}

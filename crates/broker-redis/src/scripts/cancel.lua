@@ -14,6 +14,6 @@ if delayed then
 end
 local token = reservation_of(id)
 if not token then return 'waiting' end
-local channel = call('HGET', p .. 'lc', token)
-if channel then call('PUBLISH', channel, 'x' .. id) end
+local holder = call('HGET', p .. 'lc', token)
+if holder then call('PUBLISH', holder:match('[^\n]*'), 'x' .. id) end
 return 'leased'

@@ -12,6 +12,8 @@ for i = 3, #ARGV do
     lost[#lost + 1] = i - 2
   else
     call('ZADD', p .. 'l', 'XX', ends, token)
+    local channel, length = (call('HGET', p .. 'lc', token) or ''):match('([^\n]*)\n?(.*)')
+    if channel ~= '' and length ~= ARGV[2] then call('HSET', p .. 'lc', token, channel .. '\n' .. ARGV[2]) end
     if cancels then
       for _, id in ipairs(call('SINTER', p .. 'b:' .. token, p .. 'x')) do revoked[#revoked + 1] = id end
     end

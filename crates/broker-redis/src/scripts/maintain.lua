@@ -17,6 +17,16 @@ if not last or now - last > lease / 2 then guard = now + lease end
 guard = math.min(guard, now + lease)
 call('HSET', p .. 'i', 'maintained', now, 'guard', guard)
 
+-- Nor a lease, nor the time since which a handle is idle.
+local function after(time) return '(' .. string.format('%.0f', time) end
+local late = call('ZRANGEBYSCORE', p .. 'l', after(now + lease), '+inf', 'WITHSCORES', 'LIMIT', 0, limit)
+for i = 1, #late, 2 do
+  local length = tonumber((call('HGET', p .. 'lc', late[i]) or ''):match('\n(%d+)$')) or lease
+  if tonumber(late[i + 1]) > now + length then call('ZADD', p .. 'l', now + length, late[i]) end
+end
+local idle = call('ZRANGEBYSCORE', p .. 'w', after(now + 16), '+inf', 'WITHSCORES', 'LIMIT', 0, limit)
+for i = 1, #idle, 2 do call('ZADD', p .. 'w', now - now % 16 + tonumber(idle[i + 1]) % 16, idle[i]) end
+
 local reclaimed = {}
 
 -- Takes back what is left of a reservation, as far as the limit allows.

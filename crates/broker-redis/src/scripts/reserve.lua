@@ -154,7 +154,7 @@ end
 if #ids == 0 then return { now, 0 } end
 call('SADD', p .. 'b:' .. token, unpack(ids))
 call('ZADD', p .. 'l', now + tonumber(ARGV[4]), token)
-call('HSET', p .. 'lc', token, channel)
+call('HSET', p .. 'lc', token, channel .. '\n' .. ARGV[4])
 call('ZREM', p .. 'w', channel)
 -- Who is full does not look again soon: somebody else has to keep the time.
 local full = #popped == tonumber(ARGV[2]) and info[3] == channel

@@ -79,7 +79,9 @@ CREATE TABLE lovage_reservation (
     token  uuid PRIMARY KEY,
     queue  integer NOT NULL,
     handle bigint NOT NULL,
-    until  bigint NOT NULL
+    until  bigint NOT NULL,
+    -- The length of the lease in microseconds.
+    lease  bigint NOT NULL
 ) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0.01);
 CREATE INDEX lovage_reservation_until ON lovage_reservation (queue, until);
 

@@ -63,7 +63,9 @@ CREATE TABLE lovage_reservation (
     token  BLOB PRIMARY KEY,
     queue  TEXT NOT NULL,
     handle TEXT NOT NULL,
-    until  INTEGER NOT NULL
+    until  INTEGER NOT NULL,
+    -- The length of the lease in microseconds.
+    lease  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX lovage_reservation_until ON lovage_reservation (queue, until);
 
@@ -103,7 +105,9 @@ CREATE TABLE lovage_worker (
     handle TEXT NOT NULL,
     name   TEXT NOT NULL,
     info   TEXT NOT NULL,
-    until  INTEGER NOT NULL
+    until  INTEGER NOT NULL,
+    -- The length of the registration in microseconds.
+    ttl    INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE lovage_command (

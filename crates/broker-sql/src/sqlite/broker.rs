@@ -202,13 +202,14 @@ impl Leases for SqliteLeases {
         lease: Duration,
         now: Option<Timestamp>,
     ) -> Result<Extended, BackendError> {
-        let until = now.unwrap_or_else(|| self.clock.now()).plus(lease);
+        let now = now.unwrap_or_else(|| self.clock.now());
         let list = rows::hex_list(tokens.iter().map(Token::as_bytes));
         let mut tx = self.db.write_tx().await?;
         let kept: Vec<Vec<u8>> = sqlx::query_scalar(sql!("extend"))
             .bind(queue.as_str())
-            .bind(until.as_micros())
+            .bind(now.as_micros())
             .bind(&list)
+            .bind(rows::micros(lease))
             .fetch_all(&mut *tx)
             .await
             .map_err(|error| sql_error("renewing leases", error))?;

@@ -58,6 +58,8 @@ impl SqliteBroker {
         let guard = guard.map(|at| at.min(full_lease)).filter(|at| *at > now);
         let maintained = sqlx::query(sql!("queue_maintained")).bind(queue.as_str()).bind(now.as_micros());
         maintained.bind(guard.map(Timestamp::as_micros)).execute(&mut **tx).await.map_err(fail)?;
+        let shorten = sqlx::query(sql!("lease_shorten")).bind(queue.as_str()).bind(now.as_micros());
+        shorten.bind(rows::micros(lease)).execute(&mut **tx).await.map_err(fail)?;
         let reclaimed = if guard.is_some() { 0 } else { reclaim(tx, queue, limit, now).await? };
         let promoted = promote_due(tx, queue, limit, now).await?;
         let timer: Option<i64> = rows::get(&row, "timer_at")?;

@@ -25,6 +25,8 @@ impl SqliteBroker {
         let key = bytes(info.id);
         let json = json(info, now)?;
         let mut tx = self.db.write_tx().await?;
+        let shorten = sqlx::query(sql!("worker_shorten")).bind(now.as_micros());
+        shorten.execute(&mut *tx).await.map_err(fail)?;
         sqlx::query(sql!("worker_expire"))
             .bind(now.as_micros())
             .bind(&key)
@@ -37,7 +39,7 @@ impl SqliteBroker {
         }
         let upsert =
             sqlx::query(sql!("worker_upsert")).bind(&key).bind(self.handle()).bind(&info.name).bind(json);
-        upsert.bind(now.plus(ttl).as_micros()).execute(&mut *tx).await.map_err(fail)?;
+        upsert.bind(now.as_micros()).bind(rows::micros(ttl)).execute(&mut *tx).await.map_err(fail)?;
         let live: i64 = sqlx::query_scalar(sql!("worker_count")).fetch_one(&mut *tx).await.map_err(fail)?;
         let taken = sqlx::query(sql!("command_take")).bind(&key).fetch_all(&mut *tx).await.map_err(fail)?;
         self.commit(tx, Outbox::new()).await?;
@@ -110,7 +112,7 @@ pub(super) async fn speak_for(
     let json = json(info, now)?;
     let mut tx = db.write_tx().await?;
     let update = sqlx::query(sql!("worker_speak_for")).bind(bytes(info.id)).bind(now.as_micros());
-    let update = update.bind(json).bind(now.plus(ttl).as_micros());
+    let update = update.bind(json).bind(rows::micros(ttl));
     let done = update.execute(&mut *tx).await.map_err(fail)?;
     tx.commit().await.map_err(fail)?;
     Ok(done.rows_affected() > 0)

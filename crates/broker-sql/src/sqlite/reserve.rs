@@ -94,7 +94,8 @@ impl SqliteBroker {
                 .bind(request.token.as_bytes().as_slice())
                 .bind(queue.as_str())
                 .bind(self.handle())
-                .bind(now.plus(request.lease).as_micros())
+                .bind(now.as_micros())
+                .bind(rows::micros(request.lease))
                 .execute(&mut **tx)
                 .await
                 .map_err(fail)?;

@@ -1,5 +1,7 @@
 //! Between rows and the types of the contract.
 
+use std::time::Duration;
+
 use lovage_core::{
     BackendError, DeadReason, Delivery, Envelope, Note, Place, Priority, QueueName, StoredMessage, TaskId,
     Timestamp, Verdict, limits,
@@ -19,6 +21,12 @@ where
 
 pub(crate) fn count(row: &SqliteRow, at: &str) -> Result<u32, BackendError> {
     u32::try_from(get::<i64>(row, at)?).map_err(|_| corrupt("a count that is out of range"))
+}
+
+/// A length of time as the tables have it, in microseconds; at most so long that an instant plus it is still one.
+pub(crate) fn micros(length: Duration) -> i64 {
+    const LONGEST: i64 = i64::MAX / 4;
+    i64::try_from(length.as_micros()).unwrap_or(LONGEST).min(LONGEST)
 }
 
 pub(crate) fn task_id(bytes: &[u8]) -> Result<TaskId, BackendError> {

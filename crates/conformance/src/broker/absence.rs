@@ -125,16 +125,16 @@ pub async fn clock_going_backwards_does_no_harm(bed: &dyn BrokerBed) {
     let ids = queue.fill(2, at(10_040)).await;
     let delayed = queue.accept(queue.message().delay(secs(10)), at(10_040)).await;
     let (first, second) = (queue.reserve(1, at(10_040)).await, queue.reserve(1, at(10_040)).await);
-    assert_eq!(queue.pass(100, 200).await, 0, "no lease ends because time went back");
-    queue.expect_nothing(at(200)).await;
-    queue.end(first.token, ids[0], Settle::Ack, at(200)).await;
-    let extended = leases.extend(&queue.name, &[second.token], LEASE, at(200)).await.expect("extend");
+    assert_eq!(queue.pass(100, 120).await, 0, "no lease ends because time went back");
+    queue.expect_nothing(at(120)).await;
+    queue.end(first.token, ids[0], Settle::Ack, at(120)).await;
+    let extended = leases.extend(&queue.name, &[second.token], LEASE, at(120)).await.expect("extend");
     assert_eq!(extended.lost, []);
-    assert_eq!(queue.stored(ids[1]).await.at, Some(instant(230)), "renewed by the clock as it is");
-    assert_eq!(queue.pass(200, 240).await, 1, "and it ends by the clock as it is");
-    assert_eq!(queue.take(at(240)).await.1.id, ids[1]);
-    let ready = queue.accept(queue.message(), at(250)).await;
-    assert_eq!(queue.take(at(250)).await.1.id, ready);
+    assert_eq!(queue.stored(ids[1]).await.at, Some(instant(150)), "renewed by the clock as it is");
+    assert_eq!(queue.pass(120, 160).await, 1, "and it ends by the clock as it is");
+    assert_eq!(queue.take(at(160)).await.1.id, ids[1]);
+    let ready = queue.accept(queue.message(), at(170)).await;
+    assert_eq!(queue.take(at(170)).await.1.id, ready);
     assert_eq!(queue.take(at(10_051)).await.1.id, delayed);
 }
 
@@ -146,6 +146,41 @@ pub async fn clock_set_back_does_not_stretch_the_wait(bed: &dyn BrokerBed) {
     queue.fill(1, at(0)).await;
     queue.take(at(0)).await;
     assert_eq!(queue.pass(10, 40).await, 1);
+}
+
+/// What a worker held when it was killed is reclaimed one lease later, also when the clock is set back by an hour meanwhile.
+pub async fn clock_set_back_does_not_stretch_leases(bed: &dyn BrokerBed) {
+    let queue = Queue::join(bed).await;
+    queue.pass(10_000, 10_040).await;
+    queue.fill(2, at(10_040)).await;
+    queue.reserve(1, at(10_040)).await;
+    let renewed = queue.reserve(1, at(10_040)).await;
+    let leases = queue.leases().await;
+    leases.extend(&queue.name, &[renewed.token], LEASE, at(10_040)).await.expect("extend");
+    assert_eq!(queue.pass(6_440, 6_465).await, 0, "not before one lease has passed");
+    assert_eq!(queue.pass(6_465, 6_475).await, 2);
+}
+
+/// A clock that was an hour ahead for a moment, in which nothing was maintained, does not stretch the leases of that moment.
+pub async fn clock_ahead_for_a_moment_does_not_stretch_leases(bed: &dyn BrokerBed) {
+    let queue = Queue::join(bed).await;
+    queue.pass(10_000, 10_040).await;
+    queue.fill(1, at(10_041)).await;
+    queue.reserve(1, at(13_641)).await;
+    assert_eq!(queue.pass(10_045, 10_070).await, 0, "not before one lease has passed");
+    assert_eq!(queue.pass(10_070, 10_080).await, 1);
+}
+
+/// A longer lease than that of the worker that maintains is kept.
+pub async fn longer_lease_of_another_worker_is_kept(bed: &dyn BrokerBed) {
+    let queue = Queue::join(bed).await;
+    queue.pass(0, 40).await;
+    queue.fill(1, at(40)).await;
+    let reserved = queue.reserve(1, at(40)).await;
+    let leases = queue.leases().await;
+    leases.extend(&queue.name, &[reserved.token], secs(90), at(40)).await.expect("extend");
+    assert_eq!(queue.pass(40, 125).await, 0);
+    assert_eq!(queue.pass(125, 135).await, 1);
 }
 
 /// An unused queue can be maintained.

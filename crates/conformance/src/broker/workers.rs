@@ -106,6 +106,17 @@ pub async fn registration_ends_with_its_time_to_live(bed: &dyn BrokerBed) {
     assert!(!told, "nobody is there to be told");
 }
 
+/// A worker that was killed is forgotten after its time to live, also when the clock is set back by an hour meanwhile.
+pub async fn clock_set_back_does_not_stretch_registrations(bed: &dyn BrokerBed) {
+    let queue = Queue::join(bed).await;
+    let (silent, live) = (worker("silent"), worker("live"));
+    beat(&queue, &silent, 3_610).await;
+    beat(&queue, &live, 10).await;
+    beat(&queue, &live, 30).await;
+    assert_eq!(names(&queue, 39).await, ["live", "silent"]);
+    assert_eq!(names(&queue, 41).await, ["live"]);
+}
+
 /// A worker that signs off is gone at once.
 pub async fn signed_off_worker_is_gone(bed: &dyn BrokerBed) {
     let queue = Queue::join(bed).await;

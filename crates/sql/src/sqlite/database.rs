@@ -38,6 +38,8 @@ pub struct SqliteDatabase {
 #[derive(Debug)]
 struct Inner {
     path: PathBuf,
+    /// The file that the connections have open; `None` where it cannot be told.
+    file: Option<FileId>,
     writer: SqlitePool,
     reader: SqlitePool,
 }
@@ -60,7 +62,8 @@ impl SqliteDatabase {
         let writer = writer.map_err(|err| open_error(&path, err))?;
         prepare_file(&path, &writer).await?;
         let reader = pool_options(READERS).connect_lazy_with(reader_options(options));
-        Ok(Self { inner: Arc::new(Inner { path, writer, reader }) })
+        let file = FileId::read(&path);
+        Ok(Self { inner: Arc::new(Inner { path, file, writer, reader }) })
     }
 
     /// The absolute path of the database file.
@@ -77,10 +80,30 @@ impl SqliteDatabase {
     /// (`BEGIN IMMEDIATE`), so that it cannot fail half-way because somebody else wrote in between.
     ///
     /// # Errors
-    /// `Unavailable` where the lock is not had within 10 s of other processes, 30 s within this one.
+    /// `Unavailable` where the lock is not had within 10 s of other processes, 30 s within this one, and where the file was
+    /// deleted or replaced while it was open: what is written into it would be lost.
     pub async fn write_tx(&self) -> Result<WriteTransaction, BackendError> {
+        self.check_file()?;
         let begun = self.inner.writer.begin_with("BEGIN IMMEDIATE").await;
         begun.map_err(|err| sql_error("start a write transaction", err))
+    }
+
+    /// Refuses a file that is no longer at its path. Putting it back there heals this.
+    fn check_file(&self) -> Result<(), BackendError> {
+        let Inner { path, file, .. } = &*self.inner;
+        let found = FileId::read(path);
+        if file.is_none() || found == *file {
+            return Ok(());
+        }
+        let what = if found.is_some() { "replaced" } else { "deleted" };
+        Err(BackendError::new(
+            BackendErrorKind::Unavailable,
+            format!(
+                "the database file {} was {what} while this process has it open: put the file back, or stop all processes \
+                 that use it and start them again",
+                path.display()
+            ),
+        ))
     }
 
     /// Closes all connections after what runs on them has ended. Later calls fail as `Unavailable`; closing
@@ -89,6 +112,20 @@ impl SqliteDatabase {
         // The writer last: the last connection to close folds the write-ahead log into the file.
         self.inner.reader.close().await;
         self.inner.writer.close().await;
+    }
+}
+
+/// The identity of a file, whatever its name. A file that is open keeps it, so no other one can have it meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    fn read(path: &Path) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt as _;
+        fs::metadata(path).ok().map(|found| Self { device: found.dev(), inode: found.ino() })
     }
 }
 
