@@ -53,7 +53,9 @@ async fn watch(client: Client, outage: OutageLog, silence: Silence) {
         }
         match ping(&client, silence).await {
             Err(err) => replace_silent(&client, &err, &outage).await,
-            Ok(()) => drop(outage.recovered()),
+            Ok(()) => {
+                outage.recovered();
+            }
         }
     }
 }
@@ -66,9 +68,9 @@ pub(crate) async fn replace_silent<C: ClientLike>(client: &C, err: &Error, outag
     }
     outage.failed("a PING was not answered in time, connecting again");
     match client.force_reconnection().await {
-        Ok(()) => drop(outage.recovered()),
-        Err(err) => drop(outage.failed(err)),
-    }
+        Ok(()) => outage.recovered(),
+        Err(err) => outage.failed(err),
+    };
 }
 
 /// Asks each server that the client is connected to.
