@@ -212,7 +212,38 @@ impl<R> Call<R> {
         self.with(|call| call.envelope.store_result = Some(store))
     }
 
-    /// With this id instead of a new one. Sending the same id again while the task is live is a duplicate.
+    /// Uses this id instead of a new one, so that the call can be sent again after an error that leaves open whether the task
+    /// was accepted.
+    ///
+    /// Sending an id again is safe with a result store. While its task is live (waiting, running or a dead letter) it is a
+    /// [`Duplicate`](crate::ClientErrorKind::Duplicate). After the task has ended it is accepted and not run: the worker reads
+    /// the record, which is kept for the task's `keep_success` or `keep_failure` and at least an hour, and settles the message
+    /// as the record says. Where workers have no result store, or the record is gone, the task runs again. An id stands for
+    /// one task: to run it anew send it without this id, or retry its dead letter.
+    ///
+    /// ```no_run
+    /// # extern crate lovage_client as lovage;
+    /// # extern crate tokio;
+    /// # use std::time::Duration;
+    /// # use lovage::{Client, ClientError, ClientErrorKind, Handle, TaskError, TaskId};
+    /// # #[lovage::task(name = "orders.charge")]
+    /// # async fn charge(order: u64) -> Result<(), TaskError> { Ok(()) }
+    /// /// `id` is stored with the order, so that it survives a restart of this program, too.
+    /// async fn charge_once(client: &Client, id: TaskId, order: u64) -> Result<Handle<()>, ClientError> {
+    ///     loop {
+    ///         let error = match charge::call(order).id(id).send(client).await {
+    ///             Ok(handle) => return Ok(handle),
+    ///             Err(error) => error,
+    ///         };
+    ///         match error.kind() {
+    ///             // An earlier send was accepted.
+    ///             ClientErrorKind::Duplicate { holder } if *holder == id => return Ok(client.handle(id, None)),
+    ///             ClientErrorKind::Unavailable { .. } => tokio::time::sleep(Duration::from_secs(1)).await,
+    ///             _ => return Err(error),
+    ///         }
+    ///     }
+    /// }
+    /// ```
     pub fn id(self, id: TaskId) -> Self {
         self.with(|call| call.id = Some(id))
     }
@@ -301,6 +332,8 @@ impl<R> Call<R> {
             )));
         }
         let queue = self.queue.unwrap_or_else(|| route(&self.envelope.task));
+        let mut envelope = self.envelope;
+        envelope.possible_duplicate = self.id.is_some();
         let message = Message {
             id: self.id.unwrap_or_else(|| TaskId::new(now, entropy)),
             queue,
@@ -308,7 +341,7 @@ impl<R> Call<R> {
             delay: self.delay,
             unique: self.unique.map(|(key, ttl)| UniqueClaim { key, ttl, until_start, policy }),
             fence: None,
-            body: self.envelope.encode(),
+            body: envelope.encode(),
         };
         message.check_size(limit).map_err(ClientError::invalid)?;
         Ok(message)

@@ -11,7 +11,8 @@ use lovage_core::{BackendError, BackendErrorKind, ErrorReport, TaskId};
 pub enum ClientErrorKind {
     /// The server cannot be reached or did not answer in time: try again later.
     Unavailable {
-        /// The task may have been accepted although no answer came. Sending it again with the same id is safe.
+        /// The task may have been accepted although no answer came. Sending it again with the id of
+        /// [`Call::id`](crate::Call::id) does not run it twice, where workers have a result store.
         maybe_accepted: bool,
     },
     /// The server refused the credentials, or the set-up is wrong: trying again does not help.
@@ -66,7 +67,7 @@ impl ClientError {
         if error.kind == (ClientErrorKind::Unavailable { maybe_accepted: true }) {
             error
                 .message
-                .push_str(" (the task may have been accepted: sending it again with the same id is safe)");
+                .push_str(" (the task may have been accepted: a call with an id of its own can be sent again and does not run twice, where workers have a result store)");
         }
         error
     }

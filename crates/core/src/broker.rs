@@ -19,7 +19,9 @@
 //!    messages that are kept for its kind. Within a priority these precede the messages that no worker has sorted yet.
 //! 8. **Publishing a live id** (ready, delayed, leased, dead) or a held unique key answers [`Published::Duplicate`].
 //!    With [`UniquePolicy::Replace`](crate::UniquePolicy::Replace) a holder that waits is marked as replaced instead,
-//!    atomically with the publish, and becomes ready at once.
+//!    atomically with the publish, and becomes ready at once. The id of a message that ended may be published again: such a
+//!    message carries the mark of a [possible duplicate](crate::Envelope::possible_duplicate) in its body, which a broker
+//!    never changes, so every hand-out has it and the worker asks the result store.
 //! 9. **Every live message can be found and cancelled** by id; without the queue's name every queue is asked.
 //! 10. **Purge, pause and depth touch one queue only.** Hints are hints: a lost one delays, it loses nothing.
 //! 11. **Poison guard.** A message whose lease ended without an outcome goes back to the head of its priority. After
@@ -59,7 +61,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BackendError, BoxFuture, Hidden, Message, Priority, QueueName, RateLimit, TaskId, TaskState, Timestamp,
+    BackendError, BoxFuture, Envelope, Hidden, Message, Priority, QueueName, RateLimit, TaskId, TaskState, Timestamp,
     Token, WorkerCommand, WorkerId, WorkerInfo,
 };
 
@@ -453,6 +455,15 @@ pub struct Delivery {
     pub kind: Option<SlotKind>,
     /// What to do with it.
     pub verdict: Verdict,
+}
+
+impl Delivery {
+    /// Returns whether its task may have run before under the same id: it was handed out before, or its envelope carries the
+    /// mark of a [possible duplicate](crate::Envelope::possible_duplicate). A worker reads the record of such a task first.
+    #[must_use]
+    pub fn may_have_run(&self) -> bool {
+        self.delivery > 1 || Envelope::is_possible_duplicate(&self.body)
+    }
 }
 
 /// What a worker has to do with a delivery.

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::{AckMode, Payload, RedactedArg, RetryPolicy, TaskId, Timestamp};
 
 const VERSION: u8 = 1;
+/// The bit of the first byte that marks a possible duplicate. It is no part of the version, so that a relay marks a message
+/// that it cannot read.
+const POSSIBLE_DUPLICATE: u8 = 0x80;
 
 /// The content of a message. Id, queue and priority are the broker's columns and not repeated here.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -42,6 +45,10 @@ pub struct Envelope {
     pub on_error: Vec<Vec<u8>>,
     /// Trace context and the user's own. Unknown ones survive.
     pub headers: BTreeMap<String, String>,
+    /// Whether the id may have been published before: the caller chose it, or the message is sent again. A worker reads the
+    /// record of such a task before it runs it. Encoded as a bit of the first byte, so a plain message has no byte for it.
+    #[serde(skip)]
+    pub possible_duplicate: bool,
 }
 
 /// When a task may no longer be started.
@@ -120,6 +127,7 @@ impl Envelope {
             on_success: Vec::new(),
             on_error: Vec::new(),
             headers: BTreeMap::new(),
+            possible_duplicate: false,
         }
     }
 
@@ -127,7 +135,22 @@ impl Envelope {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         // Every field type has a plain postcard form and the output grows: there is nothing that could fail.
-        postcard::to_extend(self, vec![VERSION]).unwrap_or_default()
+        let first = if self.possible_duplicate { VERSION | POSSIBLE_DUPLICATE } else { VERSION };
+        postcard::to_extend(self, vec![first]).unwrap_or_default()
+    }
+
+    /// Returns whether encoded bytes carry the mark of a [possible duplicate](Self::possible_duplicate), from their first byte.
+    #[must_use]
+    pub fn is_possible_duplicate(bytes: &[u8]) -> bool {
+        bytes.first().is_some_and(|first| first & POSSIBLE_DUPLICATE != 0 && is_version(first & !POSSIBLE_DUPLICATE))
+    }
+
+    /// Marks encoded bytes as a [possible duplicate](Self::possible_duplicate). Changes nothing where the first byte is not the
+    /// version of an envelope.
+    pub fn mark_possible_duplicate(bytes: &mut [u8]) {
+        if let Some(first) = bytes.first_mut().filter(|first| is_version(**first)) {
+            *first |= POSSIBLE_DUPLICATE;
+        }
     }
 
     /// Reads what [`encode`](Self::encode) wrote.
@@ -136,8 +159,9 @@ impl Envelope {
     /// Tells apart what a later release can read from what nobody can.
     pub fn decode(bytes: &[u8]) -> Result<Self, EnvelopeError> {
         let body = versioned(bytes)?;
-        let (envelope, rest) =
+        let (mut envelope, rest): (Self, _) =
             postcard::take_from_bytes(body).map_err(|error| EnvelopeError::Unreadable(error.to_string()))?;
+        envelope.possible_duplicate = Self::is_possible_duplicate(bytes);
         if rest.is_empty() {
             return Ok(envelope);
         }
@@ -154,13 +178,17 @@ impl Envelope {
 }
 
 fn versioned(bytes: &[u8]) -> Result<&[u8], EnvelopeError> {
-    match bytes.split_first() {
-        None => Err(EnvelopeError::Unreadable("it is empty".to_owned())),
-        Some((&VERSION, body)) => Ok(body),
-        // Versions are small numbers; what starts with anything else was never an envelope.
-        Some((&found, _)) if found > VERSION && found < 32 => Err(EnvelopeError::Newer { found }),
-        Some((&found, _)) => {
-            Err(EnvelopeError::Unreadable(format!("its first byte is {found:#04x}, expected {VERSION}")))
-        }
+    let Some((&first, body)) = bytes.split_first() else {
+        return Err(EnvelopeError::Unreadable("it is empty".to_owned()));
+    };
+    match first & !POSSIBLE_DUPLICATE {
+        VERSION => Ok(body),
+        found if is_version(found) => Err(EnvelopeError::Newer { found }),
+        _ => Err(EnvelopeError::Unreadable(format!("its first byte is {first:#04x}, expected {VERSION}"))),
     }
+}
+
+/// Versions are small numbers: what starts with another byte was never an envelope.
+const fn is_version(byte: u8) -> bool {
+    VERSION <= byte && byte < 32
 }

@@ -210,7 +210,8 @@ impl BackendError {
         self.kind
     }
 
-    /// Whether the operation may have taken effect although no answer came. Sending again with the same id is safe.
+    /// Whether the operation may have taken effect although no answer came. A message with an id that the
+    /// caller chose can be sent again: workers read its record before they run it.
     #[must_use]
     pub fn is_maybe_applied(&self) -> bool {
         self.maybe_applied

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Priority, QueueName, TaskId, Timestamp, limits};
+use crate::{Envelope, Priority, QueueName, TaskId, Timestamp, limits};
 
 /// A message on its way to a broker. The body is an encoded [`Envelope`](crate::Envelope) and never changes; what a
 /// broker needs to know without reading it stands beside it.
@@ -96,6 +96,11 @@ pub struct MessageError {
 }
 
 impl Message {
+    /// Marks the message as a [possible duplicate](crate::Envelope::possible_duplicate), for a sender that repeats it.
+    pub fn mark_possible_duplicate(&mut self) {
+        Envelope::mark_possible_duplicate(&mut self.body);
+    }
+
     /// Checks the size against a limit in bytes.
     ///
     /// # Errors

@@ -44,6 +44,29 @@ fn plain() -> Envelope {
     Envelope::new("movies.tasks.add", Payload::Json("[1,3]".into()))
 }
 
+#[test]
+fn the_mark_of_a_possible_duplicate_is_one_bit() {
+    let marked = Envelope { possible_duplicate: true, ..full() };
+    let mut bytes = full().encode();
+    assert!(!Envelope::is_possible_duplicate(&bytes));
+    Envelope::mark_possible_duplicate(&mut bytes);
+    assert_eq!(bytes, marked.encode());
+    assert_eq!((bytes[0], &bytes[1..]), (0x81, &full().encode()[1..]));
+    assert!(Envelope::is_possible_duplicate(&bytes));
+    assert_eq!(Envelope::decode(&bytes).unwrap(), marked);
+    let published_at = Timestamp::from_micros(5);
+    assert_eq!(
+        Envelope::expires_at(&bytes, published_at),
+        Envelope::expires_at(&full().encode(), published_at)
+    );
+    for mut foreign in [vec![], vec![0xff, 1], b"{}".to_vec()] {
+        let before = foreign.clone();
+        Envelope::mark_possible_duplicate(&mut foreign);
+        assert_eq!(foreign, before);
+        assert!(!Envelope::is_possible_duplicate(&foreign));
+    }
+}
+
 fn golden(name: &str, envelope: &Envelope) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1").join(name);
     let hex: String = envelope.encode().iter().map(|byte| format!("{byte:02x}")).collect();

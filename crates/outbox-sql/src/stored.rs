@@ -103,7 +103,7 @@ impl Columns {
             },
             (Some(_), Some(_)) => return Err("its options have both delay and due: expected one".to_owned()),
         };
-        let message = Message {
+        let mut message = Message {
             id: TaskId::from_bytes(id),
             queue,
             priority: options.priority,
@@ -112,6 +112,8 @@ impl Columns {
             fence: options.fence.map(|fence| Fence { name: fence.name, slot: fence.slot }),
             body: self.body,
         };
+        // A relay that was killed after its publish leaves the row to the next one.
+        message.mark_possible_duplicate();
         message.check_size(limits::MESSAGE_MAX).map_err(|error| error.to_string())?;
         Ok(message)
     }

@@ -28,7 +28,10 @@ pub(crate) fn messages(planned: &Planned) -> impl Iterator<Item = Message> {
         let entry = &planned.stored.entry;
         let id = task_id(planned.store, &entry.name, fence);
         let fence = Fence { name: fence_name(planned), slot: fence };
-        Message { fence: Some(fence), ..message(planned.store, entry, id, *slot) }
+        let mut message = Message { fence: Some(fence), ..message(planned.store, entry, id, *slot) };
+        // The id follows from the slot, and a beat whose fence was lost publishes the slot again.
+        message.mark_possible_duplicate();
+        message
     })
 }
 

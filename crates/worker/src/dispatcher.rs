@@ -21,8 +21,8 @@ use std::time::Duration;
 
 use lovage_core::stats::Tally;
 use lovage_core::{
-    BackendError, Broker, Clock, Delivery, Entropy, Heartbeat, Hint, QueueName, ResultStore, Settle, SlotKind, States,
-    TaskDef, TaskId, Timestamp, Token, WorkerInfo,
+    BackendError, Broker, Clock, Delivery, Entropy, Heartbeat, Hint, QueueName, ResultStore, SlotKind, States,
+    TaskDef, TaskId, TaskRecord, Timestamp, Token, WorkerInfo,
 };
 use lovage_system::OutageLog;
 use tokio::sync::{mpsc, watch};
@@ -52,12 +52,11 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 pub(crate) enum Event {
     /// A round over the queues ended that was begun at this time: its leases run at the earliest since then.
     Fetched(Duration, Result<Round, (Round, BackendError)>),
-    /// Deliveries that may have been run before were looked up in the results: those that had not ended.
+    /// The records of deliveries that may have run before were read.
     Checked {
         token: Token,
         queue: QueueName,
-        deliveries: Vec<Delivery>,
-        ended: Vec<TaskId>,
+        deliveries: Vec<(Delivery, Option<TaskRecord>)>,
         broker_now: Timestamp,
     },
     /// A message was settled before its run: it holds no lease.
@@ -293,14 +292,9 @@ impl Dispatcher {
     fn handle(&mut self, event: Event) {
         match event {
             Event::Fetched(asked, round) => self.fetched(asked, round),
-            Event::Checked { token, queue, deliveries, ended, broker_now } => {
-                for delivery in deliveries {
-                    if ended.contains(&delivery.id) {
-                        // It ended before and only its settlement was lost.
-                        self.settle_only(token, &queue, delivery.id, Settle::Ack);
-                    } else {
-                        self.take(token, &queue, delivery, broker_now);
-                    }
+            Event::Checked { token, queue, deliveries, broker_now } => {
+                for (delivery, record) in deliveries {
+                    self.take_checked(token, &queue, delivery, record, broker_now);
                 }
             }
             Event::SettledEarly(token) => self.release_one(token),

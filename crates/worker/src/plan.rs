@@ -12,6 +12,7 @@ use lovage_core::{
 /// After this long without a worker that can run it a message is a dead letter.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(3_600);
 const KEEP_SUCCESS: Duration = Duration::from_secs(7 * 86_400);
+const KEEP_POSSIBLE_DUPLICATE: Duration = Duration::from_secs(3_600);
 const KEEP_FAILURE: Duration = Duration::from_secs(30 * 86_400);
 
 /// A worker's defaults, for what neither call nor task says.
@@ -185,6 +186,44 @@ pub(crate) fn plan(
             )))
         }
     }
+}
+
+/// The settlement of a delivery whose task has ended in this run or a later one.
+///
+/// A failure is a dead letter again, because only its settlement may have been lost. It is acknowledged where no dead letter
+/// was made (early acknowledgement), and where the message is of an earlier run: a retry of that dead letter would have the
+/// run of the record and not run.
+pub(crate) fn as_recorded(
+    delivery: &Delivery,
+    record: &TaskRecord,
+    tasks: &HashMap<&'static str, TaskDef>,
+) -> Settle {
+    let Outcome::Error(report) = &record.outcome else { return Settle::Ack };
+    let of_task = || tasks.get(record.task.as_str()).and_then(|def| def.options.ack);
+    let of_call = || Envelope::decode(&delivery.body).ok().and_then(|envelope| envelope.ack);
+    let ack = of_call().or_else(of_task).unwrap_or_default();
+    if record.state != TaskState::Failure || ack == AckMode::Early || record.run > delivery.run {
+        return Settle::Ack;
+    }
+    let reason = match report.kind.as_str() {
+        "poisoned" => DeadReason::Poisoned,
+        "undeliverable" => DeadReason::Undeliverable,
+        "unreadable" => DeadReason::Unreadable,
+        "stuck" => DeadReason::Permanent,
+        _ => DeadReason::Exhausted,
+    };
+    Settle::DeadLetter { reason, note: Note::new(record.finished_at, record.worker.clone(), report.to_string()) }
+}
+
+/// Makes a delivery continue the run of a record that has not ended and is not older: the broker lost what it knew of the
+/// earlier hand-outs, and records of this one would be superseded.
+pub(crate) fn continue_from(delivery: &mut Delivery, record: &TaskRecord) {
+    if record.state.is_terminal() || (record.run, record.delivery) < (delivery.run, delivery.delivery) {
+        return;
+    }
+    delivery.run = record.run;
+    delivery.delivery = record.delivery.saturating_add(1);
+    delivery.attempt = delivery.attempt.max(record.attempt);
 }
 
 impl Job {
@@ -391,7 +430,7 @@ fn record(
         schedule: meta.schedule.clone(),
         lineage: meta.lineage.clone(),
         headers: meta.headers.clone(),
-        keep_for: if state == TaskState::Success { meta.keep.0 } else { meta.keep.1 },
+        keep_for: keep_for(meta, state),
         warning: ran.and_then(|ran| Some((ran, ran.exceeded?))).map(|(ran, limit)| {
             format!(
                 "it ran for {}, longer than its time limit of {}: it blocks its thread, so that it could not be ended in time",
@@ -400,6 +439,12 @@ fn record(
             )
         }),
     }
+}
+
+/// The record of a possible duplicate is what keeps it from running again, so it lives for an hour at least.
+fn keep_for(meta: &Meta, state: TaskState) -> Duration {
+    let keep = if state == TaskState::Success { meta.keep.0 } else { meta.keep.1 };
+    if Envelope::is_possible_duplicate(&meta.delivery.body) { keep.max(KEEP_POSSIBLE_DUPLICATE) } else { keep }
 }
 
 /// A report in which no text is longer than a result may be.

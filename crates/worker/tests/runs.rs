@@ -462,6 +462,76 @@ async fn what_ended_before_is_not_run_again() {
     assert_eq!(world.ended(handle.id()).await.worker, "killed");
 }
 
+fn chosen(number: u8) -> TaskId {
+    TaskId::from_bytes([number; 16])
+}
+
+#[tokio::test]
+async fn an_id_sent_again_after_its_end_runs_once() {
+    let world = World::new();
+    let _worker = world.worker();
+    for store in [true, false] {
+        let id = chosen(u8::from(store));
+        let before = world.runs();
+        for _ in 0..3 {
+            count::call().id(id).store_result(store).send(&world.client).await.unwrap();
+            world.empty().await;
+        }
+        assert_eq!(world.runs() - before, 1, "with its result stored: {store}");
+        assert_eq!(world.ended(id).await.delivery, 1);
+    }
+}
+
+#[tokio::test]
+async fn an_id_sent_again_runs_again_without_a_result_store() {
+    let world = World::new();
+    let _worker = world.builder().build(world.store.handle(), None).unwrap().start();
+    for _ in 0..2 {
+        count::call().id(chosen(1)).send(&world.client).await.unwrap();
+        world.empty().await;
+    }
+    assert_eq!(world.runs(), 2);
+}
+
+#[tokio::test]
+async fn a_failed_id_sent_again_is_a_dead_letter_until_retried() {
+    let world = World::new();
+    let _worker = world.worker();
+    let (id, queue, broker) = (chosen(1), QueueName::default(), world.client.broker());
+    let call = || fails::call("permanent".into()).id(id);
+    call().send(&world.client).await.unwrap();
+    world.dead(DeadReason::Permanent).await;
+    assert!(call().send(&world.client).await.is_err(), "a dead letter is live");
+    let first = world.ended(id).await;
+    assert_eq!(broker.delete_dead(&queue, &[id]).await.unwrap(), 1);
+    call().send(&world.client).await.unwrap();
+    world.dead(DeadReason::Exhausted).await;
+    assert_eq!(world.ended(id).await, first);
+    assert_eq!(world.results.history(id).await.unwrap().len(), 1);
+    assert_eq!(broker.requeue_dead(&queue, &[id], None).await.unwrap(), 1);
+    world.dead(DeadReason::Permanent).await;
+    assert_eq!(world.ended(id).await.run, 2);
+}
+
+#[tokio::test]
+async fn an_id_sent_again_continues_a_run_that_waits_for_its_retry() {
+    let world = World::new();
+    let _worker = world.worker();
+    let (id, queue, broker) = (chosen(1), QueueName::default(), world.client.broker());
+    let call = || flaky::call(1).id(id);
+    call().send(&world.client).await.unwrap();
+    world
+        .until("its retry waits", async || {
+            let message = broker.find(id, Some(&queue)).await.unwrap()?;
+            (message.place == Place::Delayed && message.attempt == 1).then_some(())
+        })
+        .await;
+    assert_eq!(broker.purge(&queue, Place::Delayed, 10).await.unwrap(), 1);
+    call().send(&world.client).await.unwrap();
+    let row = world.ended(id).await;
+    assert_eq!((row.state, row.delivery, row.attempt), (TaskState::Success, 2, 1));
+}
+
 const LEASE: Duration = Duration::from_secs(30);
 
 fn thief() -> Token {

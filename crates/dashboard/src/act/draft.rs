@@ -49,6 +49,8 @@ impl Draft {
                 let mut envelope = Envelope::decode(&message.body).map_err(Problem::wrong)?;
                 // It is no slot of the schedule, and it may start although the first one expired.
                 (envelope.schedule, envelope.expires) = (None, None);
+                // It gets a new id.
+                envelope.possible_duplicate = false;
                 Self { envelope, queue: message.queue.clone(), priority: message.priority, is_kept: true }
             }
             (None, Some(record)) => Self {

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lovage_core::{
-    BackendError, Delivery, QueueName, ResultStore, SlotKind, SlotWants, TaskId, Timestamp, Token, limits,
+    BackendError, Delivery, QueueName, ResultStore, SlotKind, SlotWants, TaskId, TaskRecord, Timestamp, Token, limits,
 };
 
 use super::{Dispatcher, Event, Reservation, Waiting};
 use crate::control::LeaseEnd;
 use crate::fetcher::{Batch, Fetcher, Round};
 use crate::hooks::WorkerEvent;
-use crate::plan::{Plan, plan};
+use crate::plan::{Plan, as_recorded, continue_from, plan};
 use crate::settler::backoff;
 use crate::worker::Phase;
 
@@ -194,7 +194,7 @@ impl Dispatcher {
         self.parts.holdings.hold(&queue, token, Arc::clone(&lease));
         self.reservations.insert(token, Reservation { queue: queue.clone(), left, suspect, lease });
         let (again, fresh): (Vec<_>, Vec<_>) =
-            reserved.deliveries.into_iter().partition(|delivery| delivery.delivery > 1);
+            reserved.deliveries.into_iter().partition(Delivery::may_have_run);
         for delivery in fresh {
             self.take(token, &queue, delivery, reserved.now);
         }
@@ -207,7 +207,7 @@ impl Dispatcher {
         }
     }
 
-    /// What was handed out before may have ended: then only its settlement was lost, and it must not run again.
+    /// Reads the records of deliveries that may have run before: what ended must not run again.
     pub(super) fn check(
         &self,
         results: Arc<dyn ResultStore>,
@@ -233,12 +233,35 @@ impl Dispatcher {
                     }
                 }
             };
-            let ended = deliveries.iter().zip(rows).filter_map(|(delivery, row)| {
-                row.filter(|row| row.state.is_terminal() && row.run >= delivery.run).map(|row| row.id)
-            });
-            let ended = ended.collect();
-            Event::Checked { token, queue, deliveries, ended, broker_now }
+            let rows = rows.into_iter().chain(std::iter::repeat(None));
+            let deliveries = deliveries.into_iter().zip(rows).collect();
+            Event::Checked { token, queue, deliveries, broker_now }
         });
+    }
+
+    /// Settles a delivery as its record says where its task has ended; otherwise it goes on from there.
+    pub(super) fn take_checked(
+        &mut self,
+        token: Token,
+        queue: &QueueName,
+        mut delivery: Delivery,
+        record: Option<TaskRecord>,
+        broker_now: Timestamp,
+    ) {
+        match record {
+            Some(record) if record.state.is_terminal() && record.run >= delivery.run => {
+                let id = delivery.id;
+                tracing::info!("task {}[{id}] had ended as {} and is not run again", record.task, record.state);
+                let how = as_recorded(&delivery, &record, &self.parts.tasks);
+                self.settle_only(token, queue, id, how);
+            }
+            record => {
+                if let Some(record) = record {
+                    continue_from(&mut delivery, &record);
+                }
+                self.take(token, queue, delivery, broker_now);
+            }
+        }
     }
 
     pub(super) fn take(
