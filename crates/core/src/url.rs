@@ -65,7 +65,7 @@ impl<'a> Url<'a> {
             Some((user, password)) => (user, password),
             None => (self.login.unwrap_or_default(), ""),
         };
-        let part = |raw: &str| {
+        let part = |raw: &str| -> Result<Option<String>, &'static str> {
             let text = decode(raw)
                 .ok_or("has a bad percent-encoding in its user or password: write a literal % as %25")?;
             Ok(Some(text).filter(|text| !text.is_empty()))
@@ -154,8 +154,8 @@ pub fn mask(url: &str) -> String {
     }
     let mut shown = format!("{scheme}://");
     match place.rsplit_once('@') {
-        // The path of a file may have an `@`, and a login has a colon.
-        Some((login, place)) if scheme != "sqlite" || login.contains(':') => {
+        // The absolute path of a file may have an `@`; it can be no login.
+        Some((_, place)) if scheme != "sqlite" || !rest.starts_with('/') => {
             shown.push_str(MASK);
             shown.push('@');
             shown.push_str(place);
