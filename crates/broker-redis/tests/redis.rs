@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fred::interfaces::{
-    HashesInterface, KeysInterface, ListInterface, LuaInterface, ServerInterface, SetsInterface,
+    ClientLike, HashesInterface, KeysInterface, ListInterface, LuaInterface, SetsInterface,
 };
 use fred::types::{Key, Value};
 use lovage_broker_redis::RedisBroker;

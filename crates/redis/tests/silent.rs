@@ -64,7 +64,8 @@ async fn a_silent_subscriber_connects_again_and_reports_the_gap() {
     relay.silence();
     assert_eq!(within("the gap", events.next()).await, Some(SubscriberEvent::Gap));
     let publish = redis.run("publish", |client| client.publish::<i64, _, _>("wake", "x"));
-    assert_eq!(within("a publish", publish).await.unwrap(), 1);
+    // The server still believes in the silent connection.
+    assert!(within("a publish", publish).await.unwrap() >= 1);
     let heard = within("the message", events.next()).await;
     assert!(matches!(heard, Some(SubscriberEvent::Message { .. })), "{heard:?}");
 }
@@ -73,8 +74,10 @@ async fn a_silent_subscriber_connects_again_and_reports_the_gap() {
 async fn a_server_that_stays_silent_is_found_again_later() {
     let (_server, relay, redis) = relayed().await;
     relay.silence_all();
-    assert!(within("an error", write(&redis)).await.is_err());
+    // A command waits 10 s for a connection, and a new connection 5 s for the answer to its login.
+    let limit = Duration::from_secs(15);
+    assert!(tokio::time::timeout(limit, write(&redis)).await.unwrap().is_err());
     relay.silence();
     let recovered = async { while write(&redis).await.is_err() {} };
-    tokio::time::timeout(Duration::from_secs(15), recovered).await.unwrap();
+    tokio::time::timeout(limit, recovered).await.unwrap();
 }

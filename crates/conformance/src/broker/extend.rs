@@ -35,9 +35,10 @@ pub async fn every_reservation_of_a_renewal_is_kept(bed: &dyn BrokerBed) {
         held.push(queue.take(at(0)).await);
     }
     let tokens: Vec<Token> = held.iter().map(|(token, _)| *token).collect();
+    assert_eq!(queue.pass(10, 20).await, 0);
     let extended = leases.extend(&queue.name, &tokens, LEASE, at(20)).await.expect("extend");
     assert_eq!((extended.lost, extended.revoked), (vec![], vec![]));
-    assert_eq!(queue.pass(10, 49).await, 0);
+    assert_eq!(queue.pass(30, 49).await, 0);
     for (token, delivery) in held {
         queue.end(token, delivery.id, Settle::Ack, at(49)).await;
     }
@@ -50,8 +51,9 @@ pub async fn renewed_lease_ends_when_renewals_end(bed: &dyn BrokerBed) {
     queue.accept(queue.message(), at(0)).await;
     queue.maintain(10, at(0)).await;
     let (token, _) = queue.take(at(0)).await;
+    assert_eq!(queue.pass(10, 20).await, 0);
     leases.extend(&queue.name, &[token], LEASE, at(20)).await.expect("extend");
-    assert_eq!(queue.pass(10, 49).await, 0);
+    assert_eq!(queue.pass(30, 49).await, 0);
     assert_eq!(queue.pass(50, 60).await, 1);
 }
 
