@@ -117,6 +117,7 @@ impl Worker {
                 clock: Arc::clone(&self.clock),
                 entropy: Arc::clone(&self.entropy),
                 events: events.clone(),
+                lost_leases: Arc::clone(&lost_leases),
             }
             .run(returned),
         );
