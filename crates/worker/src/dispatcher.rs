@@ -21,8 +21,13 @@ use std::time::Duration;
 
 use lovage_core::stats::Tally;
 use lovage_core::{
+<<<<<<< ours
     BackendError, Broker, Clock, Delivery, Entropy, Heartbeat, Hint, QueueName, ResultStore, SlotKind, States,
     TaskDef, TaskId, TaskRecord, Timestamp, Token, WorkerInfo,
+=======
+    BackendError, Broker, Clock, Delivery, Entropy, Heartbeat, Hint, QueueName, ResultStore, Settle,
+    SlotKind, States, TaskDef, TaskId, Timestamp, Token, WorkerInfo,
+>>>>>>> theirs
 };
 use lovage_system::OutageLog;
 use tokio::sync::{mpsc, watch};

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lovage_core::{
-    BackendError, Broker, Entropy, QueueName, Reserve, Reserved, SlotWants, Token, limits,
-};
+use lovage_core::{BackendError, Broker, Entropy, QueueName, Reserve, Reserved, SlotWants, Token, limits};
 
 /// How much `maintain` does at a time.
 const MAINTAIN_LIMIT: usize = 1_000;
@@ -66,8 +64,7 @@ impl Fetcher {
                 continue;
             }
             let token = Token::new(&*self.entropy);
-            let request =
-                Reserve { queue: &queue, want: left, token, lease: self.lease, suspects };
+            let request = Reserve { queue: &queue, want: left, token, lease: self.lease, suspects };
             match self.broker.reserve(request, None).await {
                 Ok(reserved) if reserved.deliveries.is_empty() => {
                     round.next_check = match (round.next_check, reserved.next_check) {

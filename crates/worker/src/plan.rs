@@ -5,8 +5,13 @@ use std::time::Duration;
 
 use lovage_core::{
     AckMode, Arguments, ArgumentsError, DeadReason, Delivery, Directive, Envelope, EnvelopeError,
+<<<<<<< ours
     ErrorReport, Event, Handler, Misfit, Note, Outcome, QueueName, RedactedArg, RetryPolicy, Settle, SlotKind,
     TaskDef, TaskError, TaskName, TaskRecord, TaskState, Timestamp, Verdict, transition, unstored_reason,
+=======
+    ErrorReport, Event, Handler, Misfit, Note, Outcome, QueueName, RedactedArg, RetryPolicy, Settle,
+    SlotKind, TaskDef, TaskError, TaskName, TaskRecord, TaskState, Timestamp, Verdict, transition,
+>>>>>>> theirs
 };
 
 /// After this long without a worker that can run it a message is a dead letter.

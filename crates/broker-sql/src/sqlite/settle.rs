@@ -28,7 +28,8 @@ impl SqliteBroker {
             return Ok(Vec::new());
         }
         let mut tx = self.db.write_tx().await?;
-        let mut step = Step { tx: &mut tx, queue, token, now, ended: Vec::new(), unstarted: 0, sorted: false };
+        let mut step =
+            Step { tx: &mut tx, queue, token, now, ended: Vec::new(), unstarted: 0, sorted: false };
         let mut acked = step.acknowledge(batch).await?;
         let mut answers = Vec::with_capacity(batch.len());
         let mut given_back = Vec::new();

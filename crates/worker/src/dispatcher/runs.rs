@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lovage_core::{AckMode, Broker, QueueName, RunInfo, Settle, Settled, Settlement, SlotKind, TaskId, Token};
+use lovage_core::{
+    AckMode, Broker, QueueName, RunInfo, Settle, Settled, Settlement, SlotKind, TaskId, Token,
+};
 use tracing::Instrument as _;
 
 use super::{Dispatcher, Event, Waiting};

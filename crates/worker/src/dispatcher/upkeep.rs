@@ -156,7 +156,8 @@ impl Dispatcher {
             return;
         };
         let now = self.parts.clock.now();
-        let is_busy = self.parts.vitals.running() > 0 || self.waiting.iter().any(|waiting| !waiting.is_empty());
+        let is_busy =
+            self.parts.vitals.running() > 0 || self.waiting.iter().any(|waiting| !waiting.is_empty());
         if !self.counting.wants_look(is_busy, now) {
             return;
         }
