@@ -112,7 +112,7 @@ impl RedisConfig {
             Url::split(url).map_err(|error| config(format!("the Redis URL {error}: expected {FORM}")))?;
         let kind = Kind::of(&parts.scheme)?;
         let (username, password) =
-            parts.credentials().map_err(|error| config(format!("the Redis URL {error}")))?;
+            parts.credentials().map_err(|error| kind.bad(&format!("the Redis URL {error}")))?;
         if username.is_some() && password.is_none() {
             return Err(config(
                 "the Redis URL has a user and no password: write redis://user:password@host, \
