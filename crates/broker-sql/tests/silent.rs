@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use lovage_broker_sql::{MIGRATIONS, PgBroker};
-use lovage_core::{Broker as _, Hint, Leases as _};
+use lovage_core::{Broker as _, Hint};
 use lovage_sql::postgres::{PgDatabase, testing::fresh_url};
 use lovage_testkit::Relay;
 

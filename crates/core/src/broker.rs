@@ -61,8 +61,8 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BackendError, BoxFuture, Envelope, Hidden, Message, Priority, QueueName, RateLimit, TaskId, TaskState, Timestamp,
-    Token, WorkerCommand, WorkerId, WorkerInfo,
+    BackendError, BoxFuture, Envelope, Hidden, Message, Priority, QueueName, RateLimit, TaskId, TaskState,
+    Timestamp, Token, WorkerCommand, WorkerId, WorkerInfo,
 };
 
 /// The data path of a queue. Every operation takes a batch, because round trips are what a queue's speed is made of.

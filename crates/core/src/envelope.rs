@@ -142,7 +142,9 @@ impl Envelope {
     /// Returns whether encoded bytes carry the mark of a [possible duplicate](Self::possible_duplicate), from their first byte.
     #[must_use]
     pub fn is_possible_duplicate(bytes: &[u8]) -> bool {
-        bytes.first().is_some_and(|first| first & POSSIBLE_DUPLICATE != 0 && is_version(first & !POSSIBLE_DUPLICATE))
+        bytes
+            .first()
+            .is_some_and(|first| first & POSSIBLE_DUPLICATE != 0 && is_version(first & !POSSIBLE_DUPLICATE))
     }
 
     /// Marks encoded bytes as a [possible duplicate](Self::possible_duplicate). Changes nothing where the first byte is not the

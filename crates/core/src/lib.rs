@@ -68,7 +68,8 @@ pub use suggest::nearest;
 pub use task::{AckMode, BoxFuture, Codec, Handler, Param, StateNeed, TaskDef, TaskOptions, TaskResult};
 pub use time::Timestamp;
 pub use worker::{
-    AbandonedThread, ActiveTask, Misfit, ScheduleHome, TaskInfo, Unrunnable, WorkerCommand, WorkerInfo, WorkerMode,
+    AbandonedThread, ActiveTask, Misfit, ScheduleHome, TaskInfo, Unrunnable, WorkerCommand, WorkerInfo,
+    WorkerMode,
 };
 
 mod priority;

@@ -22,7 +22,8 @@ pub fn processor_time(process: &str) -> Option<Duration> {
 #[must_use]
 pub fn ignores_signal(number: u32) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    ignored_signals(&status).is_some_and(|mask| number > 0 && mask.checked_shr(number - 1).unwrap_or(0) & 1 == 1)
+    ignored_signals(&status)
+        .is_some_and(|mask| number > 0 && mask.checked_shr(number - 1).unwrap_or(0) & 1 == 1)
 }
 
 fn ignored_signals(status: &str) -> Option<u64> {

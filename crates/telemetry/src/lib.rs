@@ -8,8 +8,8 @@ mod metrics;
 mod serve;
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use lovage_core::{Broker, Clock, QueueName, TaskState, Timestamp};

@@ -21,13 +21,8 @@ use std::time::Duration;
 
 use lovage_core::stats::Tally;
 use lovage_core::{
-<<<<<<< ours
-    BackendError, Broker, Clock, Delivery, Entropy, Heartbeat, Hint, QueueName, ResultStore, SlotKind, States,
-    TaskDef, TaskId, TaskRecord, Timestamp, Token, WorkerInfo,
-=======
-    BackendError, Broker, Clock, Delivery, Entropy, Heartbeat, Hint, QueueName, ResultStore, Settle,
-    SlotKind, States, TaskDef, TaskId, Timestamp, Token, WorkerInfo,
->>>>>>> theirs
+    BackendError, Broker, Clock, Delivery, Entropy, Heartbeat, Hint, QueueName, ResultStore, SlotKind,
+    States, TaskDef, TaskId, TaskRecord, Timestamp, Token, WorkerInfo,
 };
 use lovage_system::OutageLog;
 use tokio::sync::{mpsc, watch};

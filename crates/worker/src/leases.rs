@@ -5,7 +5,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lovage_core::{BackendError, Broker, Clock, Leases, QueueName, Timestamp, Token, WorkerInfo, format_duration};
+use lovage_core::{
+    BackendError, Broker, Clock, Leases, QueueName, Timestamp, Token, WorkerInfo, format_duration,
+};
 use lovage_system::OutageLog;
 use tokio::sync::{mpsc, oneshot};
 
@@ -276,7 +278,7 @@ mod tests {
     fn running(info: RunInfo, events: &mpsc::UnboundedSender<Event>, clock: &FakeClock) -> Running {
         let lease = LeaseEnd::at(clock.now());
         let control = Control::new(Some(lease), News::to(events.clone()));
-        Running::new(control, Arc::new(info), clock.now(), true)
+        Running::new(control, Arc::new(info), clock.now(), lovage_core::SlotKind::Blocking)
     }
 
     /// Two reservations, of which the first has a task that runs. Returns how many messages are still leased after ten leases.
@@ -288,7 +290,8 @@ mod tests {
         broker.publish(&[message("mail").build(), message("mail").build()], None).await.unwrap();
         for number in 0..2 {
             let token = Token::from_bytes([number; 16]);
-            let request = Reserve { queue: &mail, want: SlotWants::any(1), token, lease: LEASE, suspects: false };
+            let request =
+                Reserve { queue: &mail, want: SlotWants::any(1), token, lease: LEASE, suspects: false };
             let delivery = broker.reserve(request, None).await.unwrap().deliveries.remove(0);
             holdings.hold(&mail, token, LeaseEnd::at(clock.now().plus(LEASE)));
             if number == 0 {

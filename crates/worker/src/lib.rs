@@ -38,8 +38,8 @@ mod vitals;
 mod worker;
 
 pub use builder::{WorkerBuilder, WorkerError};
-pub use vitals::Liveness;
 pub use hooks::{Hooks, WorkerEvent};
+pub use vitals::Liveness;
 pub use worker::{RunningWorker, Summary, Worker};
 
 pub use lovage_client::*;

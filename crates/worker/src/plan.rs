@@ -5,13 +5,9 @@ use std::time::Duration;
 
 use lovage_core::{
     AckMode, Arguments, ArgumentsError, DeadReason, Delivery, Directive, Envelope, EnvelopeError,
-<<<<<<< ours
-    ErrorReport, Event, Handler, Misfit, Note, Outcome, QueueName, RedactedArg, RetryPolicy, Settle, SlotKind,
-    TaskDef, TaskError, TaskName, TaskRecord, TaskState, Timestamp, Verdict, transition, unstored_reason,
-=======
     ErrorReport, Event, Handler, Misfit, Note, Outcome, QueueName, RedactedArg, RetryPolicy, Settle,
     SlotKind, TaskDef, TaskError, TaskName, TaskRecord, TaskState, Timestamp, Verdict, transition,
->>>>>>> theirs
+    unstored_reason,
 };
 
 /// After this long without a worker that can run it a message is a dead letter.
@@ -217,7 +213,10 @@ pub(crate) fn as_recorded(
         "stuck" => DeadReason::Permanent,
         _ => DeadReason::Exhausted,
     };
-    Settle::DeadLetter { reason, note: Note::new(record.finished_at, record.worker.clone(), report.to_string()) }
+    Settle::DeadLetter {
+        reason,
+        note: Note::new(record.finished_at, record.worker.clone(), report.to_string()),
+    }
 }
 
 /// Makes a delivery continue the run of a record that has not ended and is not older: the broker lost what it knew of the
@@ -449,7 +448,11 @@ fn record(
 /// The record of a possible duplicate is what keeps it from running again, so it lives for an hour at least.
 fn keep_for(meta: &Meta, state: TaskState) -> Duration {
     let keep = if state == TaskState::Success { meta.keep.0 } else { meta.keep.1 };
-    if Envelope::is_possible_duplicate(&meta.delivery.body) { keep.max(KEEP_POSSIBLE_DUPLICATE) } else { keep }
+    if Envelope::is_possible_duplicate(&meta.delivery.body) {
+        keep.max(KEEP_POSSIBLE_DUPLICATE)
+    } else {
+        keep
+    }
 }
 
 /// A report in which no text is longer than a result may be.

@@ -95,7 +95,8 @@ impl Worker {
         let (keeps, over) = oneshot::channel::<()>();
         let holdings = Holdings::default();
         let vitals = Vitals::default();
-        let lost_leases = Arc::new(OutageLog::new("leases ended before they were renewed", Arc::clone(&self.clock)));
+        let lost_leases =
+            Arc::new(OutageLog::new("leases ended before they were renewed", Arc::clone(&self.clock)));
         let (phase, wanted) = watch::channel(Phase::Running);
         tokio::spawn(
             Settler {

@@ -41,6 +41,11 @@ pub(crate) async fn run(
 ) -> Result<ExitCode, CliError> {
     if command.runs_until_stopped() {
         logging::start(session.config.log_level, session.config.log_format);
+        if std::process::id() == 1 && matches!(command, Command::Worker(_) | Command::Dev(_)) {
+            tracing::warn!(
+                "this worker is PID 1: processes that its tasks leave behind stay zombies; start it under an init (`--init`)"
+            );
+        }
     } else {
         logging::start(LogLevel::Warn, LogFormat::Text);
     }

@@ -22,7 +22,10 @@ fn burst_ends_when_its_broker_stays_away() {
     redis.stop().unwrap();
     let bed = Bed::new().with("LOVAGE_BROKER_URL", redis.url());
     let error = bed.fails(1, &["worker", "--burst", "--burst-timeout", "1s"]);
-    assert!(error.contains("broker and results could not be reached within 1s: connect to redis://"), "{error}");
+    assert!(
+        error.contains("broker and results could not be reached within 1s: connect to redis://"),
+        "{error}"
+    );
     assert_eq!(error.matches("waiting for broker and results").count(), 1, "{error}");
 }
 

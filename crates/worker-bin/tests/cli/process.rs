@@ -14,13 +14,8 @@ use crate::dashboard::get;
 use crate::support::{Bed, Running};
 
 /// The processes that run until they are stopped.
-const PROCESSES: [&[&str]; 5] = [
-    &["worker"],
-    &["beat"],
-    &["dashboard", "--listen", "127.0.0.1:0"],
-    &["dev"],
-    &["relay"],
-];
+const PROCESSES: [&[&str]; 5] =
+    [&["worker"], &["beat"], &["dashboard", "--listen", "127.0.0.1:0"], &["dev"], &["relay"]];
 
 /// With an outbox, so that a relay has something to do.
 fn bed() -> Bed {

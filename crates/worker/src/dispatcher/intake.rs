@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lovage_core::{
-    BackendError, Delivery, QueueName, ResultStore, SlotKind, SlotWants, TaskId, TaskRecord, Timestamp, Token, limits,
+    BackendError, Delivery, QueueName, ResultStore, SlotKind, SlotWants, TaskId, TaskRecord, Timestamp,
+    Token, limits,
 };
 
 use super::{Dispatcher, Event, Reservation, Waiting};
@@ -251,7 +252,11 @@ impl Dispatcher {
         match record {
             Some(record) if record.state.is_terminal() && record.run >= delivery.run => {
                 let id = delivery.id;
-                tracing::info!("task {}[{id}] had ended as {} and is not run again", record.task, record.state);
+                tracing::info!(
+                    "task {}[{id}] had ended as {} and is not run again",
+                    record.task,
+                    record.state
+                );
                 let how = as_recorded(&delivery, &record, &self.parts.tasks);
                 self.settle_only(token, queue, id, how);
             }

@@ -17,7 +17,9 @@ impl Dispatcher {
             if reservation.left == 0 {
                 continue;
             }
-            self.outages.leases.failed(format_args!("its tasks of {} stop here, others run them", reservation.queue));
+            self.outages
+                .leases
+                .failed(format_args!("its tasks of {} stop here, others run them", reservation.queue));
             self.waiting.iter_mut().for_each(|waiting| waiting.retain(|job| job.token != *token));
             self.parts.vitals.stop(Stop::LeaseLost, |held, _, run| held == *token && run.holds_lease);
             self.release(*token);
