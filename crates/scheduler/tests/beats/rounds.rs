@@ -210,11 +210,6 @@ fn while_the_broker_is_away_nothing_is_lost_and_the_log_says_it_once() {
     assert!(calls < 60, "{calls}");
     assert_eq!((log.matches("WARN").count(), log.matches("INFO").count()), (1, 1), "{log}");
     assert!(log.contains("the broker is tried again: ") && log.contains("recovered after 1m1s: "), "{log}");
-        log.contains("the broker is tried again: ")
-            && log.contains("the broker is tried again for 1m")
-            && log.contains("recovered after 1m"),
-        "{log}"
-    );
 }
 
 #[test]
