@@ -1,3 +1,4 @@
+-- Moves a message to the delayed ones of its queue, due at an instant.
 CREATE OR REPLACE FUNCTION lovage_delay(p_queue integer, p_id uuid, p_due bigint) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE

@@ -1,3 +1,4 @@
+-- Pauses or resumes a queue, and hints an idle handle when it is resumed.
 CREATE OR REPLACE FUNCTION lovage_pause(p_queue text, p_paused boolean) RETURNS void
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
