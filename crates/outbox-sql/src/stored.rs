@@ -175,7 +175,9 @@ mod tests {
             message("q").until(at).unique("k").replace().build(),
             message("q").fence("daily", at).build(),
         ] {
-            assert_eq!(columns(&message, 0).message(), Ok(message));
+            let mut marked = message.clone();
+            marked.mark_possible_duplicate();
+            assert_eq!(columns(&message, 0).message(), Ok(marked));
         }
     }
 

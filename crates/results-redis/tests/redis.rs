@@ -149,7 +149,7 @@ async fn namespaces_do_not_see_each_other() {
     store.record(&[record((1, 1, 1), TaskState::Retry)], None).await.unwrap();
     let other = RedisResults::on(redis.clone(), "other").unwrap();
     assert_eq!(other.get(&[id()], None).await.unwrap(), [None]);
-    for bad in ["", "a:b", "a{b}", "a b"] {
+    for bad in ["", "a{b}", "a b"] {
         assert_eq!(RedisResults::on(redis.clone(), bad).unwrap_err().kind(), BackendErrorKind::Config);
     }
 }

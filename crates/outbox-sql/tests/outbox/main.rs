@@ -56,8 +56,10 @@ async fn what_commits_runs_once(bed: &Bed) {
     let mut relay = bed.outbox.relay(bed.broker.clone(), None);
     assert_eq!(relay.drain().await.unwrap(), 2);
     assert_eq!(relay.drain().await.unwrap(), 0);
-    for sent in [first, second] {
+    for mut sent in [first, second] {
         let found = bed.next().await;
+        // The next relay may find the row again: a worker has to look whether the task has ended.
+        sent.mark_possible_duplicate();
         assert_eq!((found.id, found.priority, found.body), (sent.id, sent.priority, sent.body));
     }
     assert_eq!((bed.ready().await, bed.count("lovage_outbox").await), (0, 0));
