@@ -150,7 +150,7 @@ async fn run(options: &Options) -> Fallible<()> {
             continue;
         }
         // One that fails keeps nobody from the figures of the others.
-        if let Err(error) = measure(*part, &bed, &mut report, options).await {
+        if let Err(error) = Box::pin(measure(*part, &bed, &mut report, options)).await {
             report.fail(&format!("{part:?}").to_lowercase(), &*error);
         }
     }
@@ -170,7 +170,7 @@ async fn measure(part: Part, bed: &Bed, report: &mut Report, options: &Options) 
     match part {
         Part::Send => throughput::send(bed, report, tasks).await,
         Part::Drain => throughput::drain(bed, report, &sizes).await,
-        Part::Latency => latency::measure(bed, report).await,
+        Part::Latency => Box::pin(latency::measure(bed, report)).await,
         Part::Memory if bed.kind != Kind::Redis => Ok(()),
         Part::Memory => memory::measure(bed, report, tasks).await,
         Part::Idle | Part::Faults | Part::Beat if alone => Ok(()),

@@ -25,7 +25,9 @@ async fn relayed() -> (Relay, PgDatabase) {
 }
 
 async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("not in time: {what}"))
+    #[expect(clippy::disallowed_methods, reason = "bounds a wait for a real server")]
+    let done = tokio::time::timeout(PATIENCE, future).await;
+    done.unwrap_or_else(|_| panic!("not in time: {what}"))
 }
 
 #[tokio::test]

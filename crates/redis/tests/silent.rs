@@ -1,6 +1,7 @@
 //! Peers that fall silent: they keep their connections open, acknowledge what is sent and answer nothing.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+#![expect(clippy::disallowed_methods, reason = "bounds waits for a real server, and paces its traffic")]
 
 use std::time::Duration;
 
