@@ -125,6 +125,8 @@ pub(crate) struct Dispatcher {
     taken: [usize; SlotKind::COUNT],
     /// Whether this worker has tasks of each kind.
     has: [bool; SlotKind::COUNT],
+    /// Batches of deliveries whose earlier runs are looked up in the results.
+    checking: usize,
     unsettled: usize,
     suspects: usize,
     /// Settlers whose store or broker takes no outcomes for now.
@@ -215,6 +217,7 @@ impl Dispatcher {
             reservations: HashMap::new(),
             taken: [0; SlotKind::COUNT],
             has,
+            checking: 0,
             unsettled: 0,
             suspects: 0,
             blocked: 0,
@@ -293,6 +296,7 @@ impl Dispatcher {
         match event {
             Event::Fetched(asked, round) => self.fetched(asked, round),
             Event::Checked { token, queue, deliveries, broker_now } => {
+                self.checking = self.checking.saturating_sub(1);
                 for (delivery, record) in deliveries {
                     self.take_checked(token, &queue, delivery, record, broker_now);
                 }

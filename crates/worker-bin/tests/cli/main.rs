@@ -305,7 +305,7 @@ fn settings_come_from_files_and_variables_with_their_source() {
     assert_eq!(conf["lease"], json!({ "value": "1m", "source": "lovage.toml line 1" }));
     assert_eq!(conf["concurrency"]["source"], "the environment variable LOVAGE_CONCURRENCY");
     assert!(done.stderr.contains("did you mean LOVAGE_QUEUES?"), "{}", done.stderr);
-    bed.ok(&["queues"]);
+    bed.ok(&["call", "movies.tasks.add", "1", "3"]);
     assert!(bed.path().join("elsewhere.db").exists());
     let error = bed.fails(2, &["worker", "--lease", "5h"]);
     assert!(error.contains("setting `lease` from the flag --lease: expected a lease of 1s to 1h"), "{error}");

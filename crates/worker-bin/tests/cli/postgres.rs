@@ -119,7 +119,10 @@ fn what_cannot_be_used_says_what_to_do_and_no_password() {
         (url("nobody:hunter2", "postgres"), &["permission denied", "GRANT"]),
         (url("lovage:hunter2", "other"), &["\"other\" does not exist", "createdb"]),
         (url("reader:hunter2", "postgres"), &["read-only", "this user may only read"]),
-        (url("lovage:hunter2", "postgres?scheme=a"), &["unknown setting \"scheme\"", "expected schema"]),
+        (
+            url("lovage:hunter2", "postgres?scheme=a"),
+            &["an option `scheme` that is not known (did you mean `schema`?)"],
+        ),
         (url("lovage:hunter2", "postgres?connections=0"), &["expected a number from 1 to 100"]),
         (url("lovage:hunter2", "postgres?sslmode=require"), &["TLS"]),
     ] {

@@ -179,6 +179,7 @@ impl Dispatcher {
                 && self.phase == Phase::Running
                 && self.waiting.iter().all(VecDeque::is_empty)
                 && self.parts.vitals.running() == 0
+                && self.checking == 0
                 && self.unsettled == 0
             {
                 self.enter(Phase::Stopping);
@@ -210,13 +211,14 @@ impl Dispatcher {
 
     /// Reads the records of deliveries that may have run before: what ended must not run again.
     pub(super) fn check(
-        &self,
+        &mut self,
         results: Arc<dyn ResultStore>,
         token: Token,
         queue: QueueName,
         deliveries: Vec<Delivery>,
         broker_now: Timestamp,
     ) {
+        self.checking += 1;
         let (clock, entropy) = (Arc::clone(&self.parts.clock), Arc::clone(&self.parts.entropy));
         self.spawn(async move {
             let ids: Vec<TaskId> = deliveries.iter().map(|delivery| delivery.id).collect();

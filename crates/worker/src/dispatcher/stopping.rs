@@ -46,6 +46,7 @@ impl Dispatcher {
         if self.summary.cut_off {
             self.summary.unsettled = self.unsettled;
             self.unsettled = 0;
+            self.checking = 0;
             self.parts.vitals.give_up();
         }
         self.summary.cut_off = true;
@@ -57,6 +58,7 @@ impl Dispatcher {
             && !self.fetching
             && self.parts.vitals.running() == 0
             && self.waiting.iter().all(VecDeque::is_empty)
+            && self.checking == 0
             && self.unsettled == 0
     }
 
