@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 use crate::page::{bad_page, paged};
 
-/// Tells the stores of a process apart.
+/// The number of stores made in this process, from which each gets an identity of its own.
 static STORES: AtomicU64 = AtomicU64::new(1);
 
 /// A handle to a [`ScheduleStore`] in the memory of this process, the oracle of the others.

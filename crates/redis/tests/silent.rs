@@ -43,6 +43,7 @@ async fn traffic_does_not_hide_a_silent_connection() {
                     let redis = redis.clone();
                     async move { drop(write(&redis).await) }
                 });
+                // Paces the traffic; the test waits for the error below and not for this.
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
